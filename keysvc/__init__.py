@@ -1,0 +1,37 @@
+"""keysvc: an open, plugin-based, HSM-backed master secret server.
+
+with keysvc.connect() as sso:
+    credential = sso.credential("SAP", user="alice")
+    sap.login(credential.external_user, credential["password"].reveal())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keysvc.assembly import connect
+    from keysvc.errors import KeysvcError
+    from keysvc.sso import SSO, Credential
+
+__version__ = "0.1.0"
+__all__ = ["SSO", "Credential", "KeysvcError", "__version__", "connect"]
+
+_HOMES = {
+    "SSO": "keysvc.sso",
+    "Credential": "keysvc.sso",
+    "KeysvcError": "keysvc.errors",
+    "connect": "keysvc.assembly",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keysvc' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,273 @@
+"""The one error hierarchy.
+
+```
+KeysvcError
+├── ConfigurationError
+│   ├── UnknownScheme
+│   └── PluginError
+├── NotConfigured
+├── AlreadyConfigured
+├── InvalidInput
+├── AccessDenied
+├── NotFound
+├── Conflict                           retryable
+├── Fenced
+├── LeaseHeld                          retryable
+├── StaleVersion                       retryable
+├── MasterSecretServerUnavailable      retryable
+├── KeyStoreError
+│   ├── KeyStoreUnavailable            retryable
+│   ├── VersionNotFound
+│   ├── VersionAlreadySealed
+│   └── SealBroken
+├── MappingStoreError
+│   ├── MappingStoreUnavailable        retryable
+│   └── SchemaMismatch
+├── NotifierError
+│   ├── NotifierUnavailable            retryable
+│   └── NotifierRefused
+├── CannotDecrypt
+├── VersionInUse
+├── ProtocolError
+└── BackupError
+    ├── WrongPassphrase
+    └── BackupDamaged
+```
+
+A class exists only where a caller would catch it differently. Plugins raise these and no others, and raise
+`from None` where the cause could carry a secret or an SQL parameter.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KeysvcError(Exception):
+    """Root of every error that keysvc raises on purpose.
+
+    `str()` is one line that says what happened, never a secret. `hint` says what to do next. `code` is a stable
+    string for programs. `retryable` tells whether the same call may succeed later without anyone's help.
+    """
+
+    code: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = "run `keysvc doctor`"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(" ".join(message.split()))
+        self.hint = hint or self.default_hint
+
+
+class ConfigurationError(KeysvcError):
+    """A setting is missing, unknown or unusable."""
+
+    code = "configuration"
+    default_hint = "correct the configuration file; docs/reference/configuration.md lists every setting"
+
+
+class UnknownScheme(ConfigurationError):
+    """No installed plugin opens URLs of this scheme."""
+
+    code = "unknown-scheme"
+    default_hint = "`keysvc plugin list` shows the URL schemes that are installed"
+
+
+class PluginError(ConfigurationError):
+    """A plugin cannot be loaded or registers something invalid."""
+
+    code = "plugin"
+    default_hint = "`keysvc plugin list` shows every plugin and its problem"
+
+
+class NotConfigured(KeysvcError):
+    """An SSO administrator has not configured this system yet."""
+
+    code = "not-configured"
+    default_hint = "an SSO administrator configures the master secret server first: keysvc init --dir DIR"
+
+
+class AlreadyConfigured(KeysvcError):
+    """The system exists; configuring it again would orphan what it encrypted."""
+
+    code = "already-configured"
+    default_hint = "use another --dir and --mapping-store, or go on with the existing system"
+
+
+class InvalidInput(KeysvcError):
+    """Input from outside was refused whole; nothing was changed."""
+
+    code = "invalid-input"
+    default_hint = "correct the input and run the same command again; nothing was changed"
+
+
+class AccessDenied(KeysvcError):
+    """The caller's identity may not do this, or what it asks for is disabled."""
+
+    code = "access-denied"
+    default_hint = "use the identity of an SSO administrator, or ask one for the right"
+
+
+class NotFound(KeysvcError):
+    """No application, mapping, credential, server or version of that name."""
+
+    code = "not-found"
+    default_hint = "the `list` command of the same group shows what exists"
+
+
+class Conflict(KeysvcError):
+    """What was to be changed has changed meanwhile, or exists already."""
+
+    code = "conflict"
+    default_hint = "read it again and repeat the change"
+    retryable = True
+
+
+class Fenced(KeysvcError):
+    """The epoch of this master secret server is over: another holds the lease, and nothing was written."""
+
+    code = "fenced"
+    default_hint = "another master secret server is active; `keysvc status` names it"
+
+
+class LeaseHeld(KeysvcError):
+    """Another process is the master secret server of this system."""
+
+    code = "lease-held"
+    default_hint = "there is only one master secret server; stop the other one, or wait until its lease ends"
+    retryable = True
+
+
+class StaleVersion(KeysvcError):
+    """The version that a credential was encrypted under is no longer active; nothing was written."""
+
+    code = "stale-version"
+    default_hint = "poll the master secret server and encrypt again"
+    retryable = True
+
+
+class MasterSecretServerUnavailable(KeysvcError):
+    """The master secret server cannot be reached: nothing can be encrypted, decrypting goes on."""
+
+    code = "master-secret-server-unavailable"
+    default_hint = "lookups go on; to encrypt again, start the master secret server: keysvc serve"
+    retryable = True
+
+
+class KeyStoreError(KeysvcError):
+    """The key store cannot do what was asked."""
+
+    code = "key-store"
+
+
+class KeyStoreUnavailable(KeyStoreError):
+    """The key store cannot be reached or opened now."""
+
+    code = "key-store-unavailable"
+    default_hint = "bring the key store back, then run the same command again"
+    retryable = True
+
+
+class VersionNotFound(KeyStoreError):
+    """The key store holds no such version."""
+
+    code = "version-not-found"
+    default_hint = "restore it from a backup: keysvc secret restore FILE"
+
+
+class VersionAlreadySealed(KeyStoreError):
+    """The key store already holds another secret under that version; it was left as it is."""
+
+    code = "version-already-sealed"
+    default_hint = "this key store belongs to another system or to another history of this one"
+
+
+class SealBroken(KeyStoreError):
+    """What is stored was changed, torn, or sealed under another root key."""
+
+    code = "seal-broken"
+    default_hint = "restore the key store from a backup: keysvc secret restore FILE"
+
+
+class MappingStoreError(KeysvcError):
+    """The mapping store cannot do what was asked."""
+
+    code = "mapping-store"
+
+
+class MappingStoreUnavailable(MappingStoreError):
+    """The mapping store cannot be reached, is locked, full or read-only."""
+
+    code = "mapping-store-unavailable"
+    default_hint = "bring the mapping store back, then run the same command again"
+    retryable = True
+
+
+class SchemaMismatch(MappingStoreError):
+    """The schema of the mapping store is of another release."""
+
+    code = "schema-mismatch"
+    default_hint = "`keysvc serve` upgrades an older schema; a newer one needs a newer keysvc"
+
+
+class NotifierError(KeysvcError):
+    """A notifier could not deliver an event."""
+
+    code = "notifier"
+
+
+class NotifierUnavailable(NotifierError):
+    """Not accepted now; the outbox repeats."""
+
+    code = "notifier-unavailable"
+    default_hint = "the event is kept and delivered again by itself"
+    retryable = True
+
+
+class NotifierRefused(NotifierError):
+    """Refused for good; the event is parked and shown."""
+
+    code = "notifier-refused"
+    default_hint = "check the notifier's URL and the receiver's log"
+
+
+class CannotDecrypt(KeysvcError):
+    """A credential does not decrypt. A missing key, a moved row and tampering are not told apart here."""
+
+    code = "cannot-decrypt"
+    default_hint = "set the credential again, or restore the row and the version that it names from backups"
+
+
+class VersionInUse(KeysvcError):
+    """A version may not be destroyed yet."""
+
+    code = "version-in-use"
+    default_hint = "finish the rotation and make a backup first: keysvc secret rotate --wait, keysvc secret backup FILE"
+
+
+class ProtocolError(KeysvcError):
+    """A peer sent something unacceptable; nothing was taken from it."""
+
+    code = "protocol"
+    default_hint = "check that both ends run compatible releases of keysvc and belong to the same system"
+
+
+class BackupError(KeysvcError):
+    """A backup cannot be written, opened or used."""
+
+    code = "backup"
+    default_hint = "check the file's path and permissions"
+
+
+class WrongPassphrase(BackupError):
+    """The passphrase does not open this."""
+
+    code = "wrong-passphrase"
+    default_hint = "try again with the passphrase that was given when it was made"
+
+
+class BackupDamaged(BackupError):
+    """The backup is torn, changed, or belongs to another system; nothing was changed."""
+
+    code = "backup-damaged"
+    default_hint = "use another copy of the backup"

@@ -1,0 +1,48 @@
+"""The hooks: the page that a plugin author reads first.
+
+A plugin is a Python package with an entry point in the group `keysvc`; the entry point names a module (or object) whose
+functions, marked with `@hookimpl`, implement any of the hooks below:
+
+    from keysvc.hookspecs import hookimpl
+
+    @hookimpl
+    def keysvc_key_stores(register):
+        register("memo", open_memo, summary="a key store on paper", options={"pad": "which pad"})
+
+`open_memo` takes a `keysvc.interfaces.Opening` and returns a part; it imports drivers itself, so that a plugin costs
+nothing until it is used. Importing a plugin must not import its driver.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from keysvc.interfaces import KeyStore, MappingStore, Notifier, Register
+
+if TYPE_CHECKING:
+    import typer
+
+hookspec = pluggy.HookspecMarker("keysvc")
+hookimpl = pluggy.HookimplMarker("keysvc")
+
+
+@hookspec
+def keysvc_key_stores(register: Register[KeyStore]) -> None:
+    """Register key stores by URL scheme."""
+
+
+@hookspec
+def keysvc_mapping_stores(register: Register[MappingStore]) -> None:
+    """Register mapping stores by URL scheme."""
+
+
+@hookspec
+def keysvc_notifiers(register: Register[Notifier]) -> None:
+    """Register notifiers by URL scheme."""
+
+
+@hookspec
+def keysvc_commands(app: typer.Typer) -> None:
+    """Add commands to the command line. Called only when the command line runs."""

@@ -1,0 +1,376 @@
+"""The parts that plugins supply, and what each promises. The conformance suites in `keysvc.testing` check the promises.
+
+There are no capability flags: what a part cannot do is not in its contract.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from keysvc.model import (
+    Application,
+    AuditEntry,
+    BackupRecord,
+    CredentialKey,
+    EncryptedCredential,
+    Enrolment,
+    Event,
+    Guard,
+    Identity,
+    Lease,
+    Location,
+    Mapping,
+    MasterSecret,
+    SecretText,
+    Server,
+    SystemRecord,
+    VersionRecord,
+)
+
+Part = TypeVar("Part")
+Part_contra = TypeVar("Part_contra", contravariant=True)
+
+Prompt = abc.Callable[[str], SecretText]
+"""`prompt("passphrase")`: a secret of that name from file, environment or terminal, as the operator configured it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """All that a part is given when it is opened. May grow."""
+
+    location: Location
+    prompt: Prompt
+    system_id: str
+
+
+Opener = abc.Callable[[Opening], Part]
+
+
+class Register(Protocol[Part_contra]):
+    """Given to a plugin's hook; the plugin calls it once for each URL scheme that it opens."""
+
+    def __call__(
+        self, scheme: str, opener: abc.Callable[[Opening], Part_contra], *, summary: str, options: abc.Mapping[str, str]
+    ) -> None:
+        """Register `opener` for `scheme`. `options` names every option of the URL and says what it does; a URL with
+        any other is refused before the opener is called. Raises PluginError when the scheme is taken."""
+
+
+# -- key store -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStoreInfo:
+    """What may be shown of a key store. `root` names what seals: a KEK's label, a key file, a passphrase."""
+
+    url: str
+    root: str
+    hardware: bool
+    exportable: bool
+
+
+class KeyStore(Protocol):
+    """Keeps versions of the master secret, sealed.
+
+    Opened once a process; any thread may call it; machines may share one (a network HSM). A version that was sealed
+    stays, unchanged, until destroyed: through exceptions, SIGKILL and power loss.
+    """
+
+    def info(self) -> KeyStoreInfo:
+        """Safe to show; touches no device."""
+
+    def versions(self) -> abc.Sequence[int]:
+        """Ascending; also those that this process cannot unseal. Raises KeyStoreUnavailable."""
+
+    def seal(self, secret: MasterSecret) -> None:
+        """Durable on return, and read back. The same again changes nothing.
+
+        Raises VersionAlreadySealed when the version holds another secret, SealBroken when what is there does not open,
+        KeyStoreUnavailable.
+        """
+
+    def unseal(self, version: int) -> MasterSecret:
+        """Raises VersionNotFound, SealBroken, KeyStoreUnavailable."""
+
+    def destroy(self, version: int) -> None:
+        """Remove a version for good. Repeatable. Raises KeyStoreUnavailable."""
+
+    def close(self) -> None:
+        """Repeatable."""
+
+
+# -- mapping store -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PutSystem:
+    """Create the system record, or replace its settings."""
+
+    system: SystemRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutVersion:
+    """Insert a version or set its state. Making one active names it in the guard for all transactions to come; the
+    one that was active must be put as retiring in the same commit."""
+
+    record: VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutBackup:
+    """Record the newest backup."""
+
+    backup: BackupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutApplication:
+    """`application.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict."""
+
+    application: Application
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteApplication:
+    """Delete an application with its mappings and credentials. Conflict when it is not there."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutMapping:
+    """`mapping.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the application does not exist."""
+
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMapping:
+    """Delete a mapping with its credential. Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutCredential:
+    """`credential.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the mapping does not exist."""
+
+    credential: EncryptedCredential
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCredential:
+    """Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypt:
+    """Replace each credential where its row still has the revision given; rows that changed meanwhile are left alone,
+    without Conflict: the next pass sees them."""
+
+    credentials: abc.Sequence[EncryptedCredential]
+
+
+@dataclass(frozen=True, slots=True)
+class SeeServers:
+    """Record when SSO servers were last seen and what they hold; forgets none of the others."""
+
+    servers: abc.Sequence[Server]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetServer:
+    """An SSO server said goodbye. No error when it is not there."""
+
+    name: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutIdentity:
+    """Insert or replace an identity by name."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class PutEnrolment:
+    """Insert a join token. Conflict when its hash exists."""
+
+    enrolment: Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemEnrolment:
+    """Mark a join token as used. Conflict when it is used already, NotFound when unknown."""
+
+    token_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAudit:
+    """Add an audit entry."""
+
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """Put an event into the outbox."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivered:
+    """Take an event out of the outbox. No error when it is not there."""
+
+    event_id: str
+
+
+Change = (
+    PutSystem
+    | PutVersion
+    | PutBackup
+    | PutApplication
+    | DeleteApplication
+    | PutMapping
+    | DeleteMapping
+    | PutCredential
+    | DeleteCredential
+    | Reencrypt
+    | SeeServers
+    | ForgetServer
+    | PutIdentity
+    | PutEnrolment
+    | RedeemEnrolment
+    | AppendAudit
+    | AppendEvent
+    | EventDelivered
+)
+
+UNGUARDED = Guard()
+
+
+@dataclass(frozen=True, slots=True)
+class MappingStoreInfo:
+    """What may be shown of a mapping store. `schema_version` is 0 before `prepare`."""
+
+    url: str
+    schema_version: int
+
+
+class MappingStore(Protocol):
+    """The SSO database. Reads see committed data; every write is a `commit`. Any thread may call it.
+
+    Every method raises MappingStoreUnavailable; all but `prepare`, `info` and `close` raise NotConfigured before
+    `prepare` and SchemaMismatch when the schema is of another release.
+    """
+
+    def prepare(self) -> None:
+        """Create the schema, or upgrade an older one in place, all or nothing. Repeatable. Raises SchemaMismatch for a
+        newer one."""
+
+    def info(self) -> MappingStoreInfo:
+        """Safe to show."""
+
+    def system(self) -> SystemRecord | None:
+        """None before configuration."""
+
+    def versions(self) -> abc.Sequence[VersionRecord]:
+        """Ascending, destroyed ones included."""
+
+    def lease(self) -> Lease | None:
+        """The lease in force by the store's clock, or None. Its epoch is the last granted."""
+
+    def epoch(self) -> int:
+        """The last epoch granted, 0 before the first; also after the lease has ended."""
+
+    def backup(self) -> BackupRecord | None:
+        """The newest backup recorded."""
+
+    def application(self, name: str) -> Application | None:
+        """By exact name."""
+
+    def applications(self) -> abc.Sequence[Application]:
+        """By name."""
+
+    def mapping(self, application: str, user: str) -> Mapping | None:
+        """By exact names."""
+
+    def mappings(self, application: str, *, after: str = "", limit: int = 500) -> abc.Sequence[Mapping]:
+        """A page by user, beginning behind `after`; steady while rows change (keyset paging, never OFFSET)."""
+
+    def mappings_of_external_user(self, application: str, external_user: str) -> abc.Sequence[Mapping]:
+        """Every mapping to that external user."""
+
+    def credential(self, application: str, user: str) -> EncryptedCredential | None:
+        """By exact names."""
+
+    def credentials(
+        self, *, after: CredentialKey | None = None, limit: int = 500, not_under: int | None = None
+    ) -> abc.Sequence[EncryptedCredential]:
+        """A page of credentials by key, beginning behind `after`; with `not_under`, only those under another version."""
+
+    def rows_by_version(self) -> dict[int, int]:
+        """How many credentials each version encrypts; versions without any are absent."""
+
+    def servers(self) -> abc.Sequence[Server]:
+        """By name and instance."""
+
+    def identities(self) -> abc.Sequence[Identity]:
+        """By name."""
+
+    def enrolment(self, token_hash: str) -> Enrolment | None:
+        """A join token by its hash."""
+
+    def pending_events(self, limit: int) -> abc.Sequence[Event]:
+        """Oldest first."""
+
+    def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
+        """By sequence, beginning behind `after`."""
+
+    def commit(self, changes: abc.Sequence[Change], guard: Guard) -> None:
+        """All or none, in order, in one transaction that also checks the guard and each change's revision.
+
+        Raises Fenced (another epoch was granted), StaleVersion (another version is active), Conflict, NotFound.
+        """
+
+    def grant_lease(self, holder: str, ttl: timedelta) -> Lease | None:
+        """Raise the epoch and grant the lease, by the store's clock; None while someone else holds it. Granting it to
+        its holder again raises the epoch too. A lease that ends later than its own ttl from now was granted before
+        the clock jumped back, and counts as ended: safety rests on the epoch, never on a clock."""
+
+    def renew_lease(self, lease: Lease, ttl: timedelta) -> Lease:
+        """Prolong by `ttl` from now. Raises Fenced when another epoch was granted."""
+
+    def release_lease(self, lease: Lease) -> None:
+        """End it now, so that another may take it. No error when it is no longer held."""
+
+    def close(self) -> None:
+        """Repeatable."""
+
+
+# -- notifier ------------------------------------------------------------------------------------------------------
+
+
+class Notifier(Protocol):
+    """Tells people and systems about events."""
+
+    def deliver(self, event: Event) -> None:
+        """Once; the outbox repeats, and `event.event_id` lets a receiver drop what it has. Returns only when accepted.
+        Raises NotifierUnavailable (repeat) or NotifierRefused (park it and show it)."""
+
+    def close(self) -> None:
+        """Repeatable."""

@@ -1,0 +1,394 @@
+"""Values: frozen, without I/O, without cryptography beyond the standard library's.
+
+Times are aware UTC. A `revision` is only ever compared for equality. `Mapping` is a user's mapping of an affiliate
+application; the standard library's is written `abc.Mapping`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import abc
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Generic, NoReturn, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from keysvc.errors import ConfigurationError, InvalidInput
+
+MASTER_SECRET_BYTES = 32
+CHECK_VALUE_BYTES = 8
+
+_Hidden = TypeVar("_Hidden", bytes, str)
+
+
+class _Secret(Generic[_Hidden]):
+    """Holds a secret that only `reveal()` shows: not repr, not str, not asdict, not pickle."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: _Hidden) -> None:
+        self._value = value
+
+    def reveal(self) -> _Hidden:
+        """The secret itself. Search a code review for this word."""
+        return self._value
+
+    def _comparable(self) -> bytes:
+        return self._value if isinstance(self._value, bytes) else self._value.encode("utf-8", "surrogatepass")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return hmac.compare_digest(self._comparable(), other._comparable())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash would let a secret be guessed from a dictionary's order
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(hidden)"
+
+    def __copy__(self) -> _Secret[_Hidden]:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> _Secret[_Hidden]:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be pickled")
+
+
+class SecretBytes(_Secret[bytes]):
+    """Key material. Compared in constant time."""
+
+    __slots__ = ()
+
+
+class SecretText(_Secret[str]):
+    """A password or a credential field. Compared in constant time."""
+
+    __slots__ = ()
+
+
+# -- the master secret ---------------------------------------------------------------------------------------------
+
+
+class VersionState(StrEnum):
+    """States of a version; in NIST SP 800-57 terms pre-activation, active, deactivated and destroyed."""
+
+    ANNOUNCED = "announced"
+    ACTIVE = "active"
+    RETIRING = "retiring"
+    DESTROYED = "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class MasterSecret:
+    """One version of the master secret: a 32-byte key-derivation key. `version` is ≥ 1 and never reused."""
+
+    version: int
+    created_at: datetime
+    material: SecretBytes
+
+    def __post_init__(self) -> None:
+        if self.version < 1 or len(self.material) != MASTER_SECRET_BYTES:
+            raise InvalidInput(f"a master secret has a version ≥ 1 and {MASTER_SECRET_BYTES} bytes")
+
+    @property
+    def check_value(self) -> str:
+        """Key check value: the first 8 bytes of HMAC-SHA256(material, label) in hex. Tells keys apart, shows neither."""
+        label = b"keysvc key check value v1" + self.version.to_bytes(4, "big")
+        return hmac.new(self.material.reveal(), label, hashlib.sha256).digest()[:CHECK_VALUE_BYTES].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """What the mapping store knows of a version: never the secret."""
+
+    version: int
+    state: VersionState
+    created_at: datetime
+    check_value: str
+
+    def describes(self, secret: MasterSecret) -> bool:
+        """Whether `secret` is this very version."""
+        return self.version == secret.version and hmac.compare_digest(self.check_value, secret.check_value)
+
+
+# -- URLs ----------------------------------------------------------------------------------------------------------
+
+_SECRET_OPTION_WORDS = ("password", "pin-value", "secret", "token-value", "key-value")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed URL of a part. Its repr and str hide what is secret in it; `reveal()` gives the whole URL."""
+
+    scheme: str
+    path: str
+    options: abc.Mapping[str, str] = field(repr=False)
+    _url: SecretText = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Location:
+        """Parse `scheme:path?option=value`. Raises ConfigurationError, which does not repeat the URL."""
+        scheme, colon, _ = url.partition(":")
+        if not colon or not scheme or not scheme[0].isalpha() or any(c.isspace() for c in scheme):
+            raise ConfigurationError("not a URL: it must begin with a scheme, such as file: or sqlite:")
+        try:
+            parts = urlsplit(url)
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise ConfigurationError(f"the {scheme}: URL cannot be parsed") from None
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            raise ConfigurationError(f"the {scheme}: URL gives an option twice")
+        return cls(scheme.lower(), unquote(parts.path), MappingProxyType(dict(pairs)), SecretText(url))
+
+    def reveal(self) -> str:
+        """The whole URL, secrets included."""
+        return self._url.reveal()
+
+    def __str__(self) -> str:
+        parts = urlsplit(self._url.reveal())
+        network = parts.netloc
+        if "@" in network:
+            credentials, _, host = network.rpartition("@")
+            user, colon, _ = credentials.partition(":")
+            network = f"{user}{':***' if colon else ''}@{host}"
+        shown = "&".join(f"{name}={_hide_option(name, value)}" for name, value in self.options.items())
+        raw_path = self._url.reveal().partition(":")[2].partition("?")[0]
+        if parts.netloc:
+            raw_path = raw_path.replace(parts.netloc, network, 1)
+        return f"{self.scheme}:{raw_path}{'?' if shown else ''}{shown}"
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+
+def _hide_option(name: str, value: str) -> str:
+    return "***" if any(word in name.lower() for word in _SECRET_OPTION_WORDS) else value
+
+
+# -- the system ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """System-wide settings, as Enterprise SSO's global info has them. Time-outs in minutes, audit sizes in rows."""
+
+    administrators: str = ""
+    affiliate_administrators: str = ""
+    secret_server: str = ""
+    ticket_timeout_minutes: int = 2
+    credential_cache_minutes: int = 60
+    audit_deleted_applications: int = 1000
+    audit_deleted_mappings: int = 1000
+    audit_credential_lookups: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRecord:
+    """One keysvc system. `system_id` is 32 hex digits and binds every ciphertext, seal and certificate to it."""
+
+    system_id: str
+    created_at: datetime
+    settings: Settings = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the one master secret server until `expires_at` of the mapping store's clock.
+
+    `epoch` rises at every grant: it is the fencing token (Gray & Cheriton 1989; Kleppmann 2016).
+    """
+
+    holder: str
+    epoch: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What must still be true in the transaction that writes; None leaves it unchecked."""
+
+    epoch: int | None = None
+    active_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRecord:
+    """The newest backup that was written, read back and opened."""
+
+    created_at: datetime
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running SSO server as the master secret server last saw it. `name` is of its certificate, `instance` of
+    its process: several processes may share one certificate."""
+
+    name: str
+    instance: str
+    versions_held: tuple[int, ...]
+    seen_at: datetime
+
+
+class Role(StrEnum):
+    """What a client certificate entitles to."""
+
+    ADMINISTRATOR = "administrator"
+    SERVER = "server"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An enrolled certificate: only the `serial` (hex) named here is let in under `name`."""
+
+    name: str
+    role: Role
+    serial: str
+    enrolled_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A one-time join token that was printed but not kept: `token_hash` is its SHA-256 in hex."""
+
+    token_hash: str
+    name: str
+    role: Role
+    expires_at: datetime
+    redeemed_at: datetime | None = None
+
+
+# -- applications, mappings, credentials ---------------------------------------------------------------------------
+
+
+class ApplicationType(StrEnum):
+    """The types of affiliate application."""
+
+    INDIVIDUAL = "individual"
+    GROUP = "group"
+    HOST_GROUP = "host-group"
+    CONFIG_STORE = "config-store"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A credential field. Ordinal 0 is the external user id, kept in the mapping; the rest are encrypted.
+    A masked field is hidden when typed and shown only on request."""
+
+    label: str
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What an affiliate application allows, with Enterprise SSO's defaults."""
+
+    enabled: bool = False
+    host_initiated: bool = False
+    windows_initiated: bool = True
+    validate_password: bool = True
+    disable_credential_cache: bool = False
+    allow_tickets: bool = False
+    validate_tickets: bool = True
+    timeout_tickets: bool = True
+    allow_local_accounts: bool = False
+    administrators_same: bool = False
+    direct_password_sync: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An affiliate application: a back-end system and the fields that a credential for it has.
+
+    `application_id` (32 hex digits, random) is part of its key derivation, so that a row of a deleted application does
+    not decrypt in a new one of the same name. `name`, `type`, `fields` and `application_id` never change.
+    """
+
+    name: str
+    application_id: str
+    type: ApplicationType
+    fields: tuple[Field, ...]
+    flags: Flags = Flags()
+    description: str = ""
+    contact: str = ""
+    user_accounts: tuple[str, ...] = ()
+    administrator_accounts: tuple[str, ...] = ()
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One user (or group, or property bag) of one application, with the user id that it has there."""
+
+    application: str
+    user: str
+    external_user: str
+    enabled: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CredentialKey:
+    """Where a credential is; ordered as the mapping store pages through them."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedCredential:
+    """A credential as stored: `ciphertext` as docs/formats.md lays it out, under `version` of the master secret."""
+
+    application: str
+    user: str
+    version: int
+    ciphertext: bytes = field(repr=False)
+    revision: int = 0
+
+    @property
+    def key(self) -> CredentialKey:
+        """Its place."""
+        return CredentialKey(self.application, self.user)
+
+
+# -- what is told --------------------------------------------------------------------------------------------------
+
+Detail = abc.Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that notifiers tell people and systems of. `event_id` is the idempotency key of its delivery."""
+
+    event_id: str
+    kind: str
+    at: datetime
+    detail: Detail
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to what. `sequence` is given by the mapping store; 0 before that."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Detail = field(default_factory=dict)
+    sequence: int = 0
+
+
+def utc_now() -> datetime:
+    """This machine's clock. Leases use the mapping store's, permissions a monotonic one."""
+    return datetime.now(UTC)

@@ -1,0 +1,37 @@
+# `make demo` and `make test` need python3 (>= 3.11) with venv, make, git and PyPI: nothing else, and nothing in $HOME.
+
+PYTHON ?= python3
+TOX_RANGE := tox>=4.30,<5
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+demo: $(STAMP)  ## the whole story on this machine, in a temporary folder
+	@$(VENV)/bin/keysvc demo
+
+# The interpreter of .venv runs the whole suite: its quick part on top would be the same again.
+test: $(STAMP)  ## lint, types, the whole suite, and its quick part on every other Python that is there
+	@echo "make: checking and testing with tox"
+	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(VENV)/bin/tox run
+
+lint: $(STAMP)  ## ruff, import-linter, codespell
+	@$(VENV)/bin/tox run -e lint
+
+types: $(STAMP)  ## mypy
+	@$(VENV)/bin/tox run -e types
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+
+# --clear, because an interrupted or outdated environment is not worth mending. -qq keeps pip to its errors.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("keysvc needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	@echo "make: installing keysvc and tox into $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e . "$(TOX_RANGE)"
+	@touch $@

@@ -1,0 +1,284 @@
+"""What each change does to the tables: one function a change, called inside the transaction of one commit."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from keysvc import interfaces as change
+from keysvc.errors import Conflict, InvalidInput, NotFound
+from keysvc.model import VersionState
+from keysvc.stores import schema
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Apply = abc.Callable[[Connection, Any], None]
+
+EXCLUSIVE = (change.PutVersion, change.DeleteApplication, change.DeleteMapping, change.DeleteCredential)
+"""Changes that write the guard row: a commit with any of them locks that row alone from its beginning."""
+
+_first_revision = select(schema.guard.c.first_revision).scalar_subquery()
+
+
+def put_system(connection: Connection, put: change.PutSystem) -> None:
+    """Another system's record is never replaced."""
+    same = schema.system.c.system_id == put.system.system_id
+    if not _update(connection, schema.system, same, {"settings": put.system.settings}):
+        _insert(connection, schema.system, {"id": 1, **_values(put.system)}, "the database holds another system")
+
+
+def put_version(connection: Connection, put: change.PutVersion) -> None:
+    """A number that stands for another secret is never taken over."""
+    table, record = schema.versions, put.record
+    same = (table.c.version == record.version) & (table.c.check_value == record.check_value)
+    if not _update(connection, table, same, {"state": record.state}):
+        _insert(connection, table, _values(record), f"version {record.version} is another secret already")
+
+
+def name_active_version(connection: Connection) -> None:
+    """Write into the guard row which version is active. Called once after all changes: their order does not matter."""
+    table = schema.versions
+    active = connection.scalars(select(table.c.version).where(table.c.state == VersionState.ACTIVE)).all()
+    if len(active) > 1:
+        raise Conflict(f"versions {active[0]} and {active[1]} would both be active; one must be put as retiring")
+    connection.execute(update(schema.guard).values(active_version=active[0] if active else None))
+
+
+def put_backup(connection: Connection, put: change.PutBackup) -> None:
+    """One row."""
+    _upsert(connection, schema.backup, {"id": 1, **_values(put.backup)})
+
+
+def put_application(connection: Connection, put: change.PutApplication) -> None:
+    """The id is compared too: an application made again under an old name is another one."""
+    table, application = schema.applications, put.application
+    changed = f"the application {application.name!r} exists already or has changed"
+    values = _values(application)
+    if application.revision == 0:
+        _insert_first(connection, table, values, changed)
+        return
+    same = (table.c.name == application.name) & (table.c.application_id == application.application_id)
+    if not _compare_and_swap(connection, table, same, values):
+        raise Conflict(changed)
+
+
+def delete_application(connection: Connection, deletion: change.DeleteApplication) -> None:
+    """Mappings and credentials go by cascade."""
+    rows = (
+        schema.applications.c.name == deletion.name,
+        schema.mappings.c.application == deletion.name,
+        schema.credentials.c.application == deletion.name,
+    )
+    _delete(connection, schema.applications, rows, f"there is no application {deletion.name!r}")
+
+
+def put_mapping(connection: Connection, put: change.PutMapping) -> None:
+    """NotFound before Conflict: without the application there is nothing to repeat."""
+    table, mapping = schema.mappings, put.mapping
+    values = _values(mapping)
+    if mapping.revision and _compare_and_swap(connection, table, _at(table, mapping.application, mapping.user), values):
+        return
+    if not _exists(connection, schema.applications, schema.applications.c.name == mapping.application):
+        raise NotFound(f"there is no application {mapping.application!r}")
+    changed = f"the mapping of {mapping.user!r} in {mapping.application!r} exists already or has changed"
+    if mapping.revision:
+        raise Conflict(changed)
+    _insert_first(connection, table, values, changed)
+
+
+def delete_mapping(connection: Connection, deletion: change.DeleteMapping) -> None:
+    """The credential goes by cascade."""
+    where = deletion.application, deletion.user
+    rows = _at(schema.mappings, *where), _at(schema.credentials, *where)
+    _delete(connection, schema.mappings, rows, f"there is no mapping of {where[1]!r} in {where[0]!r}")
+
+
+def put_credential(connection: Connection, put: change.PutCredential) -> None:
+    """NotFound before Conflict: without the mapping there is nothing to repeat."""
+    table, credential = schema.credentials, put.credential
+    where, values = (credential.application, credential.user), _values(credential)
+    if credential.revision and _compare_and_swap(connection, table, _at(table, *where), values):
+        return
+    if not _exists(connection, schema.mappings, _at(schema.mappings, *where)):
+        raise NotFound(f"there is no mapping of {where[1]!r} in {where[0]!r}")
+    changed = f"the credential of {where[1]!r} in {where[0]!r} exists already or has changed"
+    if credential.revision:
+        raise Conflict(changed)
+    _insert_first(connection, table, values, changed)
+
+
+def delete_credential(connection: Connection, deletion: change.DeleteCredential) -> None:
+    """The mapping stays."""
+    rows = (_at(schema.credentials, deletion.application, deletion.user),)
+    missing = f"there is no credential of {deletion.user!r} in {deletion.application!r}"
+    _delete(connection, schema.credentials, rows, missing)
+
+
+_reencrypt = (
+    update(schema.credentials)
+    .where(
+        schema.credentials.c.application == bindparam("of_application"),
+        schema.credentials.c.user == bindparam("of_user"),
+        schema.credentials.c.revision == bindparam("expected"),
+    )
+    .values(
+        version=bindparam("new_version"),
+        ciphertext=bindparam("new_ciphertext"),
+        revision=schema.credentials.c.revision + 1,
+    )
+)
+
+
+def reencrypt(connection: Connection, batch: change.Reencrypt) -> None:
+    """One executemany: rows that changed match nothing."""
+    if batch.credentials:
+        connection.execute(
+            _reencrypt,
+            [
+                {
+                    "of_application": credential.application,
+                    "of_user": credential.user,
+                    "expected": credential.revision,
+                    "new_version": credential.version,
+                    "new_ciphertext": credential.ciphertext,
+                }
+                for credential in batch.credentials
+            ],
+        )
+
+
+def see_servers(connection: Connection, seen: change.SeeServers) -> None:
+    """The others stay."""
+    for server in seen.servers:
+        _upsert(connection, schema.servers, _values(server))
+
+
+def forget_server(connection: Connection, forgotten: change.ForgetServer) -> None:
+    """Silent when it is not there."""
+    table = schema.servers
+    where = (table.c.name == forgotten.name) & (table.c.instance == forgotten.instance)
+    connection.execute(delete(table).where(where))
+
+
+def put_identity(connection: Connection, put: change.PutIdentity) -> None:
+    """By name."""
+    _upsert(connection, schema.identities, _values(put.identity))
+
+
+def put_enrolment(connection: Connection, put: change.PutEnrolment) -> None:
+    """By the hash of its token."""
+    _insert(connection, schema.enrolments, _values(put.enrolment), "this join token exists already")
+
+
+def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment) -> None:
+    """One of two who redeem at once finds it used."""
+    table = schema.enrolments
+    this = table.c.token_hash == redemption.token_hash
+    if _update(connection, table, this & table.c.redeemed_at.is_(None), {"redeemed_at": redemption.at}):
+        return
+    if _exists(connection, table, this):
+        raise Conflict("this join token is used already", hint="print a new one: keysvc server enroll")
+    raise NotFound("there is no such join token", hint="print a new one: keysvc server enroll")
+
+
+def append_audit(connection: Connection, append: change.AppendAudit) -> None:
+    """The database numbers it."""
+    values = _values(append.entry)
+    del values["sequence"]
+    connection.execute(insert(schema.audit), values)
+
+
+def append_event(connection: Connection, append: change.AppendEvent) -> None:
+    """The database orders it."""
+    _insert(connection, schema.outbox, _values(append.event), "this event is in the outbox already")
+
+
+def event_delivered(connection: Connection, delivered: change.EventDelivered) -> None:
+    """Silent when it is not there."""
+    connection.execute(delete(schema.outbox).where(schema.outbox.c.event_id == delivered.event_id))
+
+
+APPLY: abc.Mapping[type, Apply] = {
+    change.PutSystem: put_system,
+    change.PutVersion: put_version,
+    change.PutBackup: put_backup,
+    change.PutApplication: put_application,
+    change.DeleteApplication: delete_application,
+    change.PutMapping: put_mapping,
+    change.DeleteMapping: delete_mapping,
+    change.PutCredential: put_credential,
+    change.DeleteCredential: delete_credential,
+    change.Reencrypt: reencrypt,
+    change.SeeServers: see_servers,
+    change.ForgetServer: forget_server,
+    change.PutIdentity: put_identity,
+    change.PutEnrolment: put_enrolment,
+    change.RedeemEnrolment: redeem_enrolment,
+    change.AppendAudit: append_audit,
+    change.AppendEvent: append_event,
+    change.EventDelivered: event_delivered,
+}
+
+
+def _values(record: DataclassInstance) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _at(table: Table, application: str, user: str) -> ColumnElement[bool]:
+    return (table.c.application == application) & (table.c.user == user)
+
+
+def _exists(connection: Connection, table: Table, where: ColumnElement[bool]) -> bool:
+    return connection.execute(select(1).select_from(table).where(where)).first() is not None
+
+
+def _update(connection: Connection, table: Table, where: ColumnElement[bool], values: dict[str, Any]) -> bool:
+    return connection.execute(update(table).where(where).values(values)).rowcount > 0
+
+
+def _insert(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
+    try:
+        connection.execute(insert(table), values)
+    except IntegrityError:
+        raise Conflict(conflict) from None
+
+
+def _insert_first(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
+    if not all(values[column.name] for column in table.primary_key):
+        raise InvalidInput(f"an empty name among the {table.name}")  # paging begins behind the empty name
+    del values["revision"]
+    try:
+        connection.execute(insert(table).values(revision=_first_revision), values)
+    except IntegrityError:
+        raise Conflict(conflict) from None
+
+
+def _compare_and_swap(connection: Connection, table: Table, where: ColumnElement[bool], values: dict[str, Any]) -> bool:
+    same = where & (table.c.revision == values["revision"])
+    return _update(connection, table, same, {**values, "revision": table.c.revision + 1})
+
+
+def _upsert(connection: Connection, table: Table, values: dict[str, Any]) -> None:
+    where = [column == values[column.name] for column in table.primary_key]
+    same = where[0] if len(where) == 1 else where[0] & where[1]
+    if not _update(connection, table, same, values):
+        _insert(connection, table, values, f"another process is writing the same row of {table.name}")
+
+
+def _delete(connection: Connection, table: Table, rows: abc.Sequence[ColumnElement[bool]], missing: str) -> None:
+    """`rows[0]` selects the row of `table`; the rest, what goes with it by cascade."""
+    tables = (schema.applications, schema.mappings, schema.credentials)
+    gone = tables[tables.index(table) :]
+    revisions = [
+        connection.scalar(select(func.max(t.c.revision)).where(where)) or 0 for t, where in zip(gone, rows, strict=True)
+    ]
+    if connection.execute(delete(table).where(rows[0])).rowcount == 0:
+        raise Conflict(missing)
+    first = schema.guard.c.first_revision
+    highest = max(revisions)
+    connection.execute(update(schema.guard).where(first <= highest).values(first_revision=highest + 1))

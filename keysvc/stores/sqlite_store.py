@@ -1,0 +1,106 @@
+"""`SQLiteMappingStore`: one file in WAL mode, one writer at a time, every commit on the disk before it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, QueuePool, create_engine
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+from keysvc.errors import KeysvcError, MappingStoreError, MappingStoreUnavailable, NotConfigured
+from keysvc.stores.sql import SQLMappingStore
+from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
+
+_DAMAGE = (
+    "not a database",
+    "malformed",
+    "could not decode",
+    "unsupported file format",
+    "no such table",
+    "no such column",
+)
+_PRAGMAS = ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON")
+
+
+class SQLiteMappingStore(SQLMappingStore):
+    """A mapping store in the file `path`, in memory when that is None. Only `prepare` creates the file (0600)."""
+
+    def __init__(self, path: Path | None, *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        self._path = path
+        self._timeout = timeout
+        # one connection is the whole database in memory: callers take turns, as writers do on a file
+        sizes = {"pool_size": 8, "max_overflow": 24} if path else {"pool_size": 1, "max_overflow": 0}
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=QueuePool, hide_parameters=True, **sizes)
+        super().__init__(engine, url=f"sqlite:///{path}" if path else "sqlite://")
+
+    def prepare(self) -> None:
+        """Creates the file where there is none."""
+        if self._path is not None:
+            try:
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise MappingStoreUnavailable(f"{self._url}: {error.strerror or type(error).__name__}") from None
+            self._use_wal()
+        super().prepare()
+
+    def _use_wal(self) -> None:
+        """The one statement for which SQLite does not wait by itself."""
+        give_up = time.monotonic() + self._timeout
+        while True:
+            try:
+                with self._errors(), self._engine.connect() as connection:
+                    if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+                        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                return
+            except MappingStoreUnavailable as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    def _connect(self) -> sqlite3.Connection:
+        target = ":memory:"
+        if self._path is not None:
+            with contextlib.suppress(PermissionError, NotADirectoryError):
+                self._check_exists(self._path)
+            target = f"{self._path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            target, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_exists(self, path: Path) -> None:
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise NotConfigured(f"{self._url} does not exist yet") from None
+
+    def _begin(self, connection: Connection) -> None:
+        # reads stay in autocommit; a write that began as a read could not become one while another writes
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _now(self, connection: Connection) -> datetime:
+        shown: str = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')").scalar_one()
+        return datetime.fromisoformat(shown).replace(tzinfo=UTC)
+
+    def _translate(self, error: SQLAlchemyError) -> KeysvcError:
+        origin = error.orig if isinstance(error, StatementError) else None
+        reason = str(origin).lower()
+        if isinstance(origin, sqlite3.Error) and any(sign in reason for sign in _DAMAGE):
+            return MappingStoreError(
+                f"{self._url} is damaged or no database of keysvc: {str(origin).splitlines()[0]}",
+                hint="stop keysvc, keep the damaged file, and restore the database from a backup",
+            )
+        return super()._translate(error)

@@ -321,7 +321,7 @@ class MappingStore(Protocol):
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, not_under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
-        """A page of credentials by key, beginning behind `after`; with `not_under`, only those under another version."""
+        """A page of credentials by key, beginning behind `after`; with `not_under` only those under another version."""
 
     def rows_by_version(self) -> dict[int, int]:
         """How many credentials each version encrypts; versions without any are absent."""

@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 from collections import abc
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import pluggy
 
@@ -82,7 +82,8 @@ class Registry(Generic[Part]):
     def open(self, url: str, prompt: Prompt, system_id: str) -> Part:
         """Open the part that `url` names. Raises UnknownScheme, ConfigurationError, and what the part raises."""
         location = Location.parse(url)
-        registration = self.registrations.get(location.scheme) or self.registrations.get(location.scheme.split("+")[0])
+        outer = location.scheme.partition("+")[0]
+        registration = self.registrations.get(location.scheme) or self.registrations.get(outer)
         if registration is None:
             raise self._unknown(location.scheme)
         unknown = sorted(set(location.options) - set(registration.options))
@@ -92,7 +93,7 @@ class Registry(Generic[Part]):
         return registration.opener(Opening(location, prompt, system_id))
 
     def _unknown(self, scheme: str) -> UnknownScheme:
-        distribution = SEPARATE_DISTRIBUTIONS.get(scheme) or SEPARATE_DISTRIBUTIONS.get(scheme.split("+")[0])
+        distribution = SEPARATE_DISTRIBUTIONS.get(scheme) or SEPARATE_DISTRIBUTIONS.get(scheme.partition("+")[0])
         return UnknownScheme(
             f"no installed plugin opens {scheme}: as a {self.kind}",
             hint=f"pip install {distribution}" if distribution else None,
@@ -122,7 +123,7 @@ class Plugins:
             self.reports.append(self._load(entry_point, PluginReport(entry_point.name, distribution, version)))
 
     @property
-    def registries(self) -> tuple[Registry[KeyStore], Registry[MappingStore], Registry[Notifier]]:
+    def registries(self) -> tuple[Registry[Any], ...]:
         """One for each kind of part."""
         return self.key_stores, self.mapping_stores, self.notifiers
 
@@ -131,7 +132,7 @@ class Plugins:
         for implementation in self._hooks.hook.keysvc_commands.get_hookimpls():
             try:
                 implementation.function(app)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a broken plugin never stops the rest
                 self._report_problem(implementation.plugin_name, f"keysvc_commands: {_one_line(error)}")
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, report: PluginReport) -> PluginReport:
@@ -148,14 +149,16 @@ class Plugins:
                 for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
                     if implementation.plugin_name == name:
                         implementation.function(registry.of_plugin(name))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a broken plugin never stops the rest
             if plugin is not None and self._hooks.has_plugin(name):
                 self._hooks.unregister(name=name)
             for registry in self.registries:
                 registry.forget(name)
             return replace(report, problem=_one_line(error))
         hooks = tuple(caller.name for caller in self._hooks.get_hookcallers(plugin) or ())
-        schemes = tuple(s for registry in self.registries for s, r in registry.registrations.items() if r.plugin == name)
+        schemes = tuple(
+            s for registry in self.registries for s, r in registry.registrations.items() if r.plugin == name
+        )
         return replace(report, hooks=hooks, schemes=schemes)
 
     def _report_problem(self, name: str, problem: str) -> None:

@@ -1,7 +1,7 @@
 # `make demo` and `make test` need python3 (>= 3.11) with venv, make, git and PyPI: nothing else, and nothing in $HOME.
 
 PYTHON ?= python3
-TOX_RANGE := tox>=4.30,<5
+TOX_RANGE := tox~=4.30
 VENV := .venv
 STAMP := $(VENV)/.installed
 

@@ -1,0 +1,83 @@
+"""What an application and a plugin author write must type-check. mypy reads this; nothing runs it."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import keysvc
+from keysvc.errors import Fenced, KeysvcError, NotifierUnavailable
+from keysvc.hookspecs import hookimpl
+from keysvc.interfaces import KeyStore, KeyStoreInfo, Notifier, Opening, Register
+from keysvc.model import Event, MasterSecret, SecretBytes, SecretText
+from keysvc.sealed import SealedKeyStore, Sealer, Shelf
+
+
+def an_application_logs_in() -> str:
+    with keysvc.connect() as sso:
+        credential = sso.credential("SAP", user="alice")
+        assert_type(credential["password"], SecretText)
+        assert_type(sso.set_credential("SAP", user="alice", password="secret"), int)
+        return credential.external_user + credential["password"].reveal()
+
+
+def an_error_says_what_to_do(error: KeysvcError) -> str:
+    return f"{error.code}: {error}; {error.hint}" + ("" if error.retryable else "!")
+
+
+class MemoNotifier:
+    def deliver(self, event: Event) -> None:
+        raise NotifierUnavailable(f"{event.event_id}: no paper left")
+
+    def close(self) -> None: ...
+
+
+class MemoKeyStore:
+    def info(self) -> KeyStoreInfo:
+        return KeyStoreInfo("memo:", "a drawer", hardware=True, exportable=False)
+
+    def versions(self) -> list[int]:
+        return []
+
+    def seal(self, secret: MasterSecret) -> None: ...
+
+    def unseal(self, version: int) -> MasterSecret:
+        raise Fenced(str(version))
+
+    def destroy(self, version: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class MemoSealer:
+    def info(self) -> KeyStoreInfo:
+        return KeyStoreInfo("memo:", "a drawer", hardware=True, exportable=False)
+
+    def seal(self, secret: SecretBytes, context: bytes) -> bytes:
+        return context + secret.reveal()
+
+    def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:
+        return SecretBytes(sealed[len(context) :])
+
+    def close(self) -> None: ...
+
+
+def open_memo(opening: Opening) -> MemoKeyStore:
+    assert_type(opening.prompt("pin"), SecretText)
+    return MemoKeyStore()
+
+
+def a_sealer_and_a_shelf_are_a_key_store(sealer: Sealer, shelf: Shelf) -> KeyStore:
+    return SealedKeyStore(sealer, shelf, "0" * 32)
+
+
+def a_sealer_is_four_methods() -> Sealer:
+    return MemoSealer()
+
+
+def a_notifier_is_two_methods() -> Notifier:
+    return MemoNotifier()
+
+
+@hookimpl
+def keysvc_key_stores(register: Register[KeyStore]) -> None:
+    register("memo", open_memo, summary="a key store on paper", options={"pad": "which pad"})

@@ -143,8 +143,8 @@ def _version_of(name: str) -> int:
 
 
 class Directory(Shelf):
-    """A shelf of files in one directory: mode 0600 in a directory of 0700, written to a temporary file, fsynced,
-    renamed, and the directory fsynced. Raises KeyStoreUnavailable, which names the file, when the operating system refuses."""
+    """A shelf of files in one directory: mode 0600 in a directory of 0700, written to a temporary file, fsynced and
+    renamed, and the directory fsynced. Raises KeyStoreUnavailable, which names the file, when it cannot be done."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

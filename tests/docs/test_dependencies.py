@@ -39,6 +39,18 @@ def test_every_dependency_is_documented_and_no_other() -> None:
     assert declared() == documented()
 
 
+def test_the_oldest_versions_are_those_that_pyproject_allows() -> None:
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", "utf-8")
+    oldest = dict(pin.split("==") for pin in tox["testenv:oldest"]["deps"].split())
+    allowed = dict(
+        pin.split(">=")
+        for pin in (*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["testing"])
+    )
+    assert oldest.keys() == allowed.keys()
+    assert {name: pin for name, pin in oldest.items() if not f"{pin}.".startswith(f"{allowed[name]}.")} == {}
+
+
 def test_every_row_says_why_under_which_licence_and_how_to_do_without() -> None:
     rows = re.findall(r"^\| `.*$", (ROOT / "docs/dependencies.md").read_text("utf-8"), re.MULTILINE)
     incomplete = [

@@ -105,6 +105,8 @@ class SQLMappingStore(ABC):
         origin = error.orig if isinstance(error, StatementError) else None
         if isinstance(origin, KeysvcError):
             return origin
+        if isinstance(origin, UnicodeDecodeError):
+            return self._damaged("it holds text that is not text")
         if isinstance(origin, UnicodeError | OverflowError | TypeError) or isinstance(error, DataError):
             return InvalidInput("a value that the mapping store cannot keep: not valid text, or too large")
         if isinstance(error, IntegrityError):
@@ -113,6 +115,12 @@ class SQLMappingStore(ABC):
         if isinstance(error, ProgrammingError):
             return MappingStoreError(f"{self._url}: {reason}")
         return MappingStoreUnavailable(f"{self._url}: {reason}")
+
+    def _damaged(self, reason: str) -> MappingStoreError:
+        return MappingStoreError(
+            f"{self._url} is damaged or no database of keysvc: {reason}",
+            hint="stop keysvc, keep the damaged database, and restore the database from a backup",
+        )
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class SQLMappingStore(ABC):
         version = schema.credentials.c.version
         with self._reading() as connection:
             rows = connection.execute(select(version, func.count()).group_by(version).order_by(version))
-            return dict(rows.tuples().all())
+            return {int(number): int(count) for number, count in rows}
 
     def servers(self) -> abc.Sequence[Server]:
         """By name and instance."""
@@ -304,6 +312,8 @@ class SQLMappingStore(ABC):
             yield
         except SQLAlchemyError as error:
             raise self._translate(error) from None
+        except UnicodeDecodeError:  # even the message of an error may come out of the damaged part
+            raise self._damaged("it holds text that is not text") from None
         except (UnicodeEncodeError, OverflowError):
             raise InvalidInput("a value that the mapping store cannot keep: not valid text, or too large") from None
 
@@ -326,7 +336,7 @@ class SQLMappingStore(ABC):
     def _read_guard(self, connection: Connection, statement: Select[Any]) -> GuardRow:
         row = connection.execute(statement).first()
         if row is None:
-            raise MappingStoreError(f"{self._url}: the table guard is empty", hint="restore the database from a backup")
+            raise self._damaged("the table guard is empty")
         return read(GuardRow, schema.guard, row)
 
     def _check_schema(self, connection: Connection) -> None:
@@ -344,7 +354,7 @@ class SQLMappingStore(ABC):
             return 0
         found: object = connection.scalar(select(schema.schema_version.c.version))
         if not isinstance(found, int) or found < 1:
-            raise MappingStoreError(f"{self._url}: its schema version cannot be read")
+            raise self._damaged("its schema version cannot be read")
         return found
 
     def _mismatch(self, found: int) -> SchemaMismatch:

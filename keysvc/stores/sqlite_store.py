@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, QueuePool, create_engine
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from keysvc.errors import KeysvcError, MappingStoreError, MappingStoreUnavailable, NotConfigured
+from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
 
@@ -99,8 +99,5 @@ class SQLiteMappingStore(SQLMappingStore):
         origin = error.orig if isinstance(error, StatementError) else None
         reason = str(origin).lower()
         if isinstance(origin, sqlite3.Error) and any(sign in reason for sign in _DAMAGE):
-            return MappingStoreError(
-                f"{self._url} is damaged or no database of keysvc: {str(origin).splitlines()[0]}",
-                hint="stop keysvc, keep the damaged file, and restore the database from a backup",
-            )
+            return self._damaged(str(origin).splitlines()[0])
         return super()._translate(error)

@@ -1,0 +1,299 @@
+"""What is SQLite's own: the file, its mode, damage, locks, full disks and death in the middle of a commit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreError, MappingStoreUnavailable, NotConfigured
+from keysvc.interfaces import UNGUARDED, Opening, PutApplication, PutCredential, PutMapping
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Location, Mapping
+from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
+
+SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
+AT = datetime(2026, 2, 3, tzinfo=UTC)
+
+
+def users(*names, size=100):
+    mappings = [PutMapping(Mapping("SAP", name, name)) for name in names]
+    return [*mappings, *(PutCredential(EncryptedCredential("SAP", name, 1, bytes(size))) for name in names)]
+
+
+def open_url(url):
+    return open_sqlite(Opening(Location.parse(url), pytest.fail, ""))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "mappings.db"
+
+
+@pytest.fixture
+def store(path):
+    store = SQLiteMappingStore(path)
+    store.prepare()
+    store.commit([PutApplication(SAP), *users("alice", "bob")], UNGUARDED)
+    yield store
+    store.close()
+
+
+# -- URLs and the plugin ---------------------------------------------------------------------------------------------
+
+
+def test_importing_the_plugin_imports_no_sqlalchemy():
+    code = "import sys, keysvc.stores.sqlite; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_absolute_url_names_a_file(tmp_path):
+    store = open_url(f"sqlite:///{tmp_path}/a%20file%23.db?timeout=0.5")
+    store.prepare()
+    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".db"] == ["a file#.db"]
+    store.close()
+
+
+def test_a_relative_url_names_a_file_below_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_url("sqlite:///here.db")
+    store.prepare()
+    assert (tmp_path / "here.db").exists()
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_url_without_a_path_is_in_memory(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_url(url)
+    store.prepare()
+    store.commit([PutApplication(SAP)], UNGUARDED)
+    assert store.application("SAP") is not None
+    assert list(tmp_path.iterdir()) == []
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:/a.db",
+        "sqlite:a.db",
+        "sqlite://host/a.db",
+        "sqlite:///a.db#b",
+        "sqlite:///a?timeout=x",
+        "sqlite:///a?timeout=-1",
+        "sqlite:///a?timeout=nan",
+    ],
+)
+def test_a_url_that_is_not_understood_is_refused(url):
+    with pytest.raises(ConfigurationError, match="sqlite:"):
+        open_url(url)
+
+
+# -- the file --------------------------------------------------------------------------------------------------------
+
+
+def test_reading_what_does_not_exist_creates_nothing(path):
+    store = SQLiteMappingStore(path)
+    for call in (store.versions, store.epoch, lambda: store.commit([], UNGUARDED)):
+        with pytest.raises(NotConfigured, match=r"mappings\.db does not exist yet"):
+            call()
+    assert store.info().schema_version == 0
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+def test_the_file_and_what_lies_beside_it_are_for_its_owner_alone(path):
+    before = os.umask(0)
+    try:
+        store = SQLiteMappingStore(path)
+        store.prepare()
+        store.commit([PutApplication(SAP)], UNGUARDED)
+        modes = {entry.name: entry.stat().st_mode & 0o777 for entry in path.parent.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert modes == {"mappings.db": 0o600, "mappings.db-wal": 0o600, "mappings.db-shm": 0o600}
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(store):
+    with store._engine.connect() as connection:
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert settings == ["wal", 2, 1]
+
+
+@pytest.mark.parametrize("where", ["missing/mappings.db", "file/mappings.db", "."])
+def test_a_place_where_no_file_can_be_is_named(tmp_path, where):
+    (tmp_path / "file").touch()
+    store = SQLiteMappingStore(tmp_path / where)
+    with pytest.raises(MappingStoreUnavailable) as caught:
+        store.prepare()
+    assert str(tmp_path) in str(caught.value)
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+def one_clear_error(path):
+    store = SQLiteMappingStore(path)
+
+    def use_it():
+        store.prepare()
+        store.mappings("SAP")
+        store.credentials()
+
+    with pytest.raises(MappingStoreError) as caught:
+        use_it()
+    store.close()
+    assert "mappings.db" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "restore the database" in caught.value.hint
+    return caught.value
+
+
+def test_a_file_that_is_no_database_is_an_error_that_says_so(path):
+    path.write_bytes(b"Dear diary, " * 1000)
+    assert "not a database" in str(one_clear_error(path))
+
+
+def test_a_truncated_file_is_an_error_that_says_so(store, path):
+    store.commit(users(*(f"u{number}" for number in range(200))), UNGUARDED)
+    store.close()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "malformed" in str(one_clear_error(path))
+
+
+def test_flipped_bits_never_cause_anything_but_one_error_of_keysvc(store, path):
+    store.close()
+    whole, dice, refused = path.read_bytes(), random.Random(1), 0
+    unnoticed = 0
+    for _ in range(400):
+        torn = bytearray(whole)
+        for _ in range(20):
+            torn[dice.randrange(len(torn))] ^= 1 << dice.randrange(8)
+        path.write_bytes(torn)
+        damaged = SQLiteMappingStore(path)
+        try:
+            for read in (damaged.versions, damaged.applications, damaged.credentials, damaged.audit, damaged.lease):
+                read()
+            damaged.commit(users(f"u{dice.random()}"), UNGUARDED)
+        except KeysvcError as error:
+            refused += "\n" not in str(error)
+        else:
+            unnoticed += 1  # what is not in a structure of SQLite's is a matter for the authenticated encryption
+        damaged.close()
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+    assert refused + unnoticed == 400
+    assert refused > 10
+
+
+# -- locks, full and read-only disks ---------------------------------------------------------------------------------
+
+
+def test_while_another_writes_reading_goes_on_and_writing_says_locked(store, path):
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    impatient = SQLiteMappingStore(path, timeout=0.05)
+    assert len(impatient.mappings("SAP")) == 2
+    with pytest.raises(MappingStoreUnavailable, match="locked"):
+        impatient.commit(users("carol"), UNGUARDED)
+    other.execute("ROLLBACK")
+    other.close()
+    impatient.commit(users("carol"), UNGUARDED)
+    impatient.close()
+
+
+def test_a_full_disk_changes_nothing(store):
+    with store._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(MappingStoreUnavailable, match="full"):
+        store.commit(users(*(f"u{number}" for number in range(50)), size=4000), UNGUARDED)
+    assert len(store.mappings("SAP")) == len(store.credentials()) == 2
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    store.commit(users("carol"), UNGUARDED)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="RLIMIT_FSIZE is POSIX's")
+def test_a_file_that_may_not_grow_changes_nothing(store, path):
+    code = """
+        import resource, sys
+        from keysvc.errors import MappingStoreUnavailable
+        from keysvc.interfaces import PutMapping, UNGUARDED
+        from keysvc.model import Mapping
+        from keysvc.stores.sqlite import SQLiteMappingStore
+        from pathlib import Path
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        store = SQLiteMappingStore(Path(sys.argv[1]))
+        try:
+            store.commit([PutMapping(Mapping("SAP", f"u{n}", "x" * 200)) for n in range(5000)], UNGUARDED)
+        except MappingStoreUnavailable as error:
+            print(error)
+            print(len(store.mappings("SAP")))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(path)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert ("mappings.db" in lines[0], lines[1:]) == (True, ["2"])
+    assert len(store.mappings("SAP")) == 2
+    store.commit(users("carol"), UNGUARDED)
+
+
+def test_a_database_that_may_only_be_read_says_so(store):
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    with pytest.raises(MappingStoreUnavailable, match="readonly"):
+        store.commit(users("carol"), UNGUARDED)
+    assert len(store.mappings("SAP")) == 2
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is read-only for root: run as another user")
+def test_a_file_that_may_only_be_read_is_read(store, path):
+    store.close()
+    path.chmod(0o400)
+    again = SQLiteMappingStore(path)
+    assert len(again.mappings("SAP")) == 2
+    with pytest.raises(MappingStoreUnavailable, match="readonly"):
+        again.commit(users("carol"), UNGUARDED)
+    again.close()
+
+
+# -- death -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.07, 0.15])
+def test_sigkill_during_commits_leaves_each_of_them_whole_or_not_at_all(store, path, after):
+    code = """
+        import sys
+        from keysvc.interfaces import PutMapping, UNGUARDED
+        from keysvc.model import Mapping
+        from keysvc.stores.sqlite import SQLiteMappingStore
+        from pathlib import Path
+        store = SQLiteMappingStore(Path(sys.argv[1]))
+        for number in range(10**6):
+            names = [f"{number:07}.{part:02}" for part in range(40)]
+            store.commit([PutMapping(Mapping("SAP", name, "x" * 200)) for name in names], UNGUARDED)
+            print(number, flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline()
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        told = [first, *process.stdout]
+    found = [mapping.user for mapping in store.mappings("SAP", limit=10**6) if mapping.user[0] == "0"]
+    assert len(found) % 40 == 0
+    assert len(found) // 40 >= int(told[-1]) + 1  # what it said was committed is there
+    store.commit(users("carol"), UNGUARDED)

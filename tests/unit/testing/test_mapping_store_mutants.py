@@ -1,0 +1,175 @@
+"""Stores that are wrong on purpose: each must fail the test that is named after its sin, and the right store none."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+
+import pytest
+from sqlalchemy import delete, insert, update
+
+from keysvc import interfaces as change
+from keysvc.errors import Conflict, KeysvcError
+from keysvc.model import Guard
+from keysvc.stores import schema, sql_changes
+from keysvc.stores.sqlite import SQLiteMappingStore
+from keysvc.testing.mapping_store import MappingStoreConformance
+
+
+class IgnoresTheEpoch(SQLiteMappingStore):
+    def _check_guard(self, row, guard):
+        super()._check_guard(row, replace(guard, epoch=None))
+
+
+class IgnoresTheActiveVersion(SQLiteMappingStore):
+    def _check_guard(self, row, guard):
+        super()._check_guard(row, replace(guard, active_version=None))
+
+
+class ChecksTheGuardBeforeTheTransaction(SQLiteMappingStore):
+    def commit(self, changes, guard):
+        super().commit([], guard)
+        time.sleep(0.005)
+        super().commit(changes, Guard())
+
+
+def _last_writer_wins(connection, put):
+    table, mapping = schema.mappings, put.mapping
+    values = {"external_user": mapping.external_user, "enabled": mapping.enabled}
+    where = (table.c.application == mapping.application) & (table.c.user == mapping.user)
+    if not connection.execute(update(table).where(where).values(revision=table.c.revision + 1, **values)).rowcount:
+        sql_changes.put_mapping(connection, change.PutMapping(replace(mapping, revision=0)))
+
+
+class LastWriterWins(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.PutMapping: _last_writer_wins})
+
+
+def _reencrypt_whatever_is_there(connection, batch):
+    table = schema.credentials
+    for credential in batch.credentials:
+        where = (table.c.application == credential.application) & (table.c.user == credential.user)
+        values = {"version": credential.version, "ciphertext": credential.ciphertext}
+        connection.execute(update(table).where(where).values(revision=table.c.revision + 1, **values))
+
+
+class ReencryptOverwrites(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.Reencrypt: _reencrypt_whatever_is_there})
+
+
+class GrantsTheLeaseToTwo(SQLiteMappingStore):
+    def grant_lease(self, holder, ttl):
+        return super().grant_lease(holder, ttl) or super().grant_lease(self.lease().holder, ttl)
+
+
+class KeepsTheEpochOfItsHolder(SQLiteMappingStore):
+    def grant_lease(self, holder, ttl):
+        lease = self.lease()
+        return lease if lease and lease.holder == holder else super().grant_lease(holder, ttl)
+
+
+class LeasesNeverEnd(SQLiteMappingStore):
+    def grant_lease(self, holder, ttl):
+        return super().grant_lease(holder, ttl + timedelta(days=1))
+
+    def lease(self):
+        return super().lease() or pytest.fail("never ends")
+
+
+class CommitsOneByOne(SQLiteMappingStore):
+    def commit(self, changes, guard):
+        super().commit([], guard)
+        for one in changes:
+            super().commit([one], guard)
+
+
+def _delete_without_cascade(connection, deletion):
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    table = schema.applications
+    found = connection.execute(table.select().where(table.c.name == deletion.name)).mappings().first()
+    if found is None:
+        raise Conflict("not there")
+    connection.execute(delete(table).where(table.c.name == deletion.name, table.c.name != deletion.name))
+    connection.execute(update(table).where(table.c.name == deletion.name).values(description="deleted"))
+
+
+class KeepsTheRowsOfADeletedApplication(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.DeleteApplication: _delete_without_cascade})
+
+
+def _insert_at_one(connection, put):
+    credential = put.credential
+    if credential.revision:
+        sql_changes.put_credential(connection, put)
+        return
+    values = {"application": credential.application, "user": credential.user, "version": credential.version}
+    connection.execute(insert(schema.credentials), {**values, "ciphertext": credential.ciphertext, "revision": 1})
+
+
+class BeginsEveryRevisionAtOne(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.PutCredential: _insert_at_one})
+
+
+class PagesByOffset(SQLiteMappingStore):
+    def mappings(self, application, *, after="", limit=500):
+        self.pages = self.pages + 1 if after else 0
+        return super().mappings(application, limit=10_000)[self.pages * limit : (self.pages + 1) * limit]
+
+
+class FoldsCase(SQLiteMappingStore):
+    def mapping(self, application, user):
+        return super().mapping(application, user.casefold())
+
+
+SINS = {
+    IgnoresTheEpoch: "test_an_epoch_that_is_over_is_fenced",
+    IgnoresTheActiveVersion: "test_a_write_under_another_version_than_the_active_one_is_stale",
+    ChecksTheGuardBeforeTheTransaction: "test_no_credential_is_committed_under_a_retired_version",
+    LastWriterWins: "test_compare_and_swap_on_a_mapping",
+    ReencryptOverwrites: "test_reencrypt_leaves_alone_what_changed_meanwhile",
+    GrantsTheLeaseToTwo: "test_the_lease_has_one_holder",
+    KeepsTheEpochOfItsHolder: "test_the_epoch_rises_at_every_grant",
+    LeasesNeverEnd: "test_a_lease_ends_by_the_clock_of_the_store",
+    CommitsOneByOne: "test_a_commit_is_all_or_none",
+    KeepsTheRowsOfADeletedApplication: "test_deleting_an_application_takes_its_mappings_and_credentials_along",
+    BeginsEveryRevisionAtOne: "test_a_row_made_again_is_not_the_row_that_was_read_before",
+    PagesByOffset: "test_pages_of_mappings_stay_steady_while_rows_change",
+    FoldsCase: "test_names_that_look_alike_are_kept_apart",
+}
+ALSO = [
+    (IgnoresTheActiveVersion, "test_no_credential_is_committed_under_a_retired_version"),
+    (LastWriterWins, "test_writers_with_compare_and_swap_lose_nothing"),
+    (CommitsOneByOne, "test_a_reader_never_sees_half_a_commit"),
+]
+
+
+def run(kind, path, test):
+    """Run one test of the suite on a store of this kind."""
+
+    def open_store():
+        return kind(path / "mappings.db")
+
+    suite = MappingStoreConformance()
+    fixture = MappingStoreConformance.store
+    fixture = getattr(fixture, "__wrapped__", None) or fixture.__pytest_wrapped__.obj
+    stores = fixture(suite, open_store)
+    method = getattr(suite, test)
+    given = {"open_store": open_store, "store": next(stores)}
+    try:
+        method(**{name: given[name] for name in inspect.signature(method).parameters})
+    finally:
+        next(stores, None)
+
+
+@pytest.mark.parametrize(("kind", "test"), [*SINS.items(), *ALSO], ids=lambda value: getattr(value, "__name__", value))
+def test_a_wrong_store_fails_the_test_that_is_named_after_its_sin(kind, test, tmp_path):
+    with pytest.raises((AssertionError, KeysvcError, pytest.fail.Exception)):
+        run(kind, tmp_path, test)
+
+
+@pytest.mark.parametrize("test", sorted({*SINS.values(), *(test for _, test in ALSO)}))
+def test_the_right_store_passes_it(test, tmp_path):
+    run(SQLiteMappingStore, tmp_path, test)

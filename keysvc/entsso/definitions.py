@@ -1,0 +1,62 @@
+"""What a file of Enterprise SSO says. None is what it leaves out: an update changes nothing there."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass, field
+
+from keysvc.model import ApplicationType, Field
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationDefinition:
+    """An affiliate application. `flags` holds those that the file gives, by their names in `keysvc.model.Flags`.
+    With `has_windows_account`, that account is the one in `user_accounts`."""
+
+    name: str
+    line: int
+    description: str | None = None
+    contact: str | None = None
+    user_accounts: tuple[str, ...] | None = None
+    administrator_accounts: tuple[str, ...] | None = None
+    fields: tuple[Field, ...] | None = None
+    flags: abc.Mapping[str, bool] = field(default_factory=dict)
+    group: bool | None = None
+    config_store: bool | None = None
+    has_windows_account: bool = False
+
+    @property
+    def type(self) -> ApplicationType:
+        """The type of a new application. What marks a host group is its one Windows account."""
+        if self.config_store:
+            return ApplicationType.CONFIG_STORE
+        host_initiated = self.group and self.flags.get("host_initiated") and not self.user_accounts
+        if self.has_windows_account or host_initiated:
+            return ApplicationType.HOST_GROUP
+        return ApplicationType.GROUP if self.group else ApplicationType.INDIVIDUAL
+
+    def contradicts(self, known: ApplicationType) -> bool:
+        """Whether the file says of an existing application that it is of another type. Silence is no contradiction."""
+        if self.config_store is not None and self.config_store != (known is ApplicationType.CONFIG_STORE):
+            return True
+        if known is ApplicationType.HOST_GROUP:
+            return bool(self.user_accounts) and not self.has_windows_account
+        return self.has_windows_account or (self.group is not None and self.group != (known is ApplicationType.GROUP))
+
+
+@dataclass(frozen=True, slots=True)
+class MappingDefinition:
+    r"""One mapping; `user` is `DOMAIN\user`."""
+
+    application: str
+    user: str
+    external_user: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsDefinition:
+    """The global info: `given` holds what the file gives, by its names in `keysvc.model.Settings`."""
+
+    given: abc.Mapping[str, str | int]
+    line: int

@@ -1,0 +1,283 @@
+"""Understands Enterprise SSO's XML, strictly: what is not known is refused with its line, never skipped.
+
+docs/reference/entsso-xml.md lists what is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import abc
+
+from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
+from keysvc.entsso.document import Node, fault, parse, shown
+from keysvc.errors import InvalidInput
+from keysvc.model import Field
+
+MAXIMUM_NAME_LENGTH = 256
+MAXIMUM_TEXT_LENGTH = 4096
+MAXIMUM_FIELDS = 64
+MAXIMUM_NUMBER = 100_000
+
+_GROUP, _CONFIG_STORE = "groupapp", "configstoreapp"
+_FLAGS = {
+    "enableapp": "enabled",
+    "hostinitiatedsso": "host_initiated",
+    "windowsinitiatedsso": "windows_initiated",
+    "validatepassword": "validate_password",
+    "disablecredcache": "disable_credential_cache",
+    "allowtickets": "allow_tickets",
+    "validatetickets": "validate_tickets",
+    "timeouttickets": "timeout_tickets",
+    "allowlocalaccounts": "allow_local_accounts",
+    "adminaccountsame": "administrators_same",
+    "directpasswordsync": "direct_password_sync",
+}
+_SWITCH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+_OLD_NAMES = {"usergroup": "appuseraccount", "appadmingroup": "appadminaccount"}
+_APPLICATION = {"description", "contact", "appuseraccount", "appadminaccount", "windowsaccount", "field", "flags"}
+_MAPPING = {"windowsdomain", "windowsuserid", "externalapplication", "externaluserid", "externalcredentials"}
+_TEXT_SETTINGS = {
+    "ssoadminaccount": "administrators",
+    "ssoaffiliateadminaccount": "affiliate_administrators",
+    "secretserver": "secret_server",
+}
+_NUMBER_SETTINGS = {
+    "auditdeletedapps": "audit_deleted_applications",
+    "auditdeletedmappings": "audit_deleted_mappings",
+    "auditcredentiallookups": "audit_credential_lookups",
+    "tickettimeout": "ticket_timeout_minutes",
+    "credcachetimeout": "credential_cache_minutes",
+}
+_COMMANDS = {
+    "application": "keysvc app import FILE",
+    "globalinfo": "keysvc app import FILE",
+    "mapping": "keysvc mapping import FILE",
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Parts = abc.Mapping[str, abc.Sequence[Node]]
+
+
+def holds_settings(content: bytes, source: str) -> bool:
+    """Whether this is a file of global settings, and not one of applications or mappings. Raises InvalidInput."""
+    children = parse(content, source).children
+    return bool(children) and children[0].name == "globalinfo"
+
+
+def read_applications(content: bytes, source: str) -> tuple[ApplicationDefinition, ...]:
+    """Every `<application>`, in the order of the file. Raises InvalidInput."""
+    found = tuple(_application(node) for node in _entries(content, source, "application"))
+    _refuse_twice(source, [((definition.name,), definition.line) for definition in found])
+    return found
+
+
+def read_mappings(content: bytes, source: str) -> tuple[MappingDefinition, ...]:
+    """Every `<mapping>`, in the order of the file. Raises InvalidInput."""
+    found = tuple(_mapping(node) for node in _entries(content, source, "mapping"))
+    _refuse_twice(source, [((definition.application, definition.user), definition.line) for definition in found])
+    return found
+
+
+def read_settings(content: bytes, source: str) -> SettingsDefinition:
+    """The one `<globalInfo>`. Raises InvalidInput."""
+    first, *others = _entries(content, source, "globalinfo")
+    if others:
+        raise others[0].fault(f"a second <globalInfo>; the first is on line {first.line}")
+    parts = _parts(first, children={*_TEXT_SETTINGS, *_NUMBER_SETTINGS})
+    given: dict[str, str | int] = {}
+    for name, setting in _TEXT_SETTINGS.items():
+        if (node := _only_one(parts, name)) is not None:
+            given[setting] = _name(node, f"<{node.title}>", _text(node))
+    for name, setting in _NUMBER_SETTINGS.items():
+        if (node := _only_one(parts, name)) is not None:
+            given[setting] = _number(node, f"<{node.title}>", _text(node), MAXIMUM_NUMBER)
+    return SettingsDefinition(given, first.line)
+
+
+# -- the parts of a file -------------------------------------------------------------------------------------------
+
+
+def _entries(content: bytes, source: str, wanted: str) -> abc.Sequence[Node]:
+    root = parse(content, source)
+    if root.name != "sso":
+        raise root.fault(f"the root is {shown(root.title)}; a file of Enterprise SSO begins with <sso>")
+    for node in root.children:
+        if node.name != wanted and node.name in _COMMANDS:
+            error = node.fault(f"<{node.title}> does not belong into a file of <{wanted}>")
+            raise InvalidInput(str(error), hint=f"put it into a file of its own: {_COMMANDS[node.name]}")
+    _parts(root, children={wanted})
+    if not root.children:
+        raise root.fault(f"<{root.title}> holds no <{wanted}>")
+    return root.children
+
+
+def _application(node: Node) -> ApplicationDefinition:
+    parts = _parts(node, attributes={"name"}, children=_APPLICATION)
+    users, windows = parts.get("appuseraccount"), _only_one(parts, "windowsaccount")
+    if windows is not None and users:
+        raise users[0].fault(f"an application has accounts of users or, on line {windows.line}, <windowsAccount>")
+    flags_node = _only_one(parts, "flags")
+    flags = {} if flags_node is None else _flags(flags_node)
+    group, config_store = flags.pop(_GROUP, None), flags.pop(_CONFIG_STORE, None)
+    if config_store and (group or windows is not None):
+        raise (flags_node or node).fault("configStoreApp excludes groupApp and <windowsAccount>: one type only")
+    return ApplicationDefinition(
+        name=_name(node, "the name of an application", _attribute(node, "name")),
+        line=node.line,
+        description=_optional_text(parts, "description"),
+        contact=_optional_text(parts, "contact"),
+        user_accounts=_accounts([windows] if windows is not None else users),
+        administrator_accounts=_accounts(parts.get("appadminaccount")),
+        fields=_fields(parts["field"]) if "field" in parts else None,
+        flags=flags,
+        group=group,
+        config_store=config_store,
+        has_windows_account=windows is not None,
+    )
+
+
+def _accounts(nodes: abc.Sequence[Node] | None) -> tuple[str, ...] | None:
+    if nodes is None:
+        return None
+    found = [
+        _name(node, f"an account in <{node.title}>", account.strip())
+        for node in nodes
+        for account in _text(node).split(";")
+        if account.strip()
+    ]
+    if nodes[0].name == "windowsaccount" and len(found) != 1:
+        raise nodes[0].fault("<windowsAccount> names exactly one account")
+    return tuple(dict.fromkeys(found))
+
+
+def _fields(nodes: abc.Sequence[Node]) -> tuple[Field, ...]:
+    found: dict[int, tuple[Node, Field]] = {}
+    lines: dict[str, int] = {}
+    for node in nodes:
+        _parts(node, attributes={"ordinal", "label", "masked"})
+        ordinal = _number(node, "the ordinal of a field", _attribute(node, "ordinal"), MAXIMUM_FIELDS - 1)
+        label = _name(node, "the label of a field", _attribute(node, "label"))
+        if ordinal in found:
+            raise node.fault(f"field ordinal {ordinal} is there already, on line {found[ordinal][0].line}")
+        # credentials are asked for by label, and there blanks and hyphens do not count
+        same = re.sub(r"[\s\-_]", "", label).casefold()
+        if not same or same in lines:
+            where = f"differs too little from the one on line {lines[same]}" if same else "has no letter"
+            raise node.fault(f"the label {shown(label)} {where}")
+        lines[same] = node.line
+        masked = _flag(node, "masked") if "masked" in node.attributes else ordinal > 0
+        found[ordinal] = (node, Field(label, masked))
+    missing = next((ordinal for ordinal in range(len(found)) if ordinal not in found), None)
+    if missing is not None:
+        what = "the user id" if missing == 0 else "ordinals follow each other without a gap"
+        raise nodes[0].fault(f"field ordinal {missing} is missing: {what}")
+    return tuple(found[ordinal][1] for ordinal in range(len(found)))
+
+
+def _flags(node: Node) -> dict[str, bool]:
+    _parts(node, attributes={*_FLAGS, _GROUP, _CONFIG_STORE})
+    return {_FLAGS.get(name, name): _flag(node, name) for name in node.attributes}
+
+
+def _mapping(node: Node) -> MappingDefinition:
+    parts = _parts(node, children=_MAPPING)
+    credentials = _only_one(parts, "externalcredentials")
+    if credentials is not None and (credentials.text or credentials.children or credentials.attributes):
+        error = credentials.fault("a file of mappings holds no credentials: nothing of them was read")
+        raise InvalidInput(str(error), hint="take them out of the file; they are set with keysvc credential set")
+    domain, user = _name_in(parts, "windowsdomain"), _name_in(parts, "windowsuserid")
+    application, external_user = _name_in(parts, "externalapplication"), _name_in(parts, "externaluserid")
+    if user is None or application is None:
+        raise node.fault(f"<{node.title}> has no <{'windowsUserId' if user is None else 'externalApplication'}>")
+    if domain is not None:
+        if "\\" in domain + user:
+            raise node.fault("a domain, and a user id beside one, has no backslash")
+        user = _name(node, "the user with his domain", f"{domain}\\{user}")
+    return MappingDefinition(application, user, external_user, node.line)
+
+
+# -- what all of them share ----------------------------------------------------------------------------------------
+
+
+def _parts(node: Node, *, attributes: abc.Set[str] = frozenset(), children: abc.Set[str] = frozenset()) -> Parts:
+    """The children by name, an old name as the new one. Refuses whatever is not known, and text."""
+    for attribute in node.attributes:
+        if attribute not in attributes:
+            raise node.fault(f"<{node.title}> has no attribute {shown(attribute)}; known: {_list(attributes)}")
+    parts: dict[str, list[Node]] = {}
+    for child in node.children:
+        name = _OLD_NAMES.get(child.name, child.name)
+        if name not in children:
+            raise child.fault(f"{shown(child.title)} is not known within <{node.title}>; known: {_list(children)}")
+        parts.setdefault(name, []).append(child)
+    if node.text:
+        raise node.fault(f"<{node.title}> has text where none belongs")
+    return parts
+
+
+def _list(names: abc.Set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _only_one(parts: Parts, name: str) -> Node | None:
+    nodes = parts.get(name, ())
+    if len(nodes) > 1:
+        raise nodes[1].fault(f"<{nodes[1].title}> is there already, on line {nodes[0].line}")
+    return nodes[0] if nodes else None
+
+
+def _text(node: Node) -> str:
+    if node.attributes or node.children:
+        raise node.fault(f"<{node.title}> holds text only, no elements and no attributes")
+    return node.text
+
+
+def _optional_text(parts: Parts, name: str) -> str | None:
+    node = _only_one(parts, name)
+    if node is None:
+        return None
+    text = " ".join(_text(node).split())
+    if len(text) > MAXIMUM_TEXT_LENGTH or _CONTROL.search(text):
+        raise node.fault(f"<{node.title}> is at most {MAXIMUM_TEXT_LENGTH} characters without control characters")
+    return text
+
+
+def _attribute(node: Node, name: str) -> str:
+    try:
+        return node.attributes[name]
+    except KeyError:
+        raise node.fault(f"<{node.title}> has no attribute {shown(name)}") from None
+
+
+def _name_in(parts: Parts, name: str) -> str | None:
+    node = _only_one(parts, name)
+    return None if node is None else _name(node, f"<{node.title}>", _text(node))
+
+
+def _name(node: Node, what: str, name: str) -> str:
+    if not name or len(name) > MAXIMUM_NAME_LENGTH or not name.isprintable():
+        raise node.fault(f"{what} must be 1 to {MAXIMUM_NAME_LENGTH} printable characters, not {shown(name)}")
+    return name
+
+
+def _number(node: Node, what: str, text: str, maximum: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > maximum:
+        raise node.fault(f"{what} must be a number from 0 to {maximum}, not {shown(text)}")
+    return int(text)
+
+
+def _flag(node: Node, name: str) -> bool:
+    value = node.attributes[name]
+    if value.casefold() not in _SWITCH:
+        raise node.fault(f"the flag {name} must be yes or no, not {shown(value)}")
+    return _SWITCH[value.casefold()]
+
+
+def _refuse_twice(source: str, keys: abc.Iterable[tuple[tuple[str, ...], int]]) -> None:
+    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
+    lines: dict[tuple[str, ...], int] = {}
+    for key, line in keys:
+        same = tuple(part.casefold() for part in key)
+        if same in lines:
+            raise fault(source, line, f"{' / '.join(map(shown, key))} is there already, on line {lines[same]}")
+        lines[same] = line

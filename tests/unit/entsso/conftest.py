@@ -1,0 +1,34 @@
+"""A mapping store on a disk, and the samples."""
+
+from __future__ import annotations
+
+from collections import abc
+from pathlib import Path
+
+import pytest
+
+from keysvc.interfaces import UNGUARDED, MappingStore, PutSystem
+from keysvc.model import SecretText, SystemRecord, utc_now
+from keysvc.plugins import Plugins
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "entsso"
+SYSTEM_ID = "0" * 32
+
+
+@pytest.fixture(scope="session")
+def sample() -> abc.Callable[[str], bytes]:
+    return lambda name: (SAMPLES / name).read_bytes()
+
+
+@pytest.fixture
+def unconfigured(tmp_path: Path) -> abc.Iterator[MappingStore]:
+    store = Plugins().mapping_stores.open(f"sqlite:///{tmp_path}/sso.db", lambda _name: SecretText(""), SYSTEM_ID)
+    store.prepare()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(unconfigured: MappingStore) -> MappingStore:
+    unconfigured.commit([PutSystem(SystemRecord(SYSTEM_ID, utc_now()))], UNGUARDED)
+    return unconfigured

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections import abc
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, NoReturn, TypeVar
@@ -30,14 +30,14 @@ class _Secret(Generic[_Hidden]):
     __slots__ = ("_value",)
 
     def __init__(self, value: _Hidden) -> None:
-        self._value = value
+        self._value: _Hidden = value
 
     def reveal(self) -> _Hidden:
         """The secret itself. Search a code review for this word."""
         return self._value
 
     def _comparable(self) -> bytes:
-        return self._value if isinstance(self._value, bytes) else self._value.encode("utf-8", "surrogatepass")
+        return self._value if isinstance(self._value, bytes) else str(self._value).encode("utf-8", "surrogatepass")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, type(self)):
@@ -100,7 +100,7 @@ class MasterSecret:
 
     @property
     def check_value(self) -> str:
-        """Key check value: the first 8 bytes of HMAC-SHA256(material, label) in hex. Tells keys apart, shows neither."""
+        """Key check value: 8 bytes of HMAC-SHA256(material, label) in hex. Tells keys apart, shows neither."""
         label = b"keysvc key check value v1" + self.version.to_bytes(4, "big")
         return hmac.new(self.material.reveal(), label, hashlib.sha256).digest()[:CHECK_VALUE_BYTES].hex()
 
@@ -117,6 +117,30 @@ class VersionRecord:
     def describes(self, secret: MasterSecret) -> bool:
         """Whether `secret` is this very version."""
         return self.version == secret.version and hmac.compare_digest(self.check_value, secret.check_value)
+
+
+_STATE_LETTERS = {VersionState.ANNOUNCED: "n", VersionState.ACTIVE: "a", VersionState.RETIRING: "r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a poll answers: the versions that are not destroyed, ascending, under an epoch."""
+
+    system_id: str
+    epoch: int
+    versions: tuple[VersionRecord, ...]
+    poll_interval: timedelta
+
+    @property
+    def etag(self) -> str:
+        """Changes when, and only when, an SSO server has something to do: `"epoch;3r,4a,5n"`."""
+        versions = ",".join(f"{record.version}{_STATE_LETTERS[record.state]}" for record in self.versions)
+        return f'"{self.epoch};{versions}"'
+
+    @property
+    def active(self) -> VersionRecord | None:
+        """The one version that encrypts; None before configuration."""
+        return next((record for record in self.versions if record.state is VersionState.ACTIVE), None)
 
 
 # -- URLs ----------------------------------------------------------------------------------------------------------
@@ -240,11 +264,17 @@ class Server:
 
 
 class Role(StrEnum):
-    """What a client certificate entitles to."""
+    """What a certificate entitles to. Only the master secret server itself has MASTER."""
 
+    MASTER = "master"
     ADMINISTRATOR = "administrator"
     SERVER = "server"
     APPLICATION = "application"
+
+
+def host_name(role: Role, system_id: str) -> str:
+    """The DNS name in a certificate that serves: peers check this one, whatever address they connected to."""
+    return f"{role.value}.{system_id}.keysvc.internal"
 
 
 @dataclass(frozen=True, slots=True)

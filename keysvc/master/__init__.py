@@ -1,0 +1,1 @@
+"""The master secret server's domain. It knows the parts only by their interfaces."""

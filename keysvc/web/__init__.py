@@ -1,0 +1,1 @@
+"""HTTP over mutual TLS: the only package that knows either. Who a caller is, is its client certificate."""

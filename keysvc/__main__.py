@@ -1,0 +1,7 @@
+"""python -m keysvc"""
+
+from __future__ import annotations
+
+from keysvc.cli import main
+
+main()

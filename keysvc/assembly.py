@@ -1,0 +1,123 @@
+"""Puts running parts together from a configuration file. The only module that knows all of them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import NoReturn
+
+from keysvc import config as configuration
+from keysvc.config import Config
+from keysvc.crypto.certificates import KeyPair
+from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
+from keysvc.master.service import MasterSecretServer
+from keysvc.model import Location, SecretBytes
+from keysvc.plugins import Plugins
+from keysvc.sso import SSO
+from keysvc.web.client import AgentClient, MasterClient
+from keysvc.web.identity import IdentityFiles
+
+MASTER_IDENTITY = "master-identity"
+
+
+@functools.cache
+def plugins(only: tuple[str, ...] | None = None) -> Plugins:
+    """All installed plugins, loaded once a process."""
+    return Plugins(only)
+
+
+def no_prompt(what: str) -> NoReturn:
+    """A prompt for where nobody can be asked."""
+    raise ConfigurationError(f"the {what} is needed, and nobody can be asked for it here")
+
+
+def identity(config: Config) -> IdentityFiles:
+    """This machine's own."""
+    return IdentityFiles(config.resolve(config.identity))
+
+
+def open_mapping_store(config: Config) -> MappingStore:
+    """Raises UnknownScheme, ConfigurationError, MappingStoreUnavailable."""
+    return plugins(config.plugins).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
+
+
+def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
+    """Raises ConfigurationError where there is none, and what the key store raises."""
+    if config.key_store is None:
+        raise ConfigurationError(
+            f"{config.path} names no key_store: this is not the master secret server's configuration",
+            hint="run it with the configuration that keysvc init made",
+        )
+    return plugins(config.plugins).key_stores.open(config.key_store, prompt, config.system_id)
+
+
+def open_notifiers(config: Config) -> list[Notifier]:
+    """All that are configured."""
+    return [plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id) for url in config.notifiers]
+
+
+def master_client(config: Config) -> MasterClient:
+    """This machine's way to the master secret server."""
+    return MasterClient(config.master, identity(config), config.system_id)
+
+
+def agent_client(config: Config) -> AgentClient:
+    """This machine's way to its agent."""
+    return AgentClient(f"https://{config.agent}", identity(config), config.system_id)
+
+
+def authority(config: Config) -> KeyPair:
+    """The private certificate authority. Raises ConfigurationError on any machine but the master secret server."""
+    if config.authority is None:
+        raise ConfigurationError(f"{config.path} names no authority: this is not the master secret server")
+    return IdentityFiles(config.resolve(config.authority)).key_pair()
+
+
+def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
+    """The master secret server, not started."""
+    store = open_mapping_store(config)
+    try:
+        store.prepare()
+        return MasterSecretServer(
+            store,
+            open_key_store(config, prompt),
+            authority(config),
+            poll_interval=config.polling,
+            lease_ttl=config.lease,
+            notifiers=open_notifiers(config),
+        )
+    except KeysvcError:
+        store.close()
+        raise
+
+
+def open_sso(config: Config) -> SSO:
+    """An SSO server in this process."""
+    peer = identity(config).peer()
+    store = open_mapping_store(config)
+    try:
+        return SSO(store, master_client(config), peer.name)
+    except KeysvcError:
+        store.close()
+        raise
+
+
+def connect(config: str | Path | None = None) -> SSO:
+    """An SSO server in this process: the way in for applications.
+
+    `config` is the path of a keysvc.toml; without it KEYSVC_CONFIG or the platform's default place counts. Raises
+    NotConfigured, ConfigurationError, MappingStoreUnavailable. It does not raise while the master secret server is
+    down: calls that need it do.
+    """
+    return open_sso(configuration.load(Path(config) if config is not None else None))
+
+
+def shareable_mapping_store(config: Config) -> str:
+    """The mapping store's URL as a machine that joins is told it: without a password."""
+    return str(Location.parse(config.mapping_store))
+
+
+def write_identity(directory: Path, pair: KeyPair, authority_certificate: bytes) -> None:
+    """Keep a certificate and its key."""
+    IdentityFiles(directory).write(pair.certificate, SecretBytes(pair.key.reveal()), authority_certificate)

@@ -1,0 +1,160 @@
+"""keysvc app"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keysvc.cli.output import print_json, print_table
+from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store, read_file
+
+app = typer.Typer(help="Affiliate applications.", no_args_is_help=True, rich_markup_mode=None)
+NameArgument = Annotated[str, typer.Argument(metavar="APP")]
+
+
+@app.command()
+def create(
+    name: NameArgument,
+    config: ConfigOption = None,
+    type_: Annotated[str, typer.Option("--type", help="individual, group, host-group or config-store.")] = "individual",
+    user_id: Annotated[str, typer.Option(metavar="LABEL", help="Label of the external user id.")] = "User Id",
+    field: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="A field that may be shown.")] = None,
+    masked: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="A field that is hidden.")] = None,
+    description: Annotated[str, typer.Option()] = "",
+    contact: Annotated[str, typer.Option()] = "",
+    enable: Annotated[bool, typer.Option("--enable", help="It starts disabled otherwise.")] = False,
+) -> None:
+    """Create an application. Without --field and --masked it has one masked field, Password.
+
+    \b
+    keysvc app create SAP --enable
+    keysvc app create FTP --field Host --masked Password --masked "Key passphrase"
+    """
+    from keysvc.errors import InvalidInput
+    from keysvc.model import ApplicationType, Field, Flags
+
+    if type_ not in set(ApplicationType):
+        raise InvalidInput(f"{type_!r} is not a type of application", hint=f"one of {', '.join(ApplicationType)}")
+    shown, hidden = field or [], masked or ([] if field else ["Password"])
+    fields = [
+        Field(user_id, masked=False),
+        *(Field(x, masked=False) for x in shown),
+        *(Field(x, masked=True) for x in hidden),
+    ]
+    administration(config).create_application(
+        name,
+        fields,
+        type_=ApplicationType(type_),
+        flags=Flags(enabled=enable),
+        description=description,
+        contact=contact,
+    )
+    typer.echo(f"created {name}{'' if enable else f', disabled: keysvc app enable {name!r}'}")
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the applications.
+
+    \b
+    keysvc app list
+    """
+    administration(config, changing=False)
+    found = open_store(load(config)).applications()
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("application", "type", "enabled", "fields", "description"),
+        [(a.name, a.type.value, a.flags.enabled, ", ".join(f.label for f in a.fields), a.description) for a in found],
+        empty="no applications: keysvc app create, or keysvc app import FILE",
+    )
+
+
+@app.command()
+def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show one application.
+
+    \b
+    keysvc app show SAP
+    """
+    from dataclasses import asdict
+
+    found = administration(config, changing=False).application(name)
+    if as_json:
+        print_json(found)
+        return
+    plain = asdict(found)
+    plain["fields"] = ", ".join(f"{f.label}{' (masked)' if f.masked else ''}" for f in found.fields)
+    flags = plain.pop("flags")
+    for key, value in {**plain, **flags}.items():
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        typer.echo(f"{key.replace('_', ' '):<26}{text}")
+
+
+@app.command()
+def enable(name: NameArgument, config: ConfigOption = None) -> None:
+    """Let credentials of it be looked up.
+
+    \b
+    keysvc app enable SAP
+    """
+    administration(config).enable_application(name, enabled=True)
+    typer.echo(f"enabled {name}")
+
+
+@app.command()
+def disable(name: NameArgument, config: ConfigOption = None) -> None:
+    """Refuse look-ups of its credentials.
+
+    \b
+    keysvc app disable SAP
+    """
+    administration(config).enable_application(name, enabled=False)
+    typer.echo(f"disabled {name}")
+
+
+@app.command()
+def delete(
+    name: NameArgument,
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete it with all its mappings and credentials.
+
+    \b
+    keysvc app delete SAP
+    """
+    found = administration(config)
+    found.application(name)
+    if not yes:
+        typer.confirm(f"Delete {name} with all its mappings and credentials?", abort=True)
+    found.delete_application(name)
+    typer.echo(f"deleted {name}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Enterprise SSO XML, or - for standard input.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create and update applications, or the global settings, from Enterprise SSO's XML. All or nothing.
+
+    \b
+    keysvc app import applications.xml
+    keysvc app import global-info.xml
+    """
+    from keysvc.entsso.importing import import_applications, import_settings
+    from keysvc.entsso.reading import holds_settings
+
+    content, source = read_file(file)
+    run = import_settings if holds_settings(content, source) else import_applications
+    found = administration(config)
+    result = run(found.store, content, source, actor=found.actor)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged")

@@ -1,0 +1,144 @@
+"""keysvc credential"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keysvc.cli.output import print_json
+from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file, warnings_only
+from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
+
+if TYPE_CHECKING:
+    from keysvc.config import Config
+    from keysvc.sso import SSO, Credential
+    from keysvc.web.client import AgentClient
+
+app = typer.Typer(help="What applications sign on with.", no_args_is_help=True, rich_markup_mode=None)
+NameArgument = Annotated[str, typer.Argument(metavar="APP")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER")]
+HIDDEN = "********"
+
+
+@app.command()
+def get(
+    name: NameArgument,
+    user: UserArgument,
+    config: ConfigOption = None,
+    show: Annotated[bool, typer.Option("--show", help="Show masked values.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look a credential up. Masked values are hidden without --show.
+
+    \b
+    keysvc credential get SAP 'NORDWIND\\anna.weber' --show
+    """
+    server = _sso_server(load(config))
+    try:
+        found = server.credential(name, user=user)
+    finally:
+        server.close()
+    fields = {label: _shown(found, label, show) for label in found.fields}
+    if as_json:
+        print_json(
+            {
+                "application": found.application,
+                "user": found.user,
+                "external_user": found.external_user,
+                "fields": fields,
+                "version": found.version,
+            }
+        )
+        return
+    width = max(map(len, ["external user", *fields])) + 2
+    for label, value in {"external user": found.external_user, **fields}.items():
+        typer.echo(f"{label:<{width}}{value}")
+
+
+def _shown(credential: Credential, label: str, show: bool) -> str:
+    return credential.fields[label].reveal() if show or label not in credential.masked else HIDDEN
+
+
+@app.command("set")
+def set_(
+    name: NameArgument,
+    user: UserArgument,
+    config: ConfigOption = None,
+    fields_file: Annotated[
+        Path | None, typer.Option(metavar="FILE|-", help="JSON object of label to value, from a file or stdin.")
+    ] = None,
+) -> None:
+    """Encrypt and store a credential; asks for each field without --fields-file, hiding masked ones.
+
+    \b
+    keysvc credential set SAP 'NORDWIND\\anna.weber'
+    echo '{"Password": "…"}' | keysvc credential set SAP 'NORDWIND\\anna.weber' --fields-file -
+    """
+    settings = load(config)
+    fields = _from_file(fields_file) if fields_file is not None else _asked(settings, name)
+    server = _sso_server(settings)
+    try:
+        version = server.set_credential(name, fields, user=user)
+    finally:
+        server.close()
+    typer.echo(f"stored the credential of {user} for {name} under version {version}")
+
+
+@app.command()
+def delete(name: NameArgument, user: UserArgument, config: ConfigOption = None) -> None:
+    """Delete a credential; the mapping stays.
+
+    \b
+    keysvc credential delete SAP 'NORDWIND\\anna.weber'
+    """
+    server = _sso_server(load(config))
+    try:
+        server.delete_credential(name, user=user)
+    finally:
+        server.close()
+    typer.echo(f"deleted the credential of {user} for {name}")
+
+
+def _sso_server(config: Config) -> SSO | AgentClient:
+    """This machine's agent where one answers, which also works while the master is down; else an SSO server in this
+    process."""
+    from keysvc import assembly
+
+    warnings_only()
+    agent = assembly.agent_client(config)
+    try:
+        agent.status()
+    except MasterSecretServerUnavailable:
+        agent.close()
+        return assembly.open_sso(config)
+    return agent
+
+
+def _from_file(path: Path) -> dict[str, str]:
+    import msgspec
+
+    content, source = read_file(path)
+    try:
+        return msgspec.json.decode(content, type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise InvalidInput(f"{source} is not a JSON object of texts", hint='write {"Password": "…"}') from None
+
+
+def _asked(config: Config, name: str) -> dict[str, str]:
+    from keysvc.cli.shared import open_store
+    from keysvc.errors import NotFound
+
+    if not sys.stdin.isatty():
+        raise InvalidInput("the fields are needed", hint="give --fields-file FILE, or - for standard input")
+    store = open_store(config)
+    application = store.application(name)
+    store.close()
+    if application is None:
+        raise NotFound(f"there is no application {name}", hint="keysvc app list")
+    return {
+        field.label: typer.prompt(field.label, hide_input=field.masked, confirmation_prompt=field.masked, err=True)
+        for field in application.fields[1:]
+    }

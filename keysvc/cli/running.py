@@ -1,0 +1,86 @@
+"""keysvc serve, keysvc agent"""
+
+from __future__ import annotations
+
+import typer
+
+from keysvc.cli.shared import ConfigOption, key_store_prompt, load, log_to_stderr
+from keysvc.errors import ConfigurationError, KeysvcError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(serve)
+    app.command()(agent)
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run the master secret server, until SIGTERM or Ctrl-C.
+
+    \b
+    keysvc --config /var/lib/keysvc/keysvc.toml serve
+    """
+    settings = load(config)
+    from keysvc import assembly
+    from keysvc.config import host_and_port
+    from keysvc.crypto.memory import harden_process
+    from keysvc.web.identity import IdentityFiles
+    from keysvc.web.master_app import master_app
+    from keysvc.web.serving import TLSServer, listen
+
+    log_to_stderr()
+    harden_process()
+    if settings.listen is None:
+        raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
+    context = IdentityFiles(settings.resolve(assembly.MASTER_IDENTITY)).server_context()
+    master = assembly.open_master(settings, key_store_prompt(settings))
+    at = listen(*host_and_port("listen", settings.listen))
+    lost: list[KeysvcError] = []
+
+    def step_down(error: KeysvcError) -> None:
+        lost.append(error)
+        server.stop()
+
+    app = master_app(
+        master,
+        mapping_store=assembly.shareable_mapping_store(settings),
+        poll_interval_seconds=settings.polling.total_seconds(),
+    )
+    server = TLSServer(app, at, context)
+    master.start(step_down)
+    try:
+        typer.echo(
+            f"the master secret server of {master.system_id} is on {settings.master}, epoch {master.epoch}", err=True
+        )
+        server.run()
+    finally:
+        master.stop()
+    if lost:
+        raise lost[0]
+
+
+def agent(config: ConfigOption = None) -> None:
+    """Run an SSO server for the applications of this machine, until SIGTERM or Ctrl-C.
+
+    \b
+    keysvc --config /etc/keysvc/keysvc.toml agent
+    """
+    settings = load(config)
+    from keysvc import assembly
+    from keysvc.config import host_and_port
+    from keysvc.crypto.memory import harden_process
+    from keysvc.model import Role
+    from keysvc.web.agent_app import agent_app
+    from keysvc.web.serving import TLSServer, listen
+
+    log_to_stderr()
+    harden_process()
+    identity = assembly.identity(settings)
+    peer = identity.require(Role.SERVER)
+    at = listen(*host_and_port("agent", settings.agent))
+    sso = assembly.open_sso(settings)
+    try:
+        typer.echo(f"the SSO server {peer.name} is on https://{settings.agent}", err=True)
+        TLSServer(agent_app(sso, settings.system_id), at, identity.server_context()).run()
+    finally:
+        sso.close()

@@ -1,0 +1,209 @@
+"""keysvc secret"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keysvc.cli.output import ago, print_json, print_table, progress, warn
+from keysvc.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    PassphraseFileOption,
+    key_store_prompt,
+    load,
+    open_store,
+    passphrase,
+)
+
+if TYPE_CHECKING:
+    from keysvc.config import Config
+    from keysvc.web.client import MasterClient
+
+app = typer.Typer(help="The master secret: rotate, back up, restore.", no_args_is_help=True, rich_markup_mode=None)
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the versions.
+
+    \b
+    keysvc secret list
+    """
+    from keysvc.cli import status
+
+    found = status.read(load(config))
+    if as_json:
+        print_json(found.versions)
+    else:
+        print_table(
+            ("version", "state", "created", "credentials"),
+            [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
+            empty="no versions",
+        )
+
+
+@app.command()
+def rotate(
+    config: ConfigOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until every credential is under the new version.")] = False,
+) -> None:
+    """Generate a new version, let every SSO server fetch it, make it active, re-encrypt every credential.
+
+    \b
+    keysvc secret rotate --wait
+    """
+    client = _administrator(load(config))
+    try:
+        version = client.rotate()
+        typer.echo(f"version {version} is announced; it becomes active when every live SSO server holds it")
+        if wait:
+            _wait_for(client, version)
+            typer.echo(f"version {version} is active, and every credential is under it")
+            warn("make a new backup: keysvc secret backup FILE")
+    finally:
+        client.close()
+
+
+def _wait_for(client: MasterClient, version: int) -> None:
+    from keysvc.errors import MasterSecretServerUnavailable
+
+    found = client.status()
+    total = found.rotation.total if found.rotation else 0
+    with progress("re-encrypting", total) as show:
+        while found.rotation is not None or (found.active_version or 0) < version:
+            if found.rotation is not None:
+                show(found.rotation.done if found.rotation.phase == "re-encrypting" else 0)
+            time.sleep(0.3)
+            try:
+                found = client.status()
+            except MasterSecretServerUnavailable:
+                time.sleep(1)
+
+
+@app.command()
+def backup(file: FileArgument, config: ConfigOption = None, passphrase_file: PassphraseFileOption = None) -> None:
+    """Write every version into an age file under a passphrase, and prove that it opens. Never overwrites.
+
+    \b
+    keysvc secret backup /media/usb/keysvc-2026-11.age
+    """
+    settings = load(config)
+    client = _administrator(settings)
+    from keysvc.errors import ProtocolError
+    from keysvc.master.backup import write_and_prove
+    from keysvc.model import MasterSecret
+
+    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True)
+    try:
+        answer = client.poll((), None)
+        if answer is None:
+            raise ProtocolError("the master secret server said that nothing is new to one that holds nothing")
+        secrets = [MasterSecret(r.version, r.created_at, client.fetch(r.version)) for r in answer.versions]
+        for record, secret in zip(answer.versions, secrets, strict=True):
+            if not record.describes(secret):
+                raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
+        made = write_and_prove(file, secrets, settings.system_id, secret_of_backup)
+        client.record_backup(made)
+        client.leave()
+    finally:
+        client.close()
+    typer.echo(f"versions {', '.join(map(str, made.versions))} are in {file}, written and proved")
+    typer.echo(f"rehearse it now and then: keysvc secret rehearse {file}")
+
+
+@app.command()
+def rehearse(
+    file: FileArgument,
+    config: ConfigOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that a backup opens and decrypts a sample of today's credentials. Changes nothing.
+
+    \b
+    keysvc secret rehearse /media/usb/keysvc-2026-11.age
+    """
+    settings = load(config)
+    _require_administrator(settings)
+    from keysvc.master.backup import read_file
+    from keysvc.master.backup import rehearse as rehearsal
+
+    content = read_file(file)
+    store = open_store(settings)
+    try:
+        found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
+    finally:
+        store.close()
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{file} opens: versions {', '.join(map(str, found.versions))}, made {ago(found.created_at)}")
+    typer.echo(f"it opens {found.readable} of today's {found.rows} credentials; {found.checked} of them were decrypted")
+    if found.missing:
+        warn(f"it lacks versions {', '.join(map(str, found.missing))}: make a new backup: keysvc secret backup FILE")
+
+
+@app.command()
+def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: PassphraseFileOption = None) -> None:
+    """Seal the versions of a backup into the key store, on the master secret server while it is stopped.
+
+    \b
+    keysvc secret restore /media/usb/keysvc-2026-11.age
+    """
+    settings = load(config)
+    _require_administrator(settings)
+    from keysvc.assembly import open_key_store
+    from keysvc.master.backup import read_file
+    from keysvc.master.backup import restore as restoring
+
+    content = read_file(file)
+    store = open_store(settings)
+    try:
+        key_store = open_key_store(settings, key_store_prompt(settings))
+        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
+        key_store.close()
+    finally:
+        store.close()
+    typer.echo(f"versions {', '.join(map(str, restored))} are sealed in the key store and read back")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
+@app.command()
+def destroy(
+    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Even while no backup holds the active version.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Destroy a version that retired, for good: after a scan finds no credential under it.
+
+    \b
+    keysvc secret destroy 1
+    """
+    client = _administrator(load(config))
+    try:
+        if not yes:
+            typer.confirm(f"Destroy version {version}? Old copies of the mapping store become unreadable", abort=True)
+        client.destroy(version, force=force)
+    finally:
+        client.close()
+    typer.echo(f"version {version} is destroyed")
+
+
+def _administrator(config: Config) -> MasterClient:
+    from keysvc.assembly import master_client
+
+    _require_administrator(config)
+    return master_client(config)
+
+
+def _require_administrator(config: Config) -> None:
+    from keysvc.assembly import identity
+    from keysvc.model import Role
+
+    identity(config).require(Role.ADMINISTRATOR)

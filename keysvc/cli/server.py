@@ -1,0 +1,84 @@
+"""keysvc server"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from keysvc.cli.output import ago, print_json, print_table
+from keysvc.cli.shared import ConfigOption, JsonOption, load
+
+app = typer.Typer(
+    help="Who is let in: SSO servers, applications, administrators.", no_args_is_help=True, rich_markup_mode=None
+)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+@app.command()
+def enroll(
+    name: NameArgument,
+    config: ConfigOption = None,
+    role: Annotated[str, typer.Option(help="server, application or administrator.")] = "server",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a one-time join token, good for an hour. It pins this system's certificate authority.
+
+    \b
+    keysvc server enroll web-01
+    keysvc server enroll payroll --role application
+    """
+    from keysvc.assembly import master_client
+
+    settings = load(config)
+    client = master_client(settings)
+    try:
+        token = client.enroll(name, role)
+    finally:
+        client.close()
+    if as_json:
+        print_json({"name": name, "role": role, "token": token, "url": settings.master})
+    else:
+        typer.echo(token)
+        typer.echo(f"on that machine: keysvc join {settings.master} --token TOKEN --dir DIR", err=True)
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List everyone who was enrolled.
+
+    \b
+    keysvc server list
+    """
+    from keysvc.assembly import master_client
+
+    client = master_client(load(config))
+    try:
+        found = client.identities()
+    finally:
+        client.close()
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("name", "role", "enrolled", "revoked"),
+        [(i.name, i.role, ago(i.enrolled_at), ago(i.revoked_at) if i.revoked_at else "") for i in found],
+        empty="nobody",
+    )
+
+
+@app.command()
+def revoke(name: NameArgument, config: ConfigOption = None) -> None:
+    """Let a certificate in no more, from its next request on.
+
+    \b
+    keysvc server revoke web-01
+    """
+    from keysvc.assembly import master_client
+
+    client = master_client(load(config))
+    try:
+        client.revoke(name)
+    finally:
+        client.close()
+    typer.echo(f"revoked {name}; if it held the master secret, rotate: keysvc secret rotate")

@@ -1,0 +1,110 @@
+"""keysvc init, keysvc join"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keysvc.cli.shared import PassphraseFileOption, key_store_prompt, passphrase
+from keysvc.errors import ConfigurationError
+
+DirOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(init)
+    app.command()(join)
+
+
+def init(
+    directory: DirOption,
+    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: file:// under DIR.")] = None,
+    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: sqlite:/// under DIR.")] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
+    backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
+    poll_interval: Annotated[str, typer.Option(metavar="DURATION")] = "30s",
+    lease_ttl: Annotated[str, typer.Option(metavar="DURATION")] = "15s",
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Configure a new system and generate its master secret. Keeps all that it makes under DIR.
+
+    \b
+    keysvc init --dir /var/lib/keysvc --backup /media/usb/keysvc-backup.age
+    keysvc init --dir ./try --no-backup
+    """
+    from keysvc import installation
+    from keysvc.assembly import open_mapping_store
+    from keysvc.cli.output import warn
+    from keysvc.master import backup as backups
+    from keysvc.master import lifecycle
+    from keysvc.master.lease import Leadership
+    from keysvc.master.status import BACKUP_HINT, NO_BACKUP
+
+    if backup is not None and no_backup:
+        raise typer.BadParameter("--backup and --no-backup exclude each other")
+    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True) if backup else None
+
+    def prompt(what: str) -> object:
+        from keysvc import config as configuration
+
+        return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
+
+    wishes = installation.Wishes(key_store, mapping_store, listen, poll_interval, lease_ttl)
+    config, secret = installation.install(directory, wishes, prompt)  # type: ignore[arg-type]
+    typer.echo(f"system {config.system_id} is configured: version 1 of its master secret is sealed and read back")
+    if backup is not None and secret_of_backup is not None:
+        store = open_mapping_store(config)
+        leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
+        leadership.take_or_refuse()
+        try:
+            record = backups.write_and_prove(backup, [secret], config.system_id, secret_of_backup)
+            backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
+        finally:
+            leadership.release()
+            store.close()
+        typer.echo(f"the backup {backup} is written and proved")
+    elif not no_backup:
+        warn(f"{NO_BACKUP}; {BACKUP_HINT}")
+    typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def join(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Of the master secret server: https://HOST:PORT.")],
+    token: Annotated[str, typer.Option(metavar="TOKEN", help="From `keysvc server enroll`; `-` reads it from stdin.")],
+    directory: DirOption,
+    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="When it is another from here.")] = None,
+    agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
+) -> None:
+    """Enrol this machine as an SSO server, or as an application's host, with a one-time token.
+
+    \b
+    keysvc join https://master:7443 --token keysvc-join-1.… --dir /etc/keysvc
+    """
+    import sys
+
+    from keysvc import config as configuration
+    from keysvc.master.enrolment import JoinToken
+    from keysvc.sealed import write_durably
+    from keysvc.web import client
+
+    path = directory.absolute() / configuration.FILE_NAME
+    if path.exists():
+        raise ConfigurationError(f"{path} exists", hint="give --dir a new or an empty directory")
+    configuration.host_and_port("agent", agent)
+    parsed = JoinToken.parse(sys.stdin.readline() if token == "-" else token)  # noqa: S105  not a password
+    answer = client.join(url, parsed, directory.absolute() / "identity")
+    settings = {
+        "system_id": answer.system_id,
+        "mapping_store": mapping_store or answer.mapping_store,
+        "master": url.rstrip("/"),
+        "identity": "identity",
+        "agent": agent,
+    }
+    write_durably(path, configuration.dump(settings).encode())
+    typer.echo(f"enrolled as {answer.name} ({answer.role}) of system {answer.system_id}")
+    follow_up = "agent" if answer.role == "server" else "credential get APP USER"
+    typer.echo(f"next: keysvc --config {path} {follow_up}")

@@ -1,0 +1,124 @@
+"""keysvc status, keysvc doctor"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keysvc.cli.output import ago, print_json, print_table, warn
+from keysvc.cli.shared import ConfigOption, JsonOption, load
+
+if TYPE_CHECKING:
+    from keysvc.config import Config
+    from keysvc.master.status import SystemStatus
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command()(doctor)
+
+
+def status(
+    config: ConfigOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the state, versions, lease, SSO servers, rotation and backup.
+
+    \b
+    keysvc status
+    keysvc status --json | jq .state
+    """
+    settings = load(config)
+    while True:
+        found = read(settings)
+        if watch:
+            typer.echo("\033[2J\033[H", nl=False)
+        if as_json:
+            print_json(as_contract(found))
+        else:
+            show(found)
+        if not watch:
+            return
+        time.sleep(1)
+
+
+def read(config: Config) -> SystemStatus:
+    """From the master secret server, which knows most; without it, from the mapping store."""
+    from keysvc import assembly
+    from keysvc.errors import MasterSecretServerUnavailable
+    from keysvc.master.status import system_status
+
+    client = assembly.master_client(config)
+    try:
+        return client.status()
+    except MasterSecretServerUnavailable as error:
+        store = assembly.open_mapping_store(config)
+        try:
+            return system_status(store, config.polling, [str(error)])
+        finally:
+            store.close()
+    finally:
+        client.close()
+
+
+def as_contract(found: SystemStatus) -> dict[str, Any]:
+    """The JSON that the command contract names."""
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    if plain["rotation"] is not None:
+        plain["rotation"]["from"] = plain["rotation"].pop("from_version")
+    return plain
+
+
+def show(found: SystemStatus) -> None:
+    """For people."""
+    typer.echo(f"state    {found.state}")
+    typer.echo(f"system   {found.system_id or 'none yet'}")
+    typer.echo(f"master   {found.master or 'none holds the lease'}, epoch {found.epoch}")
+    made = (
+        f"{ago(found.backup.created_at)}, versions {', '.join(map(str, found.backup.versions))}"
+        if found.backup
+        else "none"
+    )
+    typer.echo(f"backup   {made}")
+    if found.rotation is not None:
+        r = found.rotation
+        typer.echo(f"rotation {r.from_version} → {r.to}, {r.phase}, {r.done} of {r.total} credentials")
+    typer.echo()
+    print_table(
+        ("version", "state", "created", "credentials"),
+        [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
+        empty="no versions",
+    )
+    print_table(
+        ("SSO server", "version", "last seen", "may encrypt"),
+        [(s.name, s.version, ago(s.last_seen_at), s.can_encrypt) for s in found.servers],
+        empty="no SSO server has polled yet: keysvc server enroll NAME",
+    )
+    for problem in found.problems:
+        warn(problem)
+    for warning in found.warnings:
+        warn(warning)
+
+
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check this installation and say how to mend what is wrong. Exit status 1 when something is.
+
+    \b
+    keysvc doctor
+    """
+    from keysvc.diagnosis import examine
+
+    findings = examine(load(config))
+    if as_json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.what}{'' if finding.ok else f'; {finding.mend}'}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

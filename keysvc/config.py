@@ -1,0 +1,139 @@
+"""One TOML file, one frozen `Config`. Unknown keys are refused; relative paths are of the file's directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from keysvc.errors import ConfigurationError, NotConfigured
+
+FILE_NAME = "keysvc.toml"
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every setting. docs/reference/configuration.md has the same list."""
+
+    system_id: str
+    """32 hex digits; made by `keysvc init`, pinned by `keysvc join`."""
+    mapping_store: str
+    """URL of the mapping store."""
+    master: str
+    """URL of the master secret server: https://HOST:PORT."""
+    identity: str = "identity"
+    """Directory with this machine's certificate.pem, key.pem and authority.pem."""
+    key_store: str | None = None
+    """URL of the key store. Only on the master secret server."""
+    listen: str | None = None
+    """HOST:PORT of the master secret server. Only on the master secret server."""
+    authority: str | None = None
+    """Directory of the private certificate authority. Only on the master secret server."""
+    agent: str = "127.0.0.1:7444"
+    """HOST:PORT of `keysvc agent`."""
+    poll_interval: str = "30s"
+    """How often SSO servers ask for a change. The master secret server's setting counts."""
+    lease_ttl: str = "15s"
+    """How long a master secret server that stopped still keeps others from taking over."""
+    notifiers: tuple[str, ...] = ("log:",)
+    """URLs of notifiers. Only on the master secret server."""
+    plugins: tuple[str, ...] | None = None
+    """Names of the only distributions whose plugins may be loaded; all when absent."""
+    passphrase_file: str | None = None
+    """File with the passphrase of the key store, when it has one."""
+    path: str = ""
+    """Set when loaded: where the file is."""
+
+    def __repr__(self) -> str:
+        return f"Config({self.path!r})"
+
+    @property
+    def directory(self) -> Path:
+        """The directory that relative paths begin at."""
+        return Path(self.path).parent
+
+    def resolve(self, path: str) -> Path:
+        """A path of this file, absolute."""
+        return self.directory / path
+
+    @property
+    def polling(self) -> timedelta:
+        """`poll_interval` as a duration."""
+        return duration("poll_interval", self.poll_interval)
+
+    @property
+    def lease(self) -> timedelta:
+        """`lease_ttl` as a duration."""
+        return duration("lease_ttl", self.lease_ttl)
+
+
+def default_path() -> Path:
+    """KEYSVC_CONFIG, else keysvc.toml under the platform's configuration directory."""
+    if named := os.environ.get("KEYSVC_CONFIG"):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_config_path("keysvc") / FILE_NAME
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
+    path = (path or default_path()).absolute()
+    try:
+        content = path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotConfigured(
+            f"there is no configuration at {path}",
+            hint="an SSO administrator first runs: keysvc init --dir DIR; then give --config DIR/keysvc.toml",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    try:
+        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, Config, strict=True)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if not re.fullmatch(r"[0-9a-f]{32}", config.system_id):
+        raise ConfigurationError(f"{config.path}: system_id must be 32 hex digits")
+    if not config.master.startswith("https://"):
+        raise ConfigurationError(f"{config.path}: master must be a URL that begins with https://")
+    for name, value in (("listen", config.listen), ("agent", config.agent)):
+        if value is not None:
+            host_and_port(name, value)
+    if config.polling < timedelta(milliseconds=100) or config.lease < timedelta(seconds=1):
+        raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms and lease_ttl ≥ 1s")
+
+
+def duration(name: str, text: str) -> timedelta:
+    """`30s`, `5m`, `12h`, `90d`, `250ms`. Raises ConfigurationError that names the setting."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if not match:
+        raise ConfigurationError(f"{name} = {text!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def host_and_port(name: str, text: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[IPv6]:PORT`. Raises ConfigurationError that names the setting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not int(port) < 65536:
+        raise ConfigurationError(f"{name} = {text!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
+    return host.strip("[]"), int(port)
+
+
+def dump(settings: dict[str, str]) -> str:
+    """The text of a configuration file with these settings."""
+    lines = [f"{name} = {_toml_string(value)}" for name, value in settings.items()]
+    return "\n".join(["# Made by keysvc. docs/reference/configuration.md lists every setting.", *lines, ""])
+
+
+def _toml_string(value: str) -> str:
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in value)
+    return f'"{escaped}"'

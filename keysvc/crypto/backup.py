@@ -1,0 +1,130 @@
+"""A backup: a plain header, an empty line, and an age file under a passphrase, which opens without keysvc:
+`sed '1,/^$/d' FILE | age -d`. docs/formats.md specifies it."""
+
+from __future__ import annotations
+
+import base64
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import pyrage
+
+from keysvc.errors import BackupDamaged, InvalidInput, WrongPassphrase
+from keysvc.model import MasterSecret, SecretBytes, SecretText
+
+MINIMUM_PASSPHRASE = 12
+_WRONG_PASSPHRASE = "Decryption failed"  # noqa: S105  how age says that no key opened its header
+
+
+@dataclass(frozen=True, slots=True)
+class BackupHeader:
+    """What anyone may read. It is repeated inside, and both must agree."""
+
+    system_id: str
+    created_at: datetime
+    versions: tuple[int, ...]
+    reminder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """An opened backup."""
+
+    header: BackupHeader
+    secrets: tuple[MasterSecret, ...]
+
+
+class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    created_at: datetime
+    material: str
+    check_value: str
+
+
+class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    header: str
+    versions: tuple[_Version, ...]
+
+
+def write(
+    secrets: abc.Sequence[MasterSecret], system_id: str, created_at: datetime, reminder: str, passphrase: SecretText
+) -> bytes:
+    """A backup of `secrets`. Raises InvalidInput for a passphrase under 12 characters."""
+    if len(passphrase) < MINIMUM_PASSPHRASE:
+        raise InvalidInput(
+            f"the passphrase of a backup needs at least {MINIMUM_PASSPHRASE} characters",
+            hint="four or more random words",
+        )
+    ordered = sorted(secrets, key=lambda secret: secret.version)
+    header = _header_text(BackupHeader(system_id, created_at, tuple(s.version for s in ordered), reminder))
+    versions = tuple(
+        _Version(s.version, s.created_at, base64.b64encode(s.material.reveal()).decode(), s.check_value)
+        for s in ordered
+    )
+    plain = msgspec.json.encode(_Content(header, versions))
+    sealed: bytes = pyrage.passphrase.encrypt(plain, passphrase.reveal(), armored=True)
+    return header.encode() + b"\n" + sealed
+
+
+def read_header(content: bytes) -> BackupHeader:
+    """The plain header. Raises BackupDamaged."""
+    text = _split(content)[0]
+    try:
+        lines = dict(line.split(": ", 1) for line in text.splitlines())
+        header = BackupHeader(
+            lines["system"],
+            datetime.fromisoformat(lines["created"]),
+            tuple(int(version) for version in lines["versions"].split(",")),
+            lines["reminder"],
+        )
+    except (KeyError, ValueError):
+        raise BackupDamaged("the header of the backup cannot be read") from None
+    if _header_text(header) != text:
+        raise BackupDamaged("the header of the backup was changed")
+    return header
+
+
+def read(content: bytes, passphrase: SecretText) -> Backup:
+    """Open it. Raises WrongPassphrase, BackupDamaged."""
+    header = read_header(content)
+    text, sealed = _split(content)
+    try:
+        plain = pyrage.passphrase.decrypt(sealed, passphrase.reveal())
+        inside = msgspec.json.decode(plain, type=_Content)
+        secrets = tuple(_secret(version) for version in inside.versions)
+    except pyrage.DecryptError as error:
+        if str(error) == _WRONG_PASSPHRASE:
+            raise WrongPassphrase("the passphrase does not open the backup") from None
+        raise BackupDamaged("the backup is torn or was changed") from None
+    except (msgspec.MsgspecError, ValueError, InvalidInput):
+        raise BackupDamaged("the backup opens, and what is inside cannot be read") from None
+    if inside.header != text or tuple(s.version for s in secrets) != header.versions:
+        raise BackupDamaged("the header of the backup is not the one that was written with it")
+    return Backup(header, secrets)
+
+
+def _secret(entry: _Version) -> MasterSecret:
+    secret = MasterSecret(entry.version, entry.created_at, SecretBytes(base64.b64decode(entry.material, validate=True)))
+    if secret.check_value != entry.check_value:
+        raise BackupDamaged(f"version {entry.version} of the backup is not what was written")
+    return secret
+
+
+def _split(content: bytes) -> tuple[str, bytes]:
+    head, separator, sealed = content.partition(b"\n\n")
+    if not separator or not head.startswith(b"keysvc-backup: 1\n"):
+        raise BackupDamaged("this is not a backup of keysvc, or it is torn")
+    try:
+        return head.decode("utf-8") + "\n", sealed
+    except UnicodeDecodeError:
+        raise BackupDamaged("the header of the backup cannot be read") from None
+
+
+def _header_text(header: BackupHeader) -> str:
+    versions = ",".join(map(str, header.versions))
+    return (
+        f"keysvc-backup: 1\nsystem: {header.system_id}\ncreated: {header.created_at.isoformat()}\n"
+        f"versions: {versions}\nreminder: {' '.join(header.reminder.split())}\n"
+    )

@@ -1,0 +1,234 @@
+"""The small private certificate authority: ECDSA P-256, X.509 v3 (RFC 5280). The only place that knows certificates.
+
+A certificate names its owner in a URI: `keysvc://SYSTEM/ROLE/NAME`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections import abc
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, unquote, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from keysvc.errors import AccessDenied, ConfigurationError, InvalidInput, ProtocolError
+from keysvc.model import Role, SecretBytes
+
+AUTHORITY_LIFETIME = timedelta(days=3650)
+LIFETIME = timedelta(days=365)
+BACKDATED = timedelta(hours=1)
+MAXIMUM_NAME_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: SecretBytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who a certificate says that its owner is."""
+
+    name: str
+    role: Role
+    system_id: str
+    serial: str
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidInput unless `name` can be in a certificate."""
+    if not (0 < len(name) <= MAXIMUM_NAME_LENGTH and name.isprintable() and "/" not in name and name == name.strip()):
+        raise InvalidInput(
+            f"a name has 1 to {MAXIMUM_NAME_LENGTH} printable characters, no slash, and no blanks around it"
+        )
+
+
+def create_authority(system_id: str, *, now: datetime) -> KeyPair:
+    """A self-signed authority that signs leaves only, good for ten years."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "keysvc"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"keysvc {system_id}"),
+        ]
+    )
+    usage = _usage(key_cert_sign=True, crl_sign=True)
+    certificate = (
+        _builder(name, name, key.public_key(), now, AUTHORITY_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )
+    return _pair(certificate, key)
+
+
+def issue(authority: KeyPair, name: str, role: Role, *, now: datetime, hosts: abc.Sequence[str] = ()) -> KeyPair:
+    """A fresh key and its certificate, good for a year."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _pair(_leaf(authority, key.public_key(), name, role, now=now, hosts=hosts), key)
+
+
+def request(name: str) -> tuple[bytes, SecretBytes]:
+    """A fresh key and a certificate request (PKCS #10, PEM) for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    return made.public_bytes(Encoding.PEM), _pem(key)
+
+
+def sign_request(
+    authority: KeyPair, csr: bytes, name: str, role: Role, *, now: datetime, hosts: abc.Sequence[str] = ()
+) -> bytes:
+    """A certificate for the public key of a request. Name, role and hosts are ours: the request's are not looked at.
+    Raises InvalidInput."""
+    try:
+        found = x509.load_pem_x509_csr(csr)
+        public = found.public_key()
+        valid = found.is_signature_valid
+    except ValueError:
+        raise InvalidInput("the certificate request cannot be read") from None
+    if not valid or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise InvalidInput("the certificate request must be signed with its own P-256 key")
+    return _leaf(authority, public, name, role, now=now, hosts=hosts).public_bytes(Encoding.PEM)
+
+
+def peer_of(certificate_der: bytes) -> Peer:
+    """Who its owner is. Trust nothing that it says before TLS has verified it. Raises AccessDenied."""
+    try:
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uri = urlsplit(names.get_values_for_type(x509.UniformResourceIdentifier)[0])
+        _, role, name = uri.path.split("/")
+        if uri.scheme != "keysvc":
+            raise ValueError(uri.scheme)
+        return Peer(unquote(name), Role(role), uri.netloc, f"{certificate.serial_number:x}")
+    except (ValueError, IndexError, x509.ExtensionNotFound):
+        raise AccessDenied("the certificate names no owner in a keysvc system") from None
+
+
+def authority_system_id(certificate_pem: bytes) -> str:
+    """The system that an authority is of. Raises ProtocolError."""
+    attributes = _load(certificate_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    prefix, _, system_id = str(attributes[0].value if attributes else "").partition(" ")
+    if prefix != "keysvc" or len(system_id) != 32:
+        raise ProtocolError("the certificate is not of a keysvc system's authority")
+    return system_id
+
+
+def fingerprint(certificate_pem: bytes) -> str:
+    """SHA-256 of the DER, in hex. Raises ProtocolError."""
+    return _load(certificate_pem).fingerprint(SHA256()).hex()
+
+
+def serial(certificate_pem: bytes) -> str:
+    """In hex. Raises ProtocolError."""
+    return f"{_load(certificate_pem).serial_number:x}"
+
+
+def not_after(certificate_pem: bytes) -> datetime:
+    """When it ends. Raises ProtocolError."""
+    return _load(certificate_pem).not_valid_after_utc
+
+
+def _load(certificate_pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(certificate_pem)
+    except ValueError:
+        raise ProtocolError("the certificate cannot be read") from None
+
+
+def _leaf(
+    authority: KeyPair,
+    public: ec.EllipticCurvePublicKey,
+    name: str,
+    role: Role,
+    *,
+    now: datetime,
+    hosts: abc.Sequence[str],
+) -> x509.Certificate:
+    check_name(name)
+    signer = x509.load_pem_x509_certificate(authority.certificate)
+    uri = f"keysvc://{authority_system_id(authority.certificate)}/{role.value}/{quote(name, safe='')}"
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = [x509.UniformResourceIdentifier(uri), *map(_host, hosts)]
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
+    key_id = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _builder(subject, signer.subject, public, now, LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        .sign(_private_key(authority), SHA256())
+    )
+
+
+def _private_key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(pair.key.reveal(), password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigurationError("the private key of the certificate authority cannot be read") from None
+    return key
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(secrets.randbits(127) + 1)
+        .not_valid_before(now.astimezone(UTC) - BACKDATED)
+        .not_valid_after(now.astimezone(UTC) + lifetime)
+    )
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> SecretBytes:
+    return SecretBytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+    return KeyPair(certificate.public_bytes(Encoding.PEM), _pem(key))

@@ -1,0 +1,106 @@
+"""What `keysvc doctor` looks at. Reads only; touches the key store on the master secret server alone."""
+
+from __future__ import annotations
+
+import stat
+from collections import abc
+from dataclasses import dataclass
+from datetime import timedelta
+
+from keysvc import assembly
+from keysvc.config import Config
+from keysvc.crypto import certificates
+from keysvc.errors import KeysvcError
+from keysvc.master.status import backup_warnings
+from keysvc.model import Role, VersionState, utc_now
+from keysvc.web.identity import CERTIFICATE, KEY
+
+SOON = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    mend: str = ""
+
+
+def examine(config: Config) -> list[Finding]:
+    """Every check, whether or not an earlier one failed."""
+    found = [Finding(f"configuration {config.path}", ok=True)]
+    for check in (_plugins, _identity, _mapping_store, _backup, _key_store, _master):
+        try:
+            found.extend(check(config))
+        except KeysvcError as error:
+            found.append(Finding(str(error), ok=False, mend=error.hint))
+    return found
+
+
+def _plugins(config: Config) -> abc.Iterator[Finding]:
+    for report in assembly.plugins(config.plugins).reports:
+        what = f"plugin {report.name} {report.version}"
+        yield Finding(f"{what}: {report.problem}" if report.problem else what, not report.problem, "reinstall it")
+
+
+def _identity(config: Config) -> abc.Iterator[Finding]:
+    files = assembly.identity(config)
+    peer = files.peer()
+    ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
+    what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
+    yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
+    mode = stat.S_IMODE((files.directory / KEY).stat().st_mode)
+    yield Finding(f"private key {files.directory / KEY} has mode {mode:04o}", mode & 0o077 == 0, "chmod 600 it")
+
+
+def _mapping_store(config: Config) -> abc.Iterator[Finding]:
+    store = assembly.open_mapping_store(config)
+    try:
+        system = store.system()
+        rows = sum(store.rows_by_version().values())
+        ours = system is not None and system.system_id == config.system_id
+        yield Finding(f"mapping store {store.info().url} with {rows} credentials", ours, "it is of another system")
+    finally:
+        store.close()
+
+
+def _backup(config: Config) -> abc.Iterator[Finding]:
+    store = assembly.open_mapping_store(config)
+    try:
+        active = next((r.version for r in store.versions() if r.state is VersionState.ACTIVE), None)
+        warnings = backup_warnings(store.backup(), active)
+        yield from (Finding(warning, ok=False, mend="and rehearse it") for warning in warnings)
+        if not warnings:
+            yield Finding("a backup holds the active version", ok=True)
+    finally:
+        store.close()
+
+
+def _key_store(config: Config) -> abc.Iterator[Finding]:
+    if config.key_store is None:
+        return
+    store = assembly.open_mapping_store(config)
+    try:
+        key_store = assembly.open_key_store(config, assembly.no_prompt)
+        for record in store.versions():
+            if record.state is not VersionState.DESTROYED:
+                right = record.describes(key_store.unseal(record.version))
+                yield Finding(
+                    f"version {record.version} opens from {key_store.info().url}", right, "keysvc secret restore FILE"
+                )
+        key_store.close()
+    finally:
+        store.close()
+
+
+def _master(config: Config) -> abc.Iterator[Finding]:
+    if assembly.identity(config).peer().role not in (Role.ADMINISTRATOR, Role.SERVER):
+        return
+    client = assembly.master_client(config)
+    try:
+        status = client.status()
+        yield Finding(f"master secret server {config.master}, epoch {status.epoch}", ok=True)
+        yield from (Finding(problem, ok=False, mend="see the log of keysvc serve") for problem in status.problems)
+    finally:
+        client.close()

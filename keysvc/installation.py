@@ -1,0 +1,97 @@
+"""What `keysvc init` does: makes a directory into a configured master secret server. Run again, it goes on."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from keysvc import config as configuration
+from keysvc.assembly import MASTER_IDENTITY, authority, open_key_store, open_mapping_store, write_identity
+from keysvc.config import FILE_NAME, Config
+from keysvc.crypto import certificates
+from keysvc.errors import AlreadyConfigured, ConfigurationError
+from keysvc.interfaces import Prompt
+from keysvc.master import lifecycle
+from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
+from keysvc.sealed import write_durably
+from keysvc.web.identity import IdentityFiles
+
+ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What an SSO administrator may choose; None takes the embedded default under the directory."""
+
+    key_store: str | None = None
+    mapping_store: str | None = None
+    listen: str = "127.0.0.1:7443"
+    poll_interval: str = "30s"
+    lease_ttl: str = "15s"
+
+
+def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, MasterSecret]:
+    """Write the configuration and the certificates, then generate version 1: the last step makes the system exist.
+
+    Raises AlreadyConfigured, ConfigurationError, and what the stores raise.
+    """
+    directory = directory.absolute()
+    path = directory / FILE_NAME
+    if not path.exists():
+        _write_configuration(path, wishes)
+    config = configuration.load(path)
+    store = open_mapping_store(config)
+    try:
+        store.prepare()
+        if (system := store.system()) is not None:
+            raise AlreadyConfigured(f"{path} is the configuration of system {system.system_id}, which exists")
+        administrator = _make_identities(config)
+        key_store = open_key_store(config, prompt)
+        try:
+            return config, lifecycle.configure(store, key_store, config.system_id, administrator)
+        finally:
+            key_store.close()
+    finally:
+        store.close()
+
+
+def _write_configuration(path: Path, wishes: Wishes) -> None:
+    directory = path.parent
+    host, port = configuration.host_and_port("listen", wishes.listen)
+    reachable = socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    settings = {
+        "system_id": secrets.token_hex(16),
+        "mapping_store": wishes.mapping_store or f"sqlite:///{directory / 'keysvc.db'}",
+        "key_store": wishes.key_store or f"file://{directory / 'secret'}",
+        "listen": wishes.listen,
+        "master": f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}",
+        "authority": "authority",
+        "identity": "identity",
+        "poll_interval": wishes.poll_interval,
+        "lease_ttl": wishes.lease_ttl,
+    }
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise ConfigurationError(f"{directory} is not empty", hint="give --dir a new or an empty directory")
+        write_durably(path, configuration.dump(settings).encode())
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: {error.strerror or type(error).__name__}") from None
+
+
+def _make_identities(config: Config) -> Identity:
+    """The authority, the certificate that the master serves with, and the first administrator's."""
+    now = utc_now()
+    at = IdentityFiles(config.resolve(config.authority or "authority"))
+    if not (at.directory / "certificate.pem").exists():
+        made = certificates.create_authority(config.system_id, now=now)
+        at.write(made.certificate, made.key, made.certificate)
+    pair = authority(config)
+    hosts = [host_name(Role.MASTER, config.system_id)]
+    master = certificates.issue(pair, "master", Role.MASTER, now=now, hosts=hosts)
+    write_identity(config.resolve(MASTER_IDENTITY), master, pair.certificate)
+    administrator = certificates.issue(pair, ADMINISTRATOR, Role.ADMINISTRATOR, now=now)
+    write_identity(config.resolve(config.identity), administrator, pair.certificate)
+    return Identity(ADMINISTRATOR, Role.ADMINISTRATOR, certificates.serial(administrator.certificate), now)

@@ -1,0 +1,129 @@
+"""Backups: write and prove one, rehearse it against today's rows, restore it."""
+
+from __future__ import annotations
+
+import os
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from keysvc.crypto import backup as age
+from keysvc.errors import BackupDamaged, BackupError, NotConfigured
+from keysvc.interfaces import KeyStore, MappingStore, PutBackup
+from keysvc.master.events import told
+from keysvc.master.lease import Leadership
+from keysvc.master.sample import check_sample
+from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
+from keysvc.sealed import write_durably
+
+REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
+RESTORING_TTL = timedelta(seconds=30)
+MAXIMUM_BYTES = 4 * 1024 * 1024
+
+
+def write_and_prove(
+    path: Path, secrets: abc.Sequence[MasterSecret], system_id: str, passphrase: SecretText
+) -> BackupRecord:
+    """Write a backup file (0600, durable), read it back and open it. Never overwrites. Raises BackupError."""
+    record = BackupRecord(utc_now(), tuple(sorted(secret.version for secret in secrets)))
+    content = age.write(secrets, system_id, record.created_at, REMINDER, passphrase)
+    if path.exists():
+        raise BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
+    try:
+        write_durably(path, content)
+        found = age.read(path.read_bytes(), passphrase)
+    except OSError as error:
+        raise BackupError(f"{path}: {error.strerror or type(error).__name__}") from None
+    if sorted(found.secrets, key=lambda s: s.version) != sorted(secrets, key=lambda s: s.version):
+        raise BackupError(f"{path} reads back as something else than was written")
+    return record
+
+
+def record(store: MappingStore, guard: Guard, backup: BackupRecord, actor: str) -> None:
+    """Make it known that a backup exists, so that keysvc stops asking for one."""
+    versions = ",".join(map(str, backup.versions))
+    store.commit([PutBackup(backup), *told(actor, "backup.made", f"versions {versions}")], guard)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a backup file. Raises BackupError, which names it."""
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise BackupDamaged(f"{path} is too large to be a backup of keysvc")
+        return path.read_bytes()
+    except OSError as error:
+        raise BackupError(f"{path}: {os.strerror(error.errno or 0)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a rehearsal proved: the backup holds `versions`; of today's credentials, `readable` of `rows` are under
+    these, and `checked` of them were decrypted. `missing` are the versions in use that it lacks."""
+
+    created_at: datetime
+    versions: tuple[int, ...]
+    missing: tuple[int, ...]
+    rows: int
+    readable: int
+    checked: int
+
+
+def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Rehearsal:
+    """Open a backup and decrypt a sample of today's rows with it, changing nothing.
+
+    Raises WrongPassphrase, BackupDamaged, CannotDecrypt.
+    """
+    backup = open_for(content, passphrase, store)
+    versions = tuple(secret.version for secret in backup.secrets)
+    in_use = {r.version for r in store.versions() if r.state is not VersionState.DESTROYED}
+    rows = store.rows_by_version()
+    checked = check_sample(store, backup.header.system_id, backup.secrets)
+    return Rehearsal(
+        backup.header.created_at,
+        versions,
+        tuple(sorted(in_use.difference(versions))),
+        sum(rows.values()),
+        sum(count for version, count in rows.items() if version in versions),
+        checked,
+    )
+
+
+def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore) -> tuple[int, ...]:
+    """Seal into the key store every version of the backup that this system has not destroyed. Checks all before it
+    writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
+    BackupDamaged, KeyStoreError."""
+    backup = open_for(content, passphrase, store)
+    leadership = Leadership(store, RESTORING_TTL)
+    leadership.take_or_refuse()
+    try:
+        destroyed = {r.version for r in store.versions() if r.state is VersionState.DESTROYED}
+        wanted = [secret for secret in backup.secrets if secret.version not in destroyed]
+        for secret in wanted:
+            leadership.require()
+            key_store.seal(secret)
+        versions = tuple(secret.version for secret in wanted)
+        store.commit(
+            told("restore", "secret.restored", f"versions {','.join(map(str, versions))}"),
+            leadership.guard,
+        )
+        return versions
+    finally:
+        leadership.release()
+
+
+def open_for(content: bytes, passphrase: SecretText, store: MappingStore) -> age.Backup:
+    """Open a backup and check that it is of the system in `store`, version by version, before anything else."""
+    header = age.read_header(content)
+    system = store.system()
+    if system is None:
+        raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+    if header.system_id != system.system_id:
+        raise BackupDamaged(f"the backup is of system {header.system_id}, and this one is {system.system_id}")
+    backup = age.read(content, passphrase)
+    records = {record.version: record for record in store.versions()}
+    for secret in backup.secrets:
+        known = records.get(secret.version)
+        if known is not None and not known.describes(secret):
+            raise BackupDamaged(f"version {secret.version} of the backup is another secret than this system's")
+    return backup

@@ -1,0 +1,138 @@
+"""Letting SSO servers, applications and administrators in: one-time join tokens, certificates, revocation."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from keysvc.crypto import certificates
+from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError
+from keysvc.interfaces import MappingStore, PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.master.events import audit, told
+from keysvc.master.lease import Leadership
+from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
+
+TOKEN_LIFETIME = timedelta(hours=1)
+PREFIX = "keysvc-join-1"
+
+
+@dataclass(frozen=True, slots=True)
+class JoinToken:
+    """What `keysvc server enroll` prints: it pins the certificate authority and carries a one-time secret."""
+
+    authority_fingerprint: str
+    secret: SecretText
+
+    def __str__(self) -> str:
+        return f"{PREFIX}.{self.authority_fingerprint}.{self.secret.reveal()}"
+
+    @classmethod
+    def parse(cls, text: str) -> JoinToken:
+        """Raises InvalidInput."""
+        prefix, *rest = text.strip().split(".")
+        if prefix != PREFIX or len(rest) != 2 or len(rest[0]) != 64 or len(rest[1]) < 32:
+            raise InvalidInput("this is not a join token", hint="make one on the master: keysvc server enroll NAME")
+        return cls(rest[0], SecretText(rest[1]))
+
+
+def token_hash(secret: SecretText) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+class Identities:
+    """Who is let in. Known in memory, so that a poll costs no database work."""
+
+    def __init__(
+        self, store: MappingStore, system_id: str, leadership: Leadership, authority: certificates.KeyPair
+    ) -> None:
+        self._system_id = system_id
+        self._store = store
+        self._leadership = leadership
+        self._authority = authority
+        self._lock = threading.Lock()
+        self._known = {identity.name: identity for identity in store.identities()}
+
+    @property
+    def authority_certificate(self) -> bytes:
+        """PEM; public."""
+        return self._authority.certificate
+
+    def admit(self, peer: certificates.Peer) -> Identity:
+        """Raises AccessDenied unless this very certificate is enrolled and not revoked."""
+        with self._lock:
+            identity = self._known.get(peer.name)
+        if peer.system_id != self._system_id or identity is None or identity.role is not peer.role:
+            raise AccessDenied(f"{peer.name} is not enrolled in this system", hint="keysvc server enroll NAME")
+        if identity.revoked_at is not None or identity.serial != peer.serial:
+            raise AccessDenied(f"the certificate of {peer.name} was revoked or replaced", hint="enrol it again")
+        return identity
+
+    def all(self) -> list[Identity]:
+        """By name."""
+        with self._lock:
+            return [self._known[name] for name in sorted(self._known)]
+
+    def enroll(self, name: str, role: Role, actor: str) -> JoinToken:
+        """Make a one-time join token, good for an hour."""
+        certificates.check_name(name)
+        if role is Role.MASTER:
+            raise InvalidInput("a master secret server is made by keysvc init")
+        token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
+        enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
+        self._store.commit(
+            [PutEnrolment(enrolment), audit(actor, "identity.token-made", name, role=role.value)],
+            self._leadership.guard,
+        )
+        return token
+
+    def redeem(self, secret: SecretText, request: bytes) -> tuple[Identity, bytes]:
+        """Redeem a token: an identity and its certificate for the key in `request`. Raises AccessDenied."""
+        key = token_hash(secret)
+        enrolment = self._store.enrolment(key)
+        now = utc_now()
+        if enrolment is None or enrolment.redeemed_at is not None or enrolment.expires_at < now:
+            raise AccessDenied(
+                "the join token is unknown, used, or older than an hour",
+                hint="make a new one: keysvc server enroll NAME",
+            )
+        certificate = certificates.sign_request(
+            self._authority,
+            request,
+            enrolment.name,
+            enrolment.role,
+            now=now,
+            hosts=[host_name(enrolment.role, self._system_id)],
+        )
+        identity = Identity(enrolment.name, enrolment.role, certificates.serial(certificate), now)
+        try:
+            self._store.commit(
+                [
+                    RedeemEnrolment(key, now),
+                    PutIdentity(identity),
+                    *told(identity.name, "identity.enrolled", identity.name, role=identity.role.value),
+                ],
+                self._leadership.guard,
+            )
+        except (Conflict, NotFound):
+            raise AccessDenied("the join token was used meanwhile") from None
+        with self._lock:
+            self._known[identity.name] = identity
+        return identity, certificate
+
+    def revoke(self, name: str, actor: str) -> None:
+        """Let an identity in no more. Repeatable. Raises NotFound."""
+        with self._lock:
+            identity = self._known.get(name)
+        if identity is None:
+            raise NotFound(f"nobody is enrolled as {name}", hint="keysvc server list")
+        if identity.role is Role.ADMINISTRATOR and name == actor:
+            raise ProtocolError("an administrator cannot revoke itself", hint="let another administrator do it")
+        if identity.revoked_at is None:
+            identity = replace(identity, revoked_at=utc_now())
+            self._store.commit([PutIdentity(identity), *told(actor, "identity.revoked", name)], self._leadership.guard)
+            with self._lock:
+                self._known[name] = identity

@@ -1,0 +1,141 @@
+"""Being the one master secret server: take the lease, keep it, notice its loss."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections import abc
+from datetime import timedelta
+
+import structlog
+
+from keysvc.errors import Fenced, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
+from keysvc.interfaces import MappingStore
+from keysvc.model import Guard, Lease
+
+log = structlog.get_logger("keysvc.lease")
+
+
+def holder_name() -> str:
+    """Host, process and a random part: tells a restarted process from its predecessor."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+class Leadership:
+    """The lease as this process holds it.
+
+    Whether it may act is judged by a monotonic clock from before each request, so that a jump of any wall clock changes
+    nothing; and each write is conditional on the epoch in any case.
+    """
+
+    def __init__(self, store: MappingStore, ttl: timedelta, holder: str | None = None) -> None:
+        self._store = store
+        self._ttl = ttl
+        self.holder = holder or holder_name()
+        self._lease: Lease | None = None
+        self._valid_until = 0.0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch granted. Raises MasterSecretServerUnavailable before that."""
+        return self._held().epoch
+
+    def _held(self) -> Lease:
+        if self._lease is None:
+            raise MasterSecretServerUnavailable("this process is not the master secret server")
+        return self._lease
+
+    @property
+    def guard(self) -> Guard:
+        """For every write of the master secret server."""
+        return Guard(epoch=self.epoch)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the lease surely still runs."""
+        return self._lease is not None and time.monotonic() < self._valid_until
+
+    def require(self) -> None:
+        """Raises MasterSecretServerUnavailable unless the lease surely still runs."""
+        if not self.valid:
+            raise MasterSecretServerUnavailable(
+                "this master secret server does not hold the lease now",
+                hint="`keysvc status` names the master secret server; this one goes on when the mapping store is back",
+            )
+
+    def acquire(self) -> None:
+        """Take the lease, waiting for a holder that died: at most one TTL. Raises LeaseHeld when the holder lives."""
+        first_seen = self._store.lease()
+        deadline = time.monotonic() + self._ttl.total_seconds() + 1
+        while not self._try():
+            current = self._store.lease()
+            renewed = current and first_seen and current.expires_at > first_seen.expires_at
+            if (
+                renewed
+                or (current and first_seen and current.holder != first_seen.holder)
+                or time.monotonic() > deadline
+            ):
+                holder = current.holder if current else "another process"
+                raise LeaseHeld(f"{holder} is the master secret server of this system, and alive")
+            if first_seen is None:
+                first_seen = current
+            elif current is not None:
+                log.info("waiting for the lease of a master that went away", holder=current.holder)
+            time.sleep(min(0.5, self._ttl.total_seconds() / 10))
+
+    def take_or_refuse(self) -> None:
+        """Take the lease at once. Raises LeaseHeld when anybody has it."""
+        if not self._try():
+            current = self._store.lease()
+            holder = current.holder if current else "another process"
+            raise LeaseHeld(
+                f"{holder} is the master secret server of this system",
+                hint="stop that `keysvc serve` first; if it was killed, its lease ends by itself in a moment",
+            )
+
+    def _try(self) -> bool:
+        before = time.monotonic()
+        lease = self._store.grant_lease(self.holder, self._ttl)
+        if lease is None:
+            return False
+        self._lease, self._valid_until = lease, before + self._ttl.total_seconds()
+        return True
+
+    def keep(self, lost: abc.Callable[[Fenced], None]) -> None:
+        """Renew in the background until `release`; call `lost` once when another epoch was granted."""
+        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost,), name="lease", daemon=True)
+        self._thread.start()
+
+    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None]) -> None:
+        while not self._stopping.wait(self._ttl.total_seconds() / 3):
+            try:
+                self.renew()
+            except Fenced as error:
+                self._valid_until = 0.0
+                lost(error)
+                return
+            except MappingStoreUnavailable as error:
+                log.warning("the lease could not be renewed", problem=str(error), still_valid=self.valid)
+
+    def renew(self) -> None:
+        """Once. Raises Fenced, MappingStoreUnavailable."""
+        before = time.monotonic()
+        self._lease = self._store.renew_lease(self._held(), self._ttl)
+        self._valid_until = before + self._ttl.total_seconds()
+
+    def release(self) -> None:
+        """Stop renewing and let another take over at once. Repeatable."""
+        self._stopping.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        lease, self._lease, self._valid_until = self._lease, None, 0.0
+        if lease is not None:
+            try:
+                self._store.release_lease(lease)
+            except MappingStoreUnavailable as error:
+                log.warning("the lease ends by itself", problem=str(error))

@@ -1,0 +1,45 @@
+"""Configuring a system: its id, its first version, its first identity. Until then nothing works."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from keysvc.errors import AlreadyConfigured
+from keysvc.interfaces import KeyStore, MappingStore, PutIdentity, PutSystem, PutVersion
+from keysvc.master.events import told
+from keysvc.master.lease import Leadership
+from keysvc.master.rotation import announced
+from keysvc.master.secrets import UnsealedVersions
+from keysvc.model import Identity, MasterSecret, SystemRecord, VersionState, utc_now
+
+CONFIGURING_TTL = timedelta(seconds=30)
+
+
+def refuse_if_configured(store: MappingStore) -> None:
+    """Raises AlreadyConfigured. Expects a prepared store."""
+    system = store.system()
+    if system is not None:
+        raise AlreadyConfigured(f"the mapping store {store.info().url} already holds system {system.system_id}")
+
+
+def configure(store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity) -> MasterSecret:
+    """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
+    run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
+    refuse_if_configured(store)
+    leadership = Leadership(store, CONFIGURING_TTL)
+    leadership.take_or_refuse()
+    try:
+        refuse_if_configured(store)
+        secret = UnsealedVersions(key_store).generate(known=())
+        store.commit(
+            [
+                PutSystem(SystemRecord(system_id, utc_now())),
+                PutVersion(announced(secret, VersionState.ACTIVE)),
+                PutIdentity(administrator),
+                *told(administrator.name, "system.configured", system_id),
+            ],
+            leadership.guard,
+        )
+        return secret
+    finally:
+        leadership.release()

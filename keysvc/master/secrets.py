@@ -1,0 +1,81 @@
+"""The versions that the master secret server holds unsealed, so that the key store is touched only when a version is
+made, unsealed or destroyed; and the making of a new one."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import abc
+
+from keysvc.errors import KeyStoreError, SealBroken, VersionNotFound
+from keysvc.interfaces import KeyStore
+from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
+
+
+class UnsealedVersions:
+    """Thread-safe. `problems` says which versions the key store could not give, and why."""
+
+    def __init__(self, key_store: KeyStore) -> None:
+        self._key_store = key_store
+        self._held: dict[int, MasterSecret] = {}
+        self._lock = threading.Lock()
+        self.problems: dict[int, KeyStoreError] = {}
+
+    def load(self, records: abc.Iterable[VersionRecord]) -> None:
+        """Unseal what is missing, forget what is destroyed. A version that cannot be had becomes a problem."""
+        live = {record.version: record for record in records if record.state is not VersionState.DESTROYED}
+        with self._lock:
+            self._held = {version: held for version, held in self._held.items() if version in live}
+            self.problems = {}
+            for version, record in live.items():
+                if version not in self._held:
+                    try:
+                        self._held[version] = self._unseal(record)
+                    except KeyStoreError as error:
+                        self.problems[version] = error
+
+    def _unseal(self, record: VersionRecord) -> MasterSecret:
+        secret = self._key_store.unseal(record.version)
+        if not record.describes(secret):
+            raise SealBroken(f"version {record.version} in the key store is not the one that this system uses")
+        return secret
+
+    def get(self, version: int) -> MasterSecret:
+        """Raises the problem that keeps it away, else VersionNotFound."""
+        with self._lock:
+            if version in self._held:
+                return self._held[version]
+            problem = self.problems.get(version)
+        raise problem or VersionNotFound(f"version {version} is not held")
+
+    def generate(self, known: abc.Iterable[int]) -> MasterSecret:
+        """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""
+        highest = max(known, default=0)
+        for orphan in self._key_store.versions():
+            if orphan > highest:
+                return self.hold(self._key_store.unseal(orphan))
+        secret = MasterSecret(highest + 1, utc_now(), SecretBytes(secrets.token_bytes(MASTER_SECRET_BYTES)))
+        self._key_store.seal(secret)
+        if self._key_store.unseal(secret.version) != secret:
+            raise SealBroken(f"version {secret.version} reads back as another secret: it was not announced")
+        return self.hold(secret)
+
+    def hold(self, secret: MasterSecret) -> MasterSecret:
+        """Keep a version that was just made."""
+        with self._lock:
+            self._held[secret.version] = secret
+        return secret
+
+    def sealed_versions(self) -> abc.Sequence[int]:
+        """What the key store holds; nothing while it cannot be reached."""
+        try:
+            return self._key_store.versions()
+        except KeyStoreError:
+            return ()
+
+    def destroy(self, version: int) -> None:
+        """Forget it, and remove it from the key store."""
+        with self._lock:
+            self._held.pop(version, None)
+            self.problems.pop(version, None)
+        self._key_store.destroy(version)

@@ -1,0 +1,78 @@
+"""Which SSO servers are alive, and which versions each of them holds. In memory: a poll costs no database work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import abc
+from dataclasses import dataclass
+from datetime import timedelta
+
+from keysvc.model import Server, utc_now
+
+PERMISSION_INTERVALS = 2
+"""A good poll permits to encrypt for this many poll intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    server: Server
+    at: float  # monotonic
+
+
+class LiveServers:
+    """Thread-safe.
+
+    A server counts as live until its permission to encrypt has surely lapsed. Servers known from before this process
+    began count as seen when it began: their last poll may never have been recorded.
+    """
+
+    def __init__(self, known: abc.Iterable[Server], poll_interval: timedelta) -> None:
+        now = time.monotonic()
+        self._permission = PERMISSION_INTERVALS * poll_interval.total_seconds()
+        self._seen = {(server.name, server.instance): _Seen(server, now) for server in known}
+        self._unrecorded: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def saw(self, name: str, instance: str, versions_held: tuple[int, ...]) -> bool:
+        """A server polled. True when it was not known before, and must be recorded before it gets its answer."""
+        key = (name, instance)
+        with self._lock:
+            new = key not in self._seen
+            self._seen[key] = _Seen(Server(name, instance, versions_held, utc_now()), time.monotonic())
+            self._unrecorded.add(key)
+            return new
+
+    def knows(self, name: str, instance: str) -> bool:
+        """Whether this process was seen before."""
+        return (name, instance) in self._seen
+
+    def left(self, name: str, instance: str) -> None:
+        """A server said goodbye: it encrypts no more."""
+        with self._lock:
+            self._seen.pop((name, instance), None)
+            self._unrecorded.discard((name, instance))
+
+    def waiting_for(self, version: int) -> abc.Sequence[Server]:
+        """The servers that may still encrypt and do not hold `version`."""
+        now = time.monotonic()
+        with self._lock:
+            return [
+                seen.server
+                for seen in self._seen.values()
+                if version not in seen.server.versions_held and now - seen.at <= self._permission
+            ]
+
+    def take_unrecorded(self) -> abc.Sequence[Server]:
+        """The servers seen since the last call."""
+        with self._lock:
+            servers = [self._seen[key].server for key in sorted(self._unrecorded)]
+            self._unrecorded.clear()
+            return servers
+
+    def long_silent(self, age: timedelta) -> abc.Sequence[Server]:
+        """Forget, and return, the servers that were silent for `age`."""
+        now = time.monotonic()
+        with self._lock:
+            gone = [key for key, seen in self._seen.items() if now - seen.at > age.total_seconds()]
+            return [self._seen.pop(key).server for key in gone]

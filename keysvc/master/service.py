@@ -1,0 +1,211 @@
+"""The master secret server: the parts of `keysvc.master` put together, with the two threads that drive them."""
+
+from __future__ import annotations
+
+import threading
+from collections import abc
+from datetime import timedelta
+
+import structlog
+
+from keysvc.crypto import transport
+from keysvc.crypto.certificates import KeyPair
+from keysvc.errors import Fenced, KeysvcError, NotConfigured, NotFound
+from keysvc.interfaces import ForgetServer, KeyStore, MappingStore, Notifier, SeeServers
+from keysvc.master import backup, status
+from keysvc.master.delivery import Delivery
+from keysvc.master.enrolment import Identities
+from keysvc.master.events import audit
+from keysvc.master.lease import Leadership
+from keysvc.master.rotation import Rotation
+from keysvc.master.secrets import UnsealedVersions
+from keysvc.master.servers import LiveServers
+from keysvc.model import Announcement, BackupRecord, Role, VersionRecord, VersionState
+
+log = structlog.get_logger("keysvc.master")
+FLUSH_SECONDS = 2.0
+FORGET_AFTER = timedelta(days=1)
+REPEAT_WARNINGS_SECONDS = 3600.0
+
+
+class MasterSecretServer:
+    """`start` takes the lease; from then on polls are answered and rotations advance, until `stop` or the loss of the
+    lease, which is told through `on_lost`. Any thread may call any method."""
+
+    def __init__(
+        self,
+        store: MappingStore,
+        key_store: KeyStore,
+        authority: KeyPair,
+        *,
+        poll_interval: timedelta,
+        lease_ttl: timedelta,
+        notifiers: abc.Sequence[Notifier] = (),
+    ) -> None:
+        system = store.system()
+        if system is None:
+            raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+        self.system_id = system.system_id
+        self._store = store
+        self._authority = authority
+        self._poll_interval = poll_interval
+        self._leadership = Leadership(store, lease_ttl)
+        self._secrets = UnsealedVersions(key_store)
+        self._delivery = Delivery(store, self._leadership, notifiers)
+        self._wake = threading.Event()
+        self._stopping = False
+        self._worker = threading.Thread(target=self._work, name="master", daemon=True)
+        self._announcement = Announcement(self.system_id, 0, (), poll_interval)
+
+    def start(self, on_lost: abc.Callable[[Fenced], None]) -> None:
+        """Take the lease. Raises LeaseHeld. A key store that lacks a version or cannot be reached does not stop it: it
+        starts degraded and serves what it has."""
+        self._leadership.acquire()
+        try:
+            self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
+            self._servers = LiveServers(self._store.servers(), self._poll_interval)
+            self.rotation = Rotation(self._store, self.system_id, self._secrets, self._leadership, self._servers)
+            self._secrets.load(self._store.versions())
+            self.rotation.finish_destroying()
+            self.announce()
+        except BaseException:
+            self._leadership.release()
+            raise
+        for version, problem in self._secrets.problems.items():
+            log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
+        self._leadership.keep(on_lost)
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Finish what is being written, release the lease. Repeatable."""
+        self._stopping = True
+        self._wake.set()
+        if self._worker.is_alive() and self._worker is not threading.current_thread():
+            self._worker.join()
+        self._leadership.release()
+
+    # -- what SSO servers ask --------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Of the lease held."""
+        return self._leadership.epoch
+
+    def knows(self, name: str, instance: str) -> bool:
+        """Whether a poll of this process is answered without the mapping store."""
+        return self._servers.knows(name, instance)
+
+    def poll(self, name: str, instance: str, versions_held: tuple[int, ...]) -> Announcement:
+        """What is announced now; in memory, but for a process's first poll. Raises MasterSecretServerUnavailable."""
+        self._leadership.require()
+        if self._servers.saw(name, instance, versions_held):
+            self._record_servers()
+        return self._announcement
+
+    def leave(self, name: str, instance: str) -> None:
+        """A process encrypts no more: nobody needs to wait for it."""
+        self._leadership.require()
+        self._servers.left(name, instance)
+        self._store.commit([ForgetServer(name, instance)], self._leadership.guard)
+        self._wake.set()
+
+    def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
+        """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError."""
+        self._leadership.require()
+        secret = self._secrets.get(version)
+        context = transport.fetch_context(self.system_id, version, receiver)
+        sealed = transport.seal_to(kem, public, secret.material, context)
+        entry = audit(receiver, "version.fetched", f"version {version}", role=role.value)
+        self._store.commit([entry], self._leadership.guard)
+        return sealed
+
+    # -- what SSO administrators ask -------------------------------------------------------------------------------
+
+    def rotate(self, actor: str) -> VersionRecord:
+        """Begin a rotation, or answer with the one that is announced already."""
+        record = self.rotation.start(actor)
+        self.announce()
+        self._wake.set()
+        return record
+
+    def destroy(self, version: int, actor: str, *, force: bool) -> None:
+        """As `Rotation.destroy`."""
+        self.rotation.destroy(version, actor, force=force)
+        self.announce()
+
+    def record_backup(self, record: BackupRecord, actor: str) -> None:
+        """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
+        self._leadership.require()
+        live = {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
+        if not record.versions or not live.issuperset(record.versions):
+            raise NotFound("the backup names a version that this system does not have")
+        backup.record(self._store, self._leadership.guard, record, actor)
+
+    def status(self) -> status.SystemStatus:
+        """Everything."""
+        self._record_servers()
+        problems = [
+            f"version {version}: {problem}; {problem.hint}" for version, problem in self._secrets.problems.items()
+        ]
+        if self.rotation.undecryptable:
+            problems.append(
+                f"{len(self.rotation.undecryptable)} credentials do not decrypt and stay under their old version"
+            )
+        return status.system_status(self._store, self._poll_interval, problems)
+
+    def announce(self) -> None:
+        """Read the versions again, after this process changed them."""
+        records = [r for r in self._store.versions() if r.state is not VersionState.DESTROYED]
+        self._secrets.load(records)
+        self._announcement = Announcement(self.system_id, self.epoch, tuple(records), self._poll_interval)
+
+    # -- the worker ------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        since_warning = REPEAT_WARNINGS_SECONDS
+        while not self._stopping:
+            more = False
+            try:
+                if self._leadership.valid:
+                    self._record_servers()
+                    before = self.rotation.advance()
+                    if before:
+                        self.announce_if_changed()
+                    more = before
+                    self._delivery.deliver_pending()
+                    self._forget_silent()
+            except Fenced:
+                return
+            except KeysvcError as error:
+                log.warning("the master secret server tries again", problem=str(error))
+            if since_warning >= REPEAT_WARNINGS_SECONDS:
+                since_warning = 0.0
+                self._warn()
+            if not more:
+                pause = min(FLUSH_SECONDS, self._poll_interval.total_seconds() / 2)
+                self._wake.wait(pause)
+                since_warning += pause
+                self._wake.clear()
+
+    def announce_if_changed(self) -> None:
+        """After a step of the rotation, which may have activated a version."""
+        if self._store.versions() != list(self._announcement.versions):
+            self.announce()
+
+    def _warn(self) -> None:
+        try:
+            active = self._announcement.active
+            for warning in status.backup_warnings(self._store.backup(), active.version if active else None):
+                log.warning(warning)
+        except KeysvcError:
+            return
+
+    def _record_servers(self) -> None:
+        seen = self._servers.take_unrecorded()
+        if seen:
+            self._store.commit([SeeServers(seen)], self._leadership.guard)
+
+    def _forget_silent(self) -> None:
+        gone = self._servers.long_silent(FORGET_AFTER)
+        if gone:
+            self._store.commit([ForgetServer(s.name, s.instance) for s in gone], self._leadership.guard)

@@ -1,0 +1,126 @@
+"""What `keysvc status` says, read from the data: nothing here rests on a flag that a crash could leave wrong."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keysvc.interfaces import MappingStore
+from keysvc.master.servers import PERMISSION_INTERVALS
+from keysvc.model import BackupRecord, Server, VersionRecord, VersionState, utc_now
+
+NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
+OLD_BACKUP = "the newest backup does not hold the active version"
+BACKUP_HINT = "make one now: keysvc secret backup FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version, and how many credentials it encrypts."""
+
+    version: int
+    state: VersionState
+    created_at: datetime
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One SSO server: the newest version that it holds, and whether it may encrypt now."""
+
+    name: str
+    version: int
+    last_seen_at: datetime
+    can_encrypt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RotationStatus:
+    """`phase` is `announced` until every live SSO server holds `to`, then `re-encrypting`. `done` of `total` rows."""
+
+    from_version: int
+    to: int
+    phase: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """`state` is unconfigured, ready, rotating or degraded; `problems` and `warnings` say why and what to do."""
+
+    state: str
+    system_id: str | None
+    active_version: int | None
+    versions: tuple[VersionStatus, ...]
+    epoch: int
+    master: str | None
+    servers: tuple[ServerStatus, ...]
+    rotation: RotationStatus | None
+    backup: BackupRecord | None
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def system_status(store: MappingStore, poll_interval: timedelta, problems: abc.Sequence[str] = ()) -> SystemStatus:
+    """Read it. `problems` are those that only the running master secret server knows."""
+    system = store.system()
+    lease = store.lease()
+    if system is None:
+        return SystemStatus("unconfigured", None, None, (), store.epoch(), None, (), None, None, tuple(problems), ())
+    records, rows, backup = store.versions(), store.rows_by_version(), store.backup()
+    active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
+    rotation = rotation_status(records, rows)
+    problems = [*problems, *([] if lease else ["no master secret server is running: lookups go on, encrypting stops"])]
+    return SystemStatus(
+        state="degraded" if problems else "rotating" if rotation else "ready",
+        system_id=system.system_id,
+        active_version=active,
+        versions=tuple(VersionStatus(r.version, r.state, r.created_at, rows.get(r.version, 0)) for r in records),
+        epoch=store.epoch(),
+        master=lease.holder if lease else None,
+        servers=server_statuses(store.servers(), poll_interval),
+        rotation=rotation,
+        backup=backup,
+        problems=tuple(problems),
+        warnings=backup_warnings(backup, active),
+    )
+
+
+def backup_warnings(backup: BackupRecord | None, active: int | None) -> tuple[str, ...]:
+    """What keysvc keeps saying until a backup of the active version exists."""
+    if backup is None:
+        return (f"{NO_BACKUP}; {BACKUP_HINT}",)
+    if active is not None and active not in backup.versions:
+        return (f"{OLD_BACKUP} {active}; {BACKUP_HINT}",)
+    return ()
+
+
+def rotation_status(records: abc.Sequence[VersionRecord], rows: abc.Mapping[int, int]) -> RotationStatus | None:
+    """The rotation under way, derived from the states of the versions and from what encrypts the rows."""
+    active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
+    total = sum(rows.values())
+    for record in records:
+        if active is not None and record.state is VersionState.ANNOUNCED:
+            return RotationStatus(active, record.version, "announced", rows.get(record.version, 0), total)
+    if active is None or total == rows.get(active, 0):
+        return None
+    oldest = min(version for version, count in rows.items() if count and version != active)
+    return RotationStatus(oldest, active, "re-encrypting", rows.get(active, 0), total)
+
+
+def server_statuses(servers: abc.Sequence[Server], poll_interval: timedelta) -> tuple[ServerStatus, ...]:
+    """One line a name: its processes may be several; the oldest version that one of them is at counts."""
+    permission = PERMISSION_INTERVALS * poll_interval
+    by_name: dict[str, list[Server]] = {}
+    for server in servers:
+        by_name.setdefault(server.name, []).append(server)
+    now = utc_now()
+    statuses = []
+    for name, processes in sorted(by_name.items()):
+        last = max(server.seen_at for server in processes)
+        live = [s for s in processes if now - s.seen_at <= permission] or [max(processes, key=lambda s: s.seen_at)]
+        version = min(max(server.versions_held, default=0) for server in live)
+        statuses.append(ServerStatus(name, version, last, version > 0 and now - last <= permission))
+    return tuple(statuses)

@@ -1,0 +1,154 @@
+"""What SSO administrators do to applications and mappings. Nothing here touches the master secret."""
+
+from __future__ import annotations
+
+import secrets
+from collections import abc
+from dataclasses import replace
+
+from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
+from keysvc.interfaces import (
+    UNGUARDED,
+    AppendAudit,
+    Change,
+    DeleteApplication,
+    DeleteMapping,
+    MappingStore,
+    PutApplication,
+    PutMapping,
+)
+from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags, Mapping, utc_now
+from keysvc.sso.credentials import same_label
+
+MAXIMUM_NAME_LENGTH = 256
+PAGE = 500
+NO_FLAGS = Flags()
+
+
+class Administration:
+    """Every change is one commit with its audit entry."""
+
+    def __init__(self, store: MappingStore, actor: str) -> None:
+        if store.system() is None:
+            raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+        self.store = store
+        self.actor = actor
+
+    # -- applications ----------------------------------------------------------------------------------------------
+
+    def create_application(
+        self,
+        name: str,
+        fields: abc.Sequence[Field],
+        *,
+        type_: ApplicationType = ApplicationType.INDIVIDUAL,
+        flags: Flags = NO_FLAGS,
+        description: str = "",
+        contact: str = "",
+    ) -> Application:
+        """`fields[0]` is the external user id. Raises Conflict when the name is taken, InvalidInput."""
+        _check_name("application", name)
+        if not fields:
+            raise InvalidInput("an application needs at least the field of the external user id")
+        labels = [same_label(field.label) for field in fields]
+        if len(set(labels)) != len(labels) or not all(labels):
+            raise InvalidInput("the labels of the fields must differ by more than case, blanks and hyphens")
+        application = Application(
+            name, secrets.token_hex(16), type_, tuple(fields), flags, description=description, contact=contact
+        )
+        try:
+            self._commit("application.created", name, [PutApplication(application)])
+        except Conflict:
+            raise Conflict(f"the application {name} exists", hint=f"keysvc app show '{name}'") from None
+        return application
+
+    def application(self, name: str) -> Application:
+        """Raises NotFound."""
+        application = self.store.application(name)
+        if application is None:
+            raise NotFound(f"there is no application {name}", hint="keysvc app list")
+        return application
+
+    def enable_application(self, name: str, enabled: bool) -> None:
+        """Raises NotFound, Conflict."""
+        application = self.application(name)
+        if application.flags.enabled != enabled:
+            changed = replace(application, flags=replace(application.flags, enabled=enabled))
+            self._commit(f"application.{_state(enabled)}", name, [PutApplication(changed)])
+
+    def delete_application(self, name: str) -> None:
+        """With its mappings and credentials. Raises NotFound."""
+        self.application(name)
+        self._commit("application.deleted", name, [DeleteApplication(name)])
+
+    # -- mappings --------------------------------------------------------------------------------------------------
+
+    def set_mapping(self, application: str, user: str, external_user: str, *, enable: bool = False) -> Mapping:
+        """Create, or change the external user of, a mapping. A new one starts disabled unless `enable`."""
+        self.application(application)
+        _check_name("user", user)
+        _check_name("external user", external_user)
+        known = self.store.mapping(application, user)
+        mapping = Mapping(
+            application,
+            user,
+            external_user,
+            enabled=enable or (known is not None and known.enabled),
+            revision=known.revision if known else 0,
+        )
+        self._commit("mapping.set", f"{application}: {user}", [PutMapping(mapping)])
+        return mapping
+
+    def mapping(self, application: str, user: str) -> Mapping:
+        """Raises NotFound."""
+        mapping = self.store.mapping(application, user)
+        if mapping is None:
+            self.application(application)
+            raise NotFound(f"{user} has no mapping for {application}", hint=f"keysvc mapping list '{application}'")
+        return mapping
+
+    def mappings(self, application: str) -> abc.Iterator[Mapping]:
+        """All of one application, by user."""
+        self.application(application)
+        after = ""
+        while page := self.store.mappings(application, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].user
+
+    def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
+        """Raises NotFound, Conflict."""
+        mapping = self.mapping(application, user)
+        if mapping.enabled != enabled:
+            changed = replace(mapping, enabled=enabled)
+            self._commit(f"mapping.{_state(enabled)}", f"{application}: {user}", [PutMapping(changed)])
+
+    def enable_all_mappings(self, application: str, enabled: bool) -> int:
+        """In one commit. Returns how many were changed."""
+        changes = [
+            PutMapping(replace(mapping, enabled=enabled))
+            for mapping in self.mappings(application)
+            if mapping.enabled != enabled
+        ]
+        if changes:
+            self._commit(f"mapping.all-{_state(enabled)}", application, changes)
+        return len(changes)
+
+    def delete_mapping(self, application: str, user: str) -> None:
+        """With its credential. Raises NotFound."""
+        self.mapping(application, user)
+        self._commit("mapping.deleted", f"{application}: {user}", [DeleteMapping(application, user)])
+
+    def _commit(self, action: str, subject: str, changes: abc.Sequence[Change]) -> None:
+        entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject))
+        self.store.commit([*changes, entry], UNGUARDED)
+
+
+def _state(enabled: bool) -> str:
+    return "enabled" if enabled else "disabled"
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name or name != name.strip() or len(name) > MAXIMUM_NAME_LENGTH or not name.isprintable():
+        raise InvalidInput(
+            f"the name of the {what} must be 1 to {MAXIMUM_NAME_LENGTH} printable characters without blanks around it"
+        )

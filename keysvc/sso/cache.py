@@ -1,0 +1,81 @@
+"""The master secret in memory, and the permission to encrypt with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import abc
+from dataclasses import dataclass, field
+
+from keysvc.crypto.credentials import CredentialCipher
+from keysvc.errors import MasterSecretServerUnavailable
+from keysvc.model import Announcement, MasterSecret
+
+PERMISSION_INTERVALS = 2
+
+
+def elapsed() -> float:
+    """Seconds of a clock that no one can set, and that goes on while the machine sleeps where the platform has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    announcement: Announcement | None = None
+    ciphers: abc.Mapping[int, CredentialCipher] = field(default_factory=dict)
+
+
+class VersionCache:
+    """Thread-safe: readers take one immutable state, and never wait."""
+
+    def __init__(self) -> None:
+        self._state = _State()
+        self._permitted_until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def announcement(self) -> Announcement | None:
+        """The newest that was accepted."""
+        return self._state.announcement
+
+    def held(self) -> tuple[int, ...]:
+        """The versions in memory, ascending."""
+        return tuple(sorted(self._state.ciphers))
+
+    def replace(self, announcement: Announcement, fetched: abc.Iterable[MasterSecret]) -> None:
+        """Take over an announcement: versions that it no longer names are forgotten."""
+        with self._lock:
+            named = {record.version for record in announcement.versions}
+            ciphers = {version: cipher for version, cipher in self._state.ciphers.items() if version in named}
+            ciphers.update({s.version: CredentialCipher(s, announcement.system_id) for s in fetched})
+            self._state = _State(announcement, ciphers)
+
+    def permit(self, since: float) -> None:
+        """A poll sent at `since` was answered well: encrypting is permitted for two poll intervals from then."""
+        with self._lock:
+            announcement = self._state.announcement
+            if announcement is not None:
+                until = since + PERMISSION_INTERVALS * announcement.poll_interval.total_seconds()
+                self._permitted_until = max(self._permitted_until, until)
+
+    @property
+    def permitted(self) -> bool:
+        """Whether this SSO server may encrypt now."""
+        return elapsed() < self._permitted_until
+
+    def to_encrypt(self) -> CredentialCipher:
+        """The active version's cipher. Raises MasterSecretServerUnavailable without permission."""
+        state = self._state
+        active = state.announcement.active if state.announcement else None
+        cipher = state.ciphers.get(active.version) if active else None
+        if cipher is None or not self.permitted:
+            raise MasterSecretServerUnavailable(
+                "the master secret server has not answered for two poll intervals: nothing can be encrypted"
+                if cipher
+                else "the master secret has not been fetched from the master secret server yet"
+            )
+        return cipher
+
+    def to_decrypt(self, version: int) -> CredentialCipher | None:
+        """The cipher of a version, or None when it is not in memory."""
+        return self._state.ciphers.get(version)

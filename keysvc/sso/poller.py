@@ -1,0 +1,136 @@
+"""Asking the master secret server every poll interval whether anything changed, and fetching what is new."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Protocol
+
+import structlog
+
+from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.model import Announcement, MasterSecret, SecretBytes
+from keysvc.sso.cache import VersionCache, elapsed
+
+log = structlog.get_logger("keysvc.poller")
+JITTER = 0.1
+FIRST_RETRY_SECONDS = 0.25
+
+
+class MasterSecretServer(Protocol):
+    """What an SSO server asks of the master secret server; `keysvc.web.client` speaks it over mutual TLS."""
+
+    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
+        """None: nothing changed since `etag`. Raises MasterSecretServerUnavailable, AccessDenied, ProtocolError."""
+
+    def fetch(self, version: int) -> SecretBytes:
+        """The material of a version. Raises as `poll`, and KeyStoreError."""
+
+    def leave(self) -> None:
+        """Say that this process encrypts no more. Never raises."""
+
+    def close(self) -> None:
+        """Repeatable."""
+
+
+class Poller:
+    """Keeps a `VersionCache` up to date. One thread polls; `poll_now` may be called by any other."""
+
+    def __init__(self, master: MasterSecretServer, cache: VersionCache, system_id: str) -> None:
+        self._master = master
+        self._cache = cache
+        self._system_id = system_id
+        self._one_at_a_time = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll_for_ever, name="poller", daemon=True)
+        self.problem: KeysvcError | None = None
+
+    def start(self) -> None:
+        """Poll once now, then in the background. Never raises: `problem` says what is wrong."""
+        self._try()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling and say goodbye. Repeatable."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            if self._thread.is_alive():
+                self._thread.join()
+            self._master.leave()
+            self._master.close()
+
+    def poll_now(self) -> None:
+        """Poll, fetch what is new, and tell the master that it is held. Raises what the master secret server's client
+        raises; what is cached stays."""
+        with self._one_at_a_time:
+            while self._poll_once():
+                pass
+
+    def _poll_once(self) -> bool:
+        """True when something new was fetched, which the next poll reports."""
+        before = elapsed()
+        known = self._cache.announcement
+        complete = known is not None and len(self._cache.held()) == len(known.versions)
+        answer = self._master.poll(self._cache.held(), known.etag if known and complete else None)
+        if answer is None:
+            self._cache.permit(before)
+            return False
+        self._check(answer)
+        missing = [record for record in answer.versions if record.version not in self._cache.held()]
+        fetched, failed = [], None
+        for record in missing:
+            try:
+                secret = MasterSecret(record.version, record.created_at, self._master.fetch(record.version))
+            except KeysvcError as error:
+                failed = error
+                continue
+            if not record.describes(secret):
+                raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
+            fetched.append(secret)
+        self._cache.replace(answer, fetched)
+        if answer.active is not None and answer.active.version in self._cache.held():
+            self._cache.permit(before)
+        if failed is not None:
+            raise failed
+        return bool(fetched)
+
+    def _check(self, answer: Announcement) -> None:
+        if answer.system_id != self._system_id:
+            raise ProtocolError(f"the master secret server is of system {answer.system_id}, not {self._system_id}")
+        known = self._cache.announcement
+        if known is not None and answer.epoch < known.epoch:
+            raise ProtocolError(
+                f"the answer is of epoch {answer.epoch}, and {known.epoch} was seen: its sender is fenced"
+            )
+
+    def _try(self) -> bool:
+        try:
+            self.poll_now()
+        except KeysvcError as error:
+            if self.problem is None or str(self.problem) != str(error):
+                log.warning("the master secret server did not answer well", problem=str(error))
+            self.problem = error
+            return False
+        if self.problem is not None:
+            log.info("the master secret server answers again")
+        self.problem = None
+        return True
+
+    def _poll_for_ever(self) -> None:
+        retry = FIRST_RETRY_SECONDS
+        pause = self._interval() if self.problem is None else retry
+        while not self._stopping.wait(pause * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311  spreads polls
+            if self._try():
+                retry, pause = FIRST_RETRY_SECONDS, self._interval()
+            else:
+                retry = min(2 * retry, self._interval())
+                pause = retry
+
+    def _interval(self) -> float:
+        known = self._cache.announcement
+        return known.poll_interval.total_seconds() if known else 5.0
+
+    def unavailable(self, what: str) -> MasterSecretServerUnavailable:
+        """The error for something that needs the master secret server now."""
+        why = f": {self.problem}" if self.problem is not None else ""
+        return MasterSecretServerUnavailable(f"{what}{why}")

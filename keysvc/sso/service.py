@@ -1,0 +1,250 @@
+"""An SSO server in this process: what `keysvc.connect()` returns, and what `keysvc agent` serves."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from keysvc.crypto.credentials import CredentialCipher, version_of
+from keysvc.errors import (
+    AccessDenied,
+    CannotDecrypt,
+    Conflict,
+    KeysvcError,
+    NotConfigured,
+    NotFound,
+    StaleVersion,
+)
+from keysvc.interfaces import AppendAudit, DeleteCredential, MappingStore, PutCredential, PutMapping
+from keysvc.model import (
+    Application,
+    AuditEntry,
+    EncryptedCredential,
+    Guard,
+    Mapping,
+    SecretText,
+    SystemRecord,
+    utc_now,
+)
+from keysvc.sso.cache import VersionCache
+from keysvc.sso.credentials import Credential, labelled
+from keysvc.sso.poller import MasterSecretServer, Poller
+
+ATTEMPTS = 8
+"""How often a write that lost a race is repeated before the caller hears of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What an SSO server knows of itself. `problem` is why the last poll failed, else empty."""
+
+    system_id: str
+    epoch: int
+    active_version: int | None
+    versions_held: tuple[int, ...]
+    can_encrypt: bool
+    problem: str
+
+
+class SSO:
+    """Encrypts and decrypts credentials with the cached master secret.
+
+    Thread-safe and blocking; from asyncio call it through `asyncio.to_thread`. Use it as a context manager, or `close`
+    it. While the master secret server is down, lookups go on and `set_credential` raises
+    MasterSecretServerUnavailable as soon as the permission to encrypt (two poll intervals) has run out.
+    """
+
+    def __init__(self, store: MappingStore, master: MasterSecretServer, actor: str) -> None:
+        system = store.system()
+        if system is None:
+            raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+        self._system: SystemRecord = system
+        self._store = store
+        self._actor = actor
+        self._cache = VersionCache()
+        self._poller = Poller(master, self._cache, system.system_id)
+        self._poller.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop polling, say goodbye to the master secret server, close the mapping store. Repeatable."""
+        self._poller.stop()
+        self._store.close()
+
+    def credential(self, application: str, *, user: str) -> Credential:
+        """Look up the credential of `user` for `application`.
+
+        Raises NotFound, AccessDenied (application or mapping disabled), CannotDecrypt, MappingStoreUnavailable, and
+        MasterSecretServerUnavailable only when the version that it needs was never fetched.
+        """
+        definition, mapping = self._enabled(application, user)
+        row = self._store.credential(application, user)
+        if row is None:
+            raise NotFound(
+                f"{user} has no credential for {application}", hint=f"keysvc credential set '{application}' '{user}'"
+            )
+        return self._decrypted(definition, mapping, row)
+
+    def lookup(self, application: str, *, external_user: str) -> Credential:
+        """Look up a credential by the user id that the application knows. Raises as `credential`; Conflict when several
+        users share it; AccessDenied when the application does not allow it."""
+        definition = self._application(application)
+        if not definition.flags.host_initiated:
+            raise AccessDenied(
+                f"{application} does not allow a look-up by external user", hint="it needs the flag hostInitiatedSSO"
+            )
+        found = self._store.mappings_of_external_user(application, external_user)
+        if not found:
+            raise NotFound(f"nobody is mapped to {external_user} of {application}")
+        if len(found) > 1:
+            raise Conflict(f"{len(found)} users are mapped to {external_user} of {application}")
+        return self.credential(application, user=found[0].user)
+
+    def set_credential(
+        self,
+        application: str,
+        fields: abc.Mapping[str, str | SecretText] | None = None,
+        /,
+        *,
+        user: str,
+        external_user: str | None = None,
+        **named: str | SecretText,
+    ) -> int:
+        """Encrypt and store a credential; replaces all its fields. Returns the version that encrypted it.
+
+        Give the fields as a mapping of label to value, by name, or both; labels are matched without regard to case.
+        `external_user` makes the mapping, enabled, when there is none, and changes it when it differs. Raises NotFound,
+        InvalidInput, MasterSecretServerUnavailable, MappingStoreUnavailable.
+        """
+        definition = self._application(application)
+        values = labelled(definition, {**(fields or {}), **named})
+        error: KeysvcError = Conflict("not tried")
+        for _ in range(ATTEMPTS):
+            cipher = self._cipher_to_encrypt()
+            try:
+                return self._put(definition, user, external_user, values, cipher)
+            except StaleVersion as stale:
+                error = stale
+                self._poller.poll_now()
+            except Conflict as conflict:
+                error = conflict
+        raise error
+
+    def delete_credential(self, application: str, *, user: str) -> None:
+        """Raises NotFound."""
+        try:
+            self._store.commit(
+                [DeleteCredential(application, user), self._audit("credential.deleted", application, user)], Guard()
+            )
+        except Conflict:
+            raise NotFound(f"{user} has no credential for {application}") from None
+
+    def application(self, name: str) -> Application:
+        """Its definition. Raises NotFound."""
+        return self._application(name)
+
+    def status(self) -> ServerState:
+        """What this SSO server knows; asks nobody."""
+        announcement = self._cache.announcement
+        active = announcement.active if announcement else None
+        return ServerState(
+            self._system.system_id,
+            announcement.epoch if announcement else 0,
+            active.version if active else None,
+            self._cache.held(),
+            self._cache.permitted and active is not None,
+            str(self._poller.problem or ""),
+        )
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _application(self, name: str) -> Application:
+        definition = self._store.application(name)
+        if definition is None:
+            raise NotFound(f"there is no application {name}", hint="keysvc app list")
+        return definition
+
+    def _enabled(self, application: str, user: str) -> tuple[Application, Mapping]:
+        definition = self._application(application)
+        if not definition.flags.enabled:
+            raise AccessDenied(f"{application} is disabled", hint=f"keysvc app enable '{application}'")
+        mapping = self._store.mapping(application, user)
+        if mapping is None:
+            raise NotFound(
+                f"{user} has no mapping for {application}",
+                hint=f"keysvc mapping set '{application}' '{user}' EXTERNAL_USER --enable",
+            )
+        if not mapping.enabled:
+            raise AccessDenied(
+                f"the mapping of {user} for {application} is disabled",
+                hint=f"keysvc mapping enable '{application}' '{user}'",
+            )
+        return definition, mapping
+
+    def _decrypted(self, application: Application, mapping: Mapping, row: EncryptedCredential) -> Credential:
+        version = version_of(row.ciphertext)
+        if version != row.version:
+            raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
+        cipher = self._cache.to_decrypt(version) or self._fetched(version)
+        fields = cipher.decrypt(application, row.user, row.ciphertext)
+        masked = frozenset(f.label for f in application.fields[1:] if f.masked)
+        return Credential(application.name, mapping.user, mapping.external_user, fields, masked, version)
+
+    def _fetched(self, version: int) -> CredentialCipher:
+        """A version that is not in memory may have been announced since the last poll."""
+        try:
+            self._poller.poll_now()
+        except KeysvcError as error:
+            raise self._poller.unavailable(f"version {version} is not in memory") from error
+        cipher = self._cache.to_decrypt(version)
+        if cipher is None:
+            raise CannotDecrypt(f"the credential needs version {version}, which this system does not have any more")
+        return cipher
+
+    def _cipher_to_encrypt(self) -> CredentialCipher:
+        if not self._cache.permitted:
+            try:
+                self._poller.poll_now()
+            except KeysvcError:
+                self._cache.to_encrypt()
+                raise
+        return self._cache.to_encrypt()
+
+    def _put(
+        self,
+        application: Application,
+        user: str,
+        external_user: str | None,
+        values: abc.Mapping[str, SecretText],
+        cipher: CredentialCipher,
+    ) -> int:
+        mapping = self._store.mapping(application.name, user)
+        changes: list[PutMapping | PutCredential | AppendAudit] = []
+        if mapping is None and external_user is None:
+            raise NotFound(
+                f"{user} has no mapping for {application.name}",
+                hint=f"keysvc mapping set '{application.name}' '{user}' EXTERNAL_USER --enable",
+            )
+        if mapping is None and external_user is not None:
+            changes.append(PutMapping(Mapping(application.name, user, external_user, enabled=True)))
+        elif mapping is not None and external_user is not None and external_user != mapping.external_user:
+            changes.append(
+                PutMapping(Mapping(application.name, user, external_user, mapping.enabled, mapping.revision))
+            )
+        row = self._store.credential(application.name, user)
+        ciphertext = cipher.encrypt(application, user, values)
+        revision = row.revision if row else 0
+        changes.append(PutCredential(EncryptedCredential(application.name, user, cipher.version, ciphertext, revision)))
+        changes.append(self._audit("credential.set", application.name, user))
+        self._store.commit(changes, Guard(active_version=cipher.version))
+        return cipher.version
+
+    def _audit(self, action: str, application: str, user: str) -> AppendAudit:
+        return AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}"))

@@ -1,0 +1,156 @@
+"""The bodies of requests and answers. Unknown members are refused; times are RFC 3339, bytes are base64."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from keysvc.model import Announcement, VersionRecord, VersionState
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all."""
+
+
+class AnnouncedVersion(Body, frozen=True):
+    """One version of an announcement."""
+
+    version: int
+    state: VersionState
+    created_at: datetime
+    check_value: str
+
+
+class PollAnswer(Body, frozen=True):
+    """The answer to a poll that found something new."""
+
+    system_id: str
+    epoch: int
+    poll_interval_seconds: float
+    versions: tuple[AnnouncedVersion, ...]
+
+    @classmethod
+    def of(cls, announcement: Announcement) -> PollAnswer:
+        """As it is sent."""
+        versions = tuple(
+            AnnouncedVersion(r.version, r.state, r.created_at, r.check_value) for r in announcement.versions
+        )
+        seconds = announcement.poll_interval.total_seconds()
+        return cls(announcement.system_id, announcement.epoch, seconds, versions)
+
+    def announcement(self) -> Announcement:
+        """As it is used."""
+        versions = tuple(VersionRecord(v.version, v.state, v.created_at, v.check_value) for v in self.versions)
+        return Announcement(self.system_id, self.epoch, versions, timedelta(seconds=self.poll_interval_seconds))
+
+
+class FetchRequest(Body, frozen=True):
+    """A fresh public key, and the KEM that it is for."""
+
+    kem: str
+    public_key: bytes
+
+
+class FetchAnswer(Body, frozen=True):
+    """A version sealed to that key."""
+
+    sealed: bytes
+
+
+class Goodbye(Body, frozen=True):
+    """A process encrypts no more."""
+
+    instance: str
+
+
+class AuthorityAnswer(Body, frozen=True):
+    """The certificate of the authority: public, and worth nothing until its fingerprint was compared."""
+
+    certificate: str
+
+
+class JoinRequest(Body, frozen=True):
+    """A join token's secret and a certificate request."""
+
+    secret: str
+    request: str
+
+
+class JoinAnswer(Body, frozen=True):
+    """What a machine needs to be an SSO server of this system."""
+
+    name: str
+    role: str
+    system_id: str
+    certificate: str
+    mapping_store: str
+    poll_interval_seconds: float
+
+
+class EnrolRequest(Body, frozen=True):
+    """Ask for a join token."""
+
+    name: str
+    role: str
+
+
+class EnrolAnswer(Body, frozen=True):
+    """It is shown once."""
+
+    token: str
+
+
+class IdentityEntry(Body, frozen=True):
+    """One enrolled identity."""
+
+    name: str
+    role: str
+    serial: str
+    enrolled_at: datetime
+    revoked_at: datetime | None = None
+
+
+class RotationAnswer(Body, frozen=True):
+    """The version that a rotation leads to."""
+
+    version: int
+
+
+class BackupMade(Body, frozen=True):
+    """A backup was written and proved."""
+
+    created_at: datetime
+    versions: tuple[int, ...]
+
+
+class CredentialBody(Body, frozen=True):
+    """A credential in plain, between an application and its agent."""
+
+    application: str
+    user: str
+    external_user: str
+    fields: dict[str, str]
+    masked: tuple[str, ...]
+    version: int
+
+    def __repr__(self) -> str:
+        return f"CredentialBody({self.application!r}, {self.user!r})"
+
+
+class SetCredentialRequest(Body, frozen=True):
+    """Fields by label."""
+
+    application: str
+    user: str
+    fields: dict[str, str]
+    external_user: str | None = None
+
+    def __repr__(self) -> str:
+        return f"SetCredentialRequest({self.application!r}, {self.user!r})"
+
+
+class SetCredentialAnswer(Body, frozen=True):
+    """The version that encrypted it."""
+
+    version: int

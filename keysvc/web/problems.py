@@ -1,0 +1,71 @@
+"""Errors on the wire: a KeysvcError becomes a status and an RFC 9457 problem, and back. The only place that knows
+HTTP status numbers of errors."""
+
+from __future__ import annotations
+
+import msgspec
+
+from keysvc import errors
+from keysvc.errors import KeysvcError
+
+MEDIA_TYPE = "application/problem+json"
+_STATUS: dict[type[KeysvcError], int] = {
+    errors.InvalidInput: 400,
+    errors.ConfigurationError: 400,
+    errors.ProtocolError: 400,
+    errors.BackupError: 400,
+    errors.AccessDenied: 403,
+    errors.NotFound: 404,
+    errors.VersionNotFound: 404,
+    errors.Conflict: 409,
+    errors.VersionInUse: 409,
+    errors.VersionAlreadySealed: 409,
+    errors.AlreadyConfigured: 409,
+    errors.StaleVersion: 409,
+    errors.CannotDecrypt: 422,
+    errors.NotConfigured: 503,
+    errors.LeaseHeld: 503,
+    errors.Fenced: 503,
+    errors.MasterSecretServerUnavailable: 503,
+    errors.KeyStoreError: 503,
+    errors.MappingStoreError: 503,
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every error. `code` and `hint` are keysvc's own members."""
+
+    title: str
+    status: int
+    code: str
+    hint: str = ""
+
+
+def status_of(error: KeysvcError) -> int:
+    """The nearest class that has a status decides; 500 for one that nobody thought of."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def problem_of(error: KeysvcError) -> Problem:
+    """What is sent. An error's text never holds a secret."""
+    return Problem(str(error), status_of(error), error.code, error.hint)
+
+
+def error_of(body: bytes, status: int) -> KeysvcError:
+    """What a client raises for a problem that it received."""
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.MsgspecError:
+        return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")
+    kind = _by_code().get(problem.code, KeysvcError)
+    return kind(problem.title, hint=problem.hint or None)
+
+
+def _by_code() -> dict[str, type[KeysvcError]]:
+    found: dict[str, type[KeysvcError]] = {}
+    waiting: list[type[KeysvcError]] = [KeysvcError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = kind
+        waiting.extend(kind.__subclasses__())
+    return found

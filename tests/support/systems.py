@@ -1,0 +1,158 @@
+"""A configured system of real parts for tests, and keysvc as a command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import abc
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from keysvc.crypto import certificates, transport
+from keysvc.interfaces import KeyStore, MappingStore
+from keysvc.master import lifecycle
+from keysvc.master.service import MasterSecretServer
+from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, utc_now
+from keysvc.plugins import Plugins
+from keysvc.sso import SSO
+from keysvc.sso.administration import Administration
+
+SYSTEM_ID = "5" * 32
+POLL_INTERVAL = timedelta(milliseconds=200)
+LEASE_TTL = timedelta(seconds=2)
+
+
+def eventually(true: abc.Callable[[], bool], seconds: float = 15) -> None:
+    """Fail unless it becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+class InProcessMaster:
+    """What an SSO server asks of the master, without HTTP between; `down` cuts it off."""
+
+    def __init__(self, system: System, name: str) -> None:
+        self.system, self.name, self.down, self.polls = system, name, False, 0
+
+    def _master(self) -> MasterSecretServer:
+        from keysvc.errors import MasterSecretServerUnavailable
+
+        if self.down or self.system.master is None:
+            raise MasterSecretServerUnavailable("cut off by the test")
+        return self.system.master
+
+    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
+        self.polls += 1
+        found = self._master().poll(self.name, "1", versions_held)
+        return None if found.etag == etag else found
+
+    def fetch(self, version: int) -> SecretBytes:
+        key = transport.ReceiverKey.generate("X25519")
+        sealed = self._master().fetch(version, key.kem, key.public, self.name, Role.SERVER)
+        return key.open(sealed, transport.fetch_context(SYSTEM_ID, version, self.name))
+
+    def leave(self) -> None:
+        if self.system.master is not None and not self.down:
+            self.system.master.leave(self.name, "1")
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class System:
+    """A system in `folder`: file key store, SQLite, and a master secret server in this process when it was started."""
+
+    folder: Path
+    plugins: Plugins
+    authority: certificates.KeyPair
+    master: MasterSecretServer | None = None
+    lost: list[Exception] = field(default_factory=list)
+    _open: list[SSO] = field(default_factory=list)
+
+    def store(self) -> MappingStore:
+        return self.plugins.mapping_stores.open(f"sqlite:///{self.folder}/keysvc.db", _no_prompt, SYSTEM_ID)
+
+    def key_store(self) -> KeyStore:
+        return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, SYSTEM_ID)
+
+    def start(self) -> MasterSecretServer:
+        self.master = MasterSecretServer(
+            self.store(), self.key_store(), self.authority, poll_interval=POLL_INTERVAL, lease_ttl=LEASE_TTL
+        )
+        self.master.start(self.lost.append)
+        return self.master
+
+    def stop(self) -> None:
+        if self.master is not None:
+            self.master.stop()
+            self.master = None
+
+    def sso(self, name: str = "web-01") -> tuple[SSO, InProcessMaster]:
+        link = InProcessMaster(self, name)
+        server = SSO(self.store(), link, name)
+        self._open.append(server)
+        return server, link
+
+    def administration(self) -> Administration:
+        return Administration(self.store(), "administrator")
+
+    def with_users(self, *users: str) -> None:
+        """An enabled application SAP with enabled mappings of these users."""
+        administration = self.administration()
+        if administration.store.application("SAP") is None:
+            fields = [Field("User Id", masked=False), Field("Password", masked=True)]
+            administration.create_application("SAP", fields, flags=Flags(enabled=True))
+        for user in users:
+            administration.set_mapping("SAP", user, user.upper(), enable=True)
+
+    def close(self) -> None:
+        for server in self._open:
+            server.close()
+        self.stop()
+
+
+def configured(folder: Path) -> System:
+    """A system with version 1, without a running master."""
+    made = System(folder, Plugins(), certificates.create_authority(SYSTEM_ID, now=utc_now()))
+    store = made.store()
+    store.prepare()
+    administrator = Identity("administrator", Role.ADMINISTRATOR, "01", utc_now())
+    lifecycle.configure(store, made.key_store(), SYSTEM_ID, administrator)
+    return made
+
+
+def _no_prompt(what: str) -> object:
+    raise AssertionError(f"nobody may be asked for {what}")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Keysvc = abc.Callable[..., Ended]
+
+
+def run_keysvc(home: Path, *arguments: object, stdin: str = "", env: abc.Mapping[str, str] | None = None) -> Ended:
+    """Run `keysvc …` as a process of its own, with `home` as its home."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "keysvc", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**clean, "HOME": str(home), **(env or {})},
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,111 @@
+"""Backups: written and proved, rehearsed, restored; and refused whole when they are not right."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from systems import System, configured, eventually
+
+from keysvc.crypto import backup as age
+from keysvc.errors import BackupDamaged, BackupError, InvalidInput, LeaseHeld, VersionNotFound, WrongPassphrase
+from keysvc.interfaces import PutSystem
+from keysvc.master import backup
+from keysvc.model import Guard, SecretText, SystemRecord, utc_now
+
+PASSPHRASE = SecretText("correct horse battery staple")
+
+
+def made(system: System, name: str = "backup.age") -> Path:
+    path = system.folder / name
+    secrets = [system.key_store().unseal(version) for version in system.key_store().versions()]
+    backup.write_and_prove(path, secrets, "5" * 32, PASSPHRASE)
+    return path
+
+
+def test_a_lost_key_store_is_restored_and_every_credential_decrypts(system: System) -> None:
+    system.with_users("anna")
+    system.start()
+    system.sso()[0].set_credential("SAP", user="anna", password="geheim")
+    content = made(system).read_bytes()
+    system.stop()
+    shutil.rmtree(system.folder / "secret")
+    degraded = system.start()
+    assert degraded.status().state == "degraded"
+    assert "version 1" in degraded.status().problems[0]
+    with pytest.raises(LeaseHeld):
+        backup.restore(content, PASSPHRASE, system.store(), system.key_store())
+    system.stop()
+    assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (1,)
+    system.start()
+    assert system.sso("web-02")[0].credential("SAP", user="anna")["password"].reveal() == "geheim"
+
+
+def test_a_rehearsal_tells_what_the_backup_lacks_and_changes_nothing(system: System) -> None:
+    system.with_users("anna")
+    master = system.start()
+    system.sso()[0].set_credential("SAP", user="anna", password="geheim")
+    content = made(system).read_bytes()
+    found = backup.rehearse(content, PASSPHRASE, system.store())
+    assert (found.versions, found.missing, found.rows, found.readable, found.checked) == ((1,), (), 1, 1, 1)
+    master.rotate("administrator")
+    eventually(lambda: system.store().rows_by_version() == {2: 1})
+    found = backup.rehearse(content, PASSPHRASE, system.store())
+    assert (found.missing, found.readable, found.checked) == ((2,), 0, 0)
+
+
+def test_a_wrong_passphrase_a_changed_file_and_another_system_are_refused(system: System, tmp_path: Path) -> None:
+    content = made(system).read_bytes()
+    store, key_store = system.store(), system.key_store()
+    with pytest.raises(WrongPassphrase):
+        backup.restore(content, SecretText("incorrect horse battery"), store, key_store)
+    for changed in (content[: len(content) // 2], b"", content.replace(b"versions: 1", b"versions: 2")):
+        with pytest.raises(BackupDamaged):
+            backup.restore(changed, PASSPHRASE, store, key_store)
+    (tmp_path / "other").mkdir()
+    other = configured(tmp_path / "other")
+    other.store().commit([PutSystem(SystemRecord("6" * 32, utc_now()))], Guard())
+    with pytest.raises(BackupDamaged, match="of system"):
+        backup.restore(content, PASSPHRASE, other.store(), key_store)
+
+
+def test_a_backup_never_overwrites_and_its_passphrase_is_not_short(system: System) -> None:
+    path = made(system)
+    with pytest.raises(BackupError, match="never overwrites"):
+        made(system)
+    secrets = [system.key_store().unseal(1)]
+    with pytest.raises(InvalidInput):
+        backup.write_and_prove(path.with_name("short.age"), secrets, "5" * 32, SecretText("short"))
+    assert not path.with_name("short.age").exists()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_version_of_another_history_is_never_restored_over_this_one(system: System, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    content = made(configured(tmp_path / "other")).read_bytes()
+    with pytest.raises(BackupDamaged, match="another secret"):
+        backup.restore(content, PASSPHRASE, system.store(), system.key_store())
+
+
+def test_a_destroyed_version_is_not_restored(system: System) -> None:
+    master = system.start()
+    master.rotate("administrator")
+    eventually(lambda: master.status().active_version == 2)
+    content = made(system).read_bytes()
+    assert age.read_header(content).versions == (1, 2)
+    master.destroy(1, "administrator", force=True)
+    system.stop()
+    assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (2,)
+    with pytest.raises(VersionNotFound):
+        system.key_store().unseal(1)
+
+
+def test_status_warns_until_a_backup_holds_the_active_version(system: System) -> None:
+    master = system.start()
+    assert "no backup" in master.status().warnings[0]
+    master.record_backup(backup.BackupRecord(utc_now(), (1,)), "administrator")
+    assert master.status().warnings == ()
+    master.rotate("administrator")
+    eventually(lambda: master.status().active_version == 2)
+    assert "does not hold the active version 2" in master.status().warnings[0]

@@ -32,7 +32,7 @@ def print_table(columns: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         numbers = all(isinstance(row[position], int) and not isinstance(row[position], bool) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")

@@ -94,10 +94,10 @@ class _Connection:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "it took too long"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "connection refused or address unknown"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it took too long"
     reason: Any = error.args[0] if error.args else error
     return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__
 

@@ -72,14 +72,15 @@ class System:
     plugins: Plugins
     authority: certificates.KeyPair
     master: MasterSecretServer | None = None
+    system_id: str = SYSTEM_ID
     lost: list[Exception] = field(default_factory=list)
     _open: list[SSO] = field(default_factory=list)
 
     def store(self) -> MappingStore:
-        return self.plugins.mapping_stores.open(f"sqlite:///{self.folder}/keysvc.db", _no_prompt, SYSTEM_ID)
+        return self.plugins.mapping_stores.open(f"sqlite:///{self.folder}/keysvc.db", _no_prompt, self.system_id)
 
     def key_store(self) -> KeyStore:
-        return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, SYSTEM_ID)
+        return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, self.system_id)
 
     def start(self) -> MasterSecretServer:
         self.master = MasterSecretServer(
@@ -117,13 +118,14 @@ class System:
         self.stop()
 
 
-def configured(folder: Path) -> System:
+def configured(folder: Path, system_id: str = SYSTEM_ID) -> System:
     """A system with version 1, without a running master."""
-    made = System(folder, Plugins(), certificates.create_authority(SYSTEM_ID, now=utc_now()))
+    authority = certificates.create_authority(system_id, now=utc_now())
+    made = System(folder, Plugins(), authority, system_id=system_id)
     store = made.store()
     store.prepare()
     administrator = Identity("administrator", Role.ADMINISTRATOR, "01", utc_now())
-    lifecycle.configure(store, made.key_store(), SYSTEM_ID, administrator)
+    lifecycle.configure(store, made.key_store(), system_id, administrator)
     return made
 
 

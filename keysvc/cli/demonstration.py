@@ -13,7 +13,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(as_json: JsonOption = False) -> None:
-    """Show the whole story on this machine, in a temporary folder: one master, two SSO servers, 1,200 mappings.
+    """Show the whole story on this machine.
+
+    In a temporary folder: one master, two SSO servers, 1,200 mappings of 6 applications, a rotation under load, a dead
+    master, a lost key store.
 
     \b
     keysvc demo

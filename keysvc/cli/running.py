@@ -15,7 +15,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the master secret server, until SIGTERM or Ctrl-C.
+    """Run the master secret server.
+
+    Until SIGTERM or Ctrl-C.
 
     \b
     keysvc --config /var/lib/keysvc/keysvc.toml serve
@@ -60,7 +62,9 @@ def serve(config: ConfigOption = None) -> None:
 
 
 def agent(config: ConfigOption = None) -> None:
-    """Run an SSO server for the applications of this machine, until SIGTERM or Ctrl-C.
+    """Run an SSO server for local applications.
+
+    Until SIGTERM or Ctrl-C.
 
     \b
     keysvc --config /etc/keysvc/keysvc.toml agent

@@ -30,7 +30,9 @@ def init(
     lease_ttl: Annotated[str, typer.Option(metavar="DURATION")] = "15s",
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Configure a new system and generate its master secret. Keeps all that it makes under DIR.
+    """Configure a new system.
+
+    Generates its master secret, and keeps all that it makes under DIR.
 
     \b
     keysvc init --dir /var/lib/keysvc --backup /media/usb/keysvc-backup.age
@@ -79,7 +81,9 @@ def join(
     mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="When it is another from here.")] = None,
     agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
 ) -> None:
-    """Enrol this machine as an SSO server, or as an application's host, with a one-time token.
+    """Enrol this machine, with a one-time token.
+
+    As an SSO server, or whatever role the token was made for.
 
     \b
     keysvc join https://master:7443 --token keysvc-join-1.… --dir /etc/keysvc

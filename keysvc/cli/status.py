@@ -26,7 +26,9 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the state, versions, lease, SSO servers, rotation and backup.
+    """Show how everything is.
+
+    State, versions, lease, SSO servers, rotation and backup.
 
     \b
     keysvc status
@@ -107,7 +109,9 @@ def show(found: SystemStatus) -> None:
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation and say how to mend what is wrong. Exit status 1 when something is.
+    """Check this installation; say how to mend it.
+
+    Exit status 1 when something is wrong.
 
     \b
     keysvc doctor

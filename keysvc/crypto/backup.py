@@ -15,6 +15,7 @@ from keysvc.errors import BackupDamaged, InvalidInput, WrongPassphrase
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 
 MINIMUM_PASSPHRASE = 12
+MAXIMUM_REMINDER = 200
 _WRONG_PASSPHRASE = "Decryption failed"  # noqa: S105  how age says that no key opened its header
 
 
@@ -42,6 +43,9 @@ class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     material: str
     check_value: str
 
+    def __repr__(self) -> str:
+        return f"_Version({self.version})"
+
 
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     header: str
@@ -51,7 +55,11 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def write(
     secrets: abc.Sequence[MasterSecret], system_id: str, created_at: datetime, reminder: str, passphrase: SecretText
 ) -> bytes:
-    """A backup of `secrets`. Raises InvalidInput for a passphrase under 12 characters."""
+    """A backup of `secrets`. Takes a second or more, on purpose: so does each guess at the passphrase.
+
+    Raises InvalidInput for a passphrase under 12 characters, a reminder that is not one printable line of at most 200,
+    or a header that would not read back.
+    """
     if len(passphrase) < MINIMUM_PASSPHRASE:
         raise InvalidInput(
             f"the passphrase of a backup needs at least {MINIMUM_PASSPHRASE} characters",
@@ -59,18 +67,21 @@ def write(
         )
     ordered = sorted(secrets, key=lambda secret: secret.version)
     header = _header_text(BackupHeader(system_id, created_at, tuple(s.version for s in ordered), reminder))
+    _check_header(header)
     versions = tuple(
         _Version(s.version, s.created_at, base64.b64encode(s.material.reveal()).decode(), s.check_value)
         for s in ordered
     )
     plain = msgspec.json.encode(_Content(header, versions))
-    sealed: bytes = pyrage.passphrase.encrypt(plain, passphrase.reveal(), armored=True)
-    return header.encode() + b"\n" + sealed
+    return header.encode() + b"\n" + _encrypt(plain, passphrase)
 
 
 def read_header(content: bytes) -> BackupHeader:
     """The plain header. Raises BackupDamaged."""
-    text = _split(content)[0]
+    return _parse_header(_split(content)[0])
+
+
+def _parse_header(text: str) -> BackupHeader:
     try:
         lines = dict(line.split(": ", 1) for line in text.splitlines())
         header = BackupHeader(
@@ -81,28 +92,62 @@ def read_header(content: bytes) -> BackupHeader:
         )
     except (KeyError, ValueError):
         raise BackupDamaged("the header of the backup cannot be read") from None
-    if _header_text(header) != text:
+    well_made = header.created_at.tzinfo is not None and header.reminder.isprintable()
+    if _header_text(header) != text or not well_made:
         raise BackupDamaged("the header of the backup was changed")
     return header
 
 
 def read(content: bytes, passphrase: SecretText) -> Backup:
     """Open it. Raises WrongPassphrase, BackupDamaged."""
-    header = read_header(content)
     text, sealed = _split(content)
+    header = _parse_header(text)
+    plain = _decrypt(sealed, passphrase)
     try:
-        plain = pyrage.passphrase.decrypt(sealed, passphrase.reveal())
         inside = msgspec.json.decode(plain, type=_Content)
         secrets = tuple(_secret(version) for version in inside.versions)
-    except pyrage.DecryptError as error:
-        if str(error) == _WRONG_PASSPHRASE:
-            raise WrongPassphrase("the passphrase does not open the backup") from None
-        raise BackupDamaged("the backup is torn or was changed") from None
     except (msgspec.MsgspecError, ValueError, InvalidInput):
         raise BackupDamaged("the backup opens, and what is inside cannot be read") from None
     if inside.header != text or tuple(s.version for s in secrets) != header.versions:
         raise BackupDamaged("the header of the backup is not the one that was written with it")
     return Backup(header, secrets)
+
+
+def _check_header(text: str) -> None:
+    try:
+        header = _parse_header(text)
+    except BackupDamaged:
+        header = None
+    if header is None or len(header.reminder) > MAXIMUM_REMINDER or len(set(header.versions)) != len(header.versions):
+        raise InvalidInput(
+            f"a backup has a reminder of one printable line of at most {MAXIMUM_REMINDER} characters, an aware time, "
+            "and at least one version, each once"
+        )
+
+
+def _is_text(passphrase: SecretText) -> bool:
+    try:
+        passphrase.reveal().encode("utf-8")
+    except UnicodeEncodeError:  # holds the passphrase: it must not become the context of the error that is raised
+        return False
+    return True
+
+
+def _encrypt(plain: bytes, passphrase: SecretText) -> bytes:
+    if not _is_text(passphrase):
+        raise InvalidInput("the passphrase is not Unicode text")
+    return bytes(pyrage.passphrase.encrypt(plain, passphrase.reveal(), armored=True))
+
+
+def _decrypt(sealed: bytes, passphrase: SecretText) -> bytes:
+    if not _is_text(passphrase):
+        raise WrongPassphrase("the passphrase does not open the backup")
+    try:
+        return bytes(pyrage.passphrase.decrypt(sealed, passphrase.reveal()))
+    except pyrage.DecryptError as error:
+        if str(error) == _WRONG_PASSPHRASE:
+            raise WrongPassphrase("the passphrase does not open the backup") from None
+        raise BackupDamaged("the backup is torn or was changed") from None
 
 
 def _secret(entry: _Version) -> MasterSecret:

@@ -6,6 +6,7 @@ A certificate names its owner in a URI: `keysvc://SYSTEM/ROLE/NAME`.
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections import abc
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ from keysvc.model import Role, SecretBytes
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
-MAXIMUM_NAME_LENGTH = 64
+MAXIMUM_NAME_LENGTH = 200
+_COMMON_NAME_BYTES = 64
+_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def create_authority(system_id: str, *, now: datetime) -> KeyPair:
     )
     usage = _usage(key_cert_sign=True, crl_sign=True)
     certificate = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_LIFETIME)
+        _builder(name, name, key.public_key(), now, now.astimezone(UTC) + AUTHORITY_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -86,8 +89,9 @@ def issue(authority: KeyPair, name: str, role: Role, *, now: datetime, hosts: ab
 
 def request(name: str) -> tuple[bytes, SecretBytes]:
     """A fresh key and a certificate request (PKCS #10, PEM) for it."""
+    check_name(name)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = _shown(name)
     made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
     return made.public_bytes(Encoding.PEM), _pem(key)
 
@@ -165,12 +169,15 @@ def _leaf(
     check_name(name)
     signer = x509.load_pem_x509_certificate(authority.certificate)
     uri = f"keysvc://{authority_system_id(authority.certificate)}/{role.value}/{quote(name, safe='')}"
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = _shown(name)
     names = [x509.UniformResourceIdentifier(uri), *map(_host, hosts)]
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
+    ends = min(now.astimezone(UTC) + LIFETIME, signer.not_valid_after_utc)
+    if ends <= now:
+        raise ConfigurationError("the certificate authority has ended", hint="make a new one and enrol everyone again")
     key_id = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
-        _builder(subject, signer.subject, public, now, LIFETIME)
+        _builder(subject, signer.subject, public, now, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -192,7 +199,7 @@ def _private_key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -201,7 +208,7 @@ def _builder(
         .public_key(public)
         .serial_number(secrets.randbits(127) + 1)
         .not_valid_before(now.astimezone(UTC) - BACKDATED)
-        .not_valid_after(now.astimezone(UTC) + lifetime)
+        .not_valid_after(ends)
     )
 
 
@@ -223,7 +230,15 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not _DNS_NAME.fullmatch(host):
+            raise InvalidInput(f"{host!r} is neither a DNS name in ASCII nor an IP address") from None
         return x509.DNSName(host)
+
+
+def _shown(name: str) -> x509.Name:
+    """For people; X.509 allows 64 bytes. Who it is, in full, is in the URI."""
+    short = name.encode()[:_COMMON_NAME_BYTES].decode(errors="ignore")
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)])
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> SecretBytes:

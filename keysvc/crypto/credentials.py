@@ -20,6 +20,7 @@ from keysvc.model import Application, MasterSecret, SecretText
 FORMAT = 1
 KEY_BYTES = 32
 NONCE_BYTES = 12
+TAG_BYTES = 16
 MAXIMUM_FIELD_BYTES = 64 * 1024
 _HEADER = struct.Struct(">BI")
 _KEY_LABEL = b"keysvc credential key v1"
@@ -48,7 +49,10 @@ class CredentialCipher:
         for label, value in fields.items():
             if label not in labels:
                 raise InvalidInput(f"{application.name} has no field {label!r}")
-            if len(_utf8(label, value)) > MAXIMUM_FIELD_BYTES:
+            size = _utf8_size(value)
+            if size is None:
+                raise InvalidInput(f"field {label!r} is not Unicode text")
+            if size > MAXIMUM_FIELD_BYTES:
                 raise InvalidInput(f"field {label!r} is larger than {MAXIMUM_FIELD_BYTES} bytes")
         plain = msgspec.json.encode({label: fields[label].reveal() for label in sorted(fields)})
         return self.encrypt_plain(application, user, plain)
@@ -78,7 +82,7 @@ class CredentialCipher:
             return self._aead(application.application_id).decrypt(
                 ciphertext[_HEADER.size : start], ciphertext[start:], self._associated(application, user)
             )
-        except (InvalidTag, ValueError):
+        except (InvalidTag, InvalidInput, ValueError):
             raise _cannot_decrypt() from None
 
     def _associated(self, application: Application, user: str) -> bytes:
@@ -108,9 +112,13 @@ def reencrypt(
 
 def version_of(ciphertext: bytes) -> int:
     """The version that a stored credential names. Raises CannotDecrypt when it is no stored credential."""
-    if len(ciphertext) < _HEADER.size + NONCE_BYTES or ciphertext[0] != FORMAT:
+    if len(ciphertext) < _HEADER.size + NONCE_BYTES + TAG_BYTES:
         raise _cannot_decrypt()
-    version: int = _HEADER.unpack_from(ciphertext)[1]
+    written: int
+    version: int
+    written, version = _HEADER.unpack_from(ciphertext)
+    if written != FORMAT or version < 1:
+        raise _cannot_decrypt()
     return version
 
 
@@ -122,11 +130,11 @@ def _prefixed(part: bytes) -> bytes:
     return struct.pack(">I", len(part)) + part
 
 
-def _utf8(label: str, value: SecretText) -> bytes:
+def _utf8_size(value: SecretText) -> int | None:
     try:
-        return value.reveal().encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidInput(f"field {label!r} is not Unicode text") from None
+        return len(value.reveal().encode("utf-8"))
+    except UnicodeEncodeError:  # holds the value: it must not become the context of the error that the caller raises
+        return None
 
 
 def _text(what: str, text: str) -> bytes:

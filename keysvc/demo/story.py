@@ -274,4 +274,4 @@ def show(summary: Summary) -> None:
         table.add_row(*row)
     console = Console()
     console.print(Panel(table, title="keysvc", expand=False, padding=(1, 2)))
-    console.print("Your own in a minute:  keysvc init --dir DIR   then   keysvc --config DIR/keysvc.toml serve")
+    console.print("Your own in a minute:\n  keysvc init --dir DIR\n  keysvc --config DIR/keysvc.toml serve")

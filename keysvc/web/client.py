@@ -4,6 +4,7 @@ the classes that were raised."""
 from __future__ import annotations
 
 import contextlib
+import http.client
 import secrets
 import ssl
 from collections import abc
@@ -31,8 +32,9 @@ from keysvc.web import messages
 from keysvc.web.identity import IdentityFiles
 from keysvc.web.problems import error_of
 
-TIMEOUT = urllib3.Timeout(connect=3.0, read=15.0)
-MAXIMUM_ANSWER_BYTES = 8 * 1024 * 1024
+CONNECT_SECONDS = 3.0
+TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=15.0)
+MAXIMUM_AUTHORITY_BYTES = 64 * 1024
 Answer = TypeVar("Answer")
 
 
@@ -211,12 +213,7 @@ class AgentClient:
 def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
     certificate, and write both into `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
-    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
-    first = _Connection(url, blind, urlsplit(url).hostname or "", "the master secret server")
-    first._pool.assert_hostname = False  # nothing is trusted yet: the fingerprint below decides
-    authority = first.get("/v1/authority", messages.AuthorityAnswer).certificate.encode("ascii", "replace")
-    first.close()
+    authority = _unverified_authority(url)
     if certificates.fingerprint(authority) != token.authority_fingerprint:
         raise AccessDenied(
             "the server shows another certificate authority than the join token pins",
@@ -233,3 +230,26 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     second.close()
     IdentityFiles(directory).write(found.certificate.encode("ascii"), key, authority)
     return found
+
+
+def _unverified_authority(url: str) -> bytes:
+    """What the server at `url` says its authority is: nothing is trusted before its fingerprint was compared."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ConfigurationError("the URL of the master secret server must be https://HOST:PORT")
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(parts.hostname, parts.port or 443, context=blind, timeout=CONNECT_SECONDS)
+    try:
+        connection.request("GET", "/v1/authority")
+        body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)
+        return msgspec.json.decode(body, type=messages.AuthorityAnswer).certificate.encode("ascii")
+    except (msgspec.MsgspecError, ValueError):
+        raise ProtocolError(f"{parts.netloc} is no master secret server") from None
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise MasterSecretServerUnavailable(
+            f"the master secret server at {parts.netloc} does not answer: {why}"
+        ) from None
+    finally:
+        connection.close()

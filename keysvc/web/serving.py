@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
 import ssl
 from collections import abc
@@ -167,6 +168,9 @@ class TLSServer:
 
     def run(self) -> None:
         """Serve."""
+        # uvicorn repeats the signal that ended it: the caller still has to release its lease then.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:

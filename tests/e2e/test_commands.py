@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -30,7 +31,9 @@ class Site:
         self.machine = Machine(folder / "master", folder / "logs")
         self.running: list[Process] = []
 
-    def __call__(self, *arguments: object, stdin: str = "", ok: bool = True, env: dict[str, str] | None = None) -> Ended:
+    def __call__(
+        self, *arguments: object, stdin: str = "", ok: bool = True, env: dict[str, str] | None = None
+    ) -> Ended:
         done = self._keysvc("--config", self.machine.config, *arguments, stdin=stdin, env=env)
         assert (done.status == 0) == ok, done.err
         if not ok:
@@ -133,14 +136,18 @@ def test_a_lost_key_store_is_said_and_restored(site: Site, tmp_path: Path) -> No
     serving = site.machine.start("serve")
     site.running.append(serving)
     eventually(lambda: any("version 1" in problem for problem in site.state()["problems"]))
-    assert "lease-held" in site("secret", "restore", tmp_path / "b.age", "--passphrase-file", tmp_path / "p", ok=False).err
+    assert (
+        "lease-held" in site("secret", "restore", tmp_path / "b.age", "--passphrase-file", tmp_path / "p", ok=False).err
+    )
     serving.end()
     site("secret", "restore", tmp_path / "b.age", "--passphrase-file", tmp_path / "p")
     site.serve()
     assert "geheim-1" in site("credential", "get", "SAP", "anna", "--show").out
 
 
-def test_the_agent_looks_up_and_refuses_to_encrypt_while_the_master_is_dead(site: Site, tmp_path: Path, keysvc: Keysvc) -> None:
+def test_the_agent_looks_up_and_refuses_to_encrypt_while_the_master_is_dead(
+    site: Site, tmp_path: Path, keysvc: Keysvc
+) -> None:
     site.init("--no-backup")
     serving = site.serve()
     site("app", "create", "SAP", "--enable")
@@ -243,7 +250,7 @@ def test_a_damaged_configuration_names_the_file_and_the_setting(site: Site) -> N
     for bad, word in (
         (good + "colour = 'red'\n", "colour"),
         (good.replace('poll_interval = "500ms"', 'poll_interval = "soon"'), "poll_interval"),
-        (good + "[", "line"),
+        ("[\n" + good, "line 1"),
     ):
         site.machine.config.write_text(bad)
         done = site("status", ok=False)
@@ -261,6 +268,7 @@ def test_a_peer_without_certificate_reaches_only_what_lets_it_join(site: Site) -
     url = site.machine.config.read_text().split('master = "')[1].split('"')[0]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    urllib3.disable_warnings()
     pool = urllib3.PoolManager(ssl_context=context, assert_hostname=False, retries=False)
     for method, path in (
         ("GET", "/v1/poll?instance=1"),
@@ -316,7 +324,8 @@ def test_every_command_has_help_with_an_example(keysvc: Keysvc) -> None:
     found = list(commands())
     assert len(found) > 25
     for path in found:
-        assert f"keysvc {' '.join(path)}" in keysvc(*path, "--help").out.partition("\n")[2] or path == ("serve",)
+        shown = keysvc(*path, "--help").out.partition("\n")[2]
+        assert re.search(rf"keysvc( --config \S+)? {' '.join(path)}\b", shown), path
 
 
 def _file(path: Path, text: str) -> Path:

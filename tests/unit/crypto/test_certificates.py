@@ -101,6 +101,17 @@ def test_a_leaf_signs_nobody(tmp_path):
         shake_hands(server, context(ssl.PROTOCOL_TLS_CLIENT, issue(), tmp_path))
 
 
+@pytest.mark.parametrize(("pem", "authority"), [(AUTHORITY.certificate, True), (issue().certificate, False)])
+def test_only_the_authority_is_one_and_says_so_critically(pem, authority):
+    extensions = x509.load_pem_x509_certificate(pem).extensions
+    constraints = extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = extensions.get_extension_for_class(x509.KeyUsage)
+    assert constraints.critical
+    assert usage.critical
+    assert constraints.value == x509.BasicConstraints(authority, 0 if authority else None)
+    assert usage.value.key_cert_sign is authority
+
+
 @settings(max_examples=30)
 @given(st.text(min_size=1, max_size=200))
 def test_every_name_that_is_accepted_comes_back(name):

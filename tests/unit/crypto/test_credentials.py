@@ -110,6 +110,11 @@ def test_what_is_no_ciphertext_has_no_version(changed):
         version_of(changed)
 
 
+def test_a_version_written_over_another_is_refused_even_where_the_material_is_the_same():
+    with pytest.raises(CannotDecrypt):
+        CredentialCipher(secret(version=5), SYSTEM).decrypt(SAP, "alice", b"\x01\0\0\0\x05" + STORED[5:])
+
+
 def test_re_encrypting_moves_to_the_new_version_and_nothing_else():
     new = CredentialCipher(secret(version=5, fill=9), SYSTEM)
     moved = reencrypt(CIPHER, new, SAP, "alice", STORED)

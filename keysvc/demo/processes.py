@@ -80,7 +80,7 @@ class Machine:
         )
         self.logs.mkdir(exist_ok=True)
         with (self.logs / f"{self.directory.name}-commands.log").open("ab") as log:
-            log.write(done.stdout + done.stderr)
+            log.write(done.stderr)  # what is printed may be a join token
         if done.returncode:
             raise DemoFailed(f"`keysvc {' '.join(arguments[:2])}` failed: {done.stderr.decode().strip()}")
         return done.stdout.decode()

@@ -1,0 +1,36 @@
+"""For plugin authors: the suites that tell when a part keeps its promises.
+
+    from keysvc.testing import KeyStoreConformance
+
+    class TestMyKeyStore(KeyStoreConformance):
+        @pytest.fixture
+        def open_store(self, tmp_path):
+            return lambda: MyKeyStore(tmp_path)      # opens the same store again: that is a restart
+
+They need pytest and hypothesis: pip install keysvc[testing].
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keysvc.testing.key_store import KeyStoreConformance
+    from keysvc.testing.mapping_store import MappingStoreConformance
+    from keysvc.testing.notifier import NotifierConformance
+
+__all__ = ["KeyStoreConformance", "MappingStoreConformance", "NotifierConformance"]
+
+_HOMES = {
+    "KeyStoreConformance": "keysvc.testing.key_store",
+    "MappingStoreConformance": "keysvc.testing.mapping_store",
+    "NotifierConformance": "keysvc.testing.notifier",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keysvc.testing' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -43,6 +43,7 @@ from keysvc.model import (
     SystemRecord,
     VersionState,
 )
+from keysvc.testing.conformance import Conformance
 from keysvc.testing.mapping_store_races import MappingStoreRaces
 from keysvc.testing.mapping_store_rows import MappingStoreRows
 from keysvc.testing.mapping_store_samples import (
@@ -57,7 +58,7 @@ from keysvc.testing.mapping_store_samples import (
 )
 
 
-class MappingStoreConformance(MappingStoreRows, MappingStoreRaces):
+class MappingStoreConformance(MappingStoreRows, MappingStoreRaces, Conformance):
     """Subclass it and give `open_store`."""
 
     @pytest.fixture

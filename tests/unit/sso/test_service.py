@@ -135,7 +135,9 @@ def test_setting_with_an_external_user_makes_the_mapping(system: System) -> None
     assert sso.credential("SAP", user="neu").external_user == "NEU2"
 
 
-def test_an_idle_poll_touches_neither_the_store_nor_the_key_store(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_poll_touches_neither_the_store_nor_the_key_store(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master = system.start()
     announcement = master.poll("web-01", "1", (1,))
     used: list[str] = []

@@ -1,0 +1,51 @@
+"""The embedded key store keeps every promise of a key store, under either root; and the embedded notifier its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from keysvc.model import SecretText
+from keysvc.notifiers.log import LogNotifier
+from keysvc.sealed import Directory, SealedKeyStore
+from keysvc.stores.file_sealers import KeyFileSealer, PassphraseSealer
+from keysvc.testing import KeyStoreConformance, NotifierConformance
+
+
+class TestUnderAKeyFile(KeyStoreConformance):
+    @pytest.fixture
+    def stored(self, tmp_path: Path):
+        return Directory(tmp_path / "secret")
+
+    @pytest.fixture
+    def open_store(self, tmp_path: Path, stored: Directory):
+        key_file = tmp_path / "secret.key"
+        return lambda: SealedKeyStore(
+            KeyFileSealer("file:///x", key_file, may_create=lambda: len(stored) == 0), stored, "5" * 32
+        )
+
+
+class TestUnderAPassphrase(KeyStoreConformance):
+    @pytest.fixture
+    def stored(self, tmp_path: Path):
+        return Directory(tmp_path / "secret")
+
+    @pytest.fixture
+    def open_store(self, stored: Directory):
+        cheap = {"iterations": 1, "memory_kib": 8, "lanes": 1}
+        return lambda: SealedKeyStore(
+            PassphraseSealer("file:///x", lambda _what: SecretText("four random words here"), **cheap), stored, "5" * 32
+        )
+
+
+class TestTheLog(NotifierConformance):
+    @pytest.fixture
+    def open_notifier(self):
+        return LogNotifier
+
+    @pytest.fixture
+    def received(self):
+        with structlog.testing.capture_logs() as lines:
+            yield lambda: [f"{line}" for line in lines]

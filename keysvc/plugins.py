@@ -149,7 +149,7 @@ class Plugins:
                 for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
                     if implementation.plugin_name == name:
                         implementation.function(registry.of_plugin(name))
-        except Exception as error:  # noqa: BLE001  a broken plugin never stops the rest
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a broken plugin never stops the rest
             if plugin is not None and self._hooks.has_plugin(name):
                 self._hooks.unregister(name=name)
             for registry in self.registries:
@@ -174,4 +174,4 @@ def _is_hook(plugin: object, name: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return " ".join(f"{type(error).__name__}: {error}".split())

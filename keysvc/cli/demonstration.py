@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from keysvc.cli.shared import JsonOption
+
+if TYPE_CHECKING:
+    from keysvc.demo.story import Summary
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,6 +33,33 @@ def demo(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(summary)
     else:
-        story.show(summary)
+        show(summary)
     if summary.failed_lookups or not summary.restored_from_backup:
         raise typer.Exit(1)
+
+
+def show(summary: Summary) -> None:
+    """For people."""
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    reached = summary.rotated_to
+    rows = [
+        (f"{summary.imported_mappings:,}", f"mappings of {summary.applications} applications imported"),
+        (f"{summary.lookups:,}", "look-ups from four threads, all the time"),
+        (f"{summary.failed_lookups:,}", "of them failed"),
+        (f"{summary.reencrypted:,}", f"credentials re-encrypted, from version {summary.rotated_from} to {reached}"),
+        (f"{summary.lookups_while_master_down:,}", "look-ups while the master was dead"),
+        ("yes" if summary.encrypt_refused_while_master_down else "NO", "encrypting was refused meanwhile"),
+        ("yes" if summary.restored_from_backup else "NO", "the lost key store was restored from the backup"),
+        (f"{summary.seconds}", "seconds"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(Panel(table, title="keysvc", expand=False, padding=(1, 2)))
+    console.print("Your own in a minute:\n  keysvc init --dir DIR\n  keysvc --config DIR/keysvc.toml serve")

@@ -248,30 +248,3 @@ class Story:
         if status.problems:
             raise DemoFailed(status.problems[0])
         return len(self._lookups.failures) == before
-
-
-def show(summary: Summary) -> None:
-    """For people."""
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="bold")
-    table.add_column()
-    reached = summary.rotated_to
-    rows = [
-        (f"{summary.imported_mappings:,}", f"mappings of {summary.applications} applications imported"),
-        (f"{summary.lookups:,}", "look-ups from four threads, all the time"),
-        (f"{summary.failed_lookups:,}", "of them failed"),
-        (f"{summary.reencrypted:,}", f"credentials re-encrypted, from version {summary.rotated_from} to {reached}"),
-        (f"{summary.lookups_while_master_down:,}", "look-ups while the master was dead"),
-        ("yes" if summary.encrypt_refused_while_master_down else "NO", "encrypting was refused meanwhile"),
-        ("yes" if summary.restored_from_backup else "NO", "the lost key store was restored from the backup"),
-        (f"{summary.seconds}", "seconds"),
-    ]
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.print(Panel(table, title="keysvc", expand=False, padding=(1, 2)))
-    console.print("Your own in a minute:\n  keysvc init --dir DIR\n  keysvc --config DIR/keysvc.toml serve")

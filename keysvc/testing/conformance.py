@@ -9,8 +9,8 @@ import pytest
 
 
 class Conformance:
-    """Base of the suites. A subclass that deletes, empties or replaces one of the suite's tests fails, unless it marks it
-    `pytest.mark.xfail(reason=…)` and so says why."""
+    """Base of the suites. A subclass that deletes, empties or replaces one of the suite's tests fails, unless it marks
+    it `pytest.mark.xfail(reason=…)` and so says why."""
 
     def test_the_suite_runs_whole(self) -> None:
         ours = {

@@ -14,8 +14,8 @@ def die_at_every_line(
     run: abc.Callable[[], object], check: abc.Callable[[int], object], modules: abc.Collection[ModuleType]
 ) -> int:
     """Run `run` in a child process that kills itself at its n-th line of code in `modules`, for n = 1, 2, … until it
-    lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves. Returns how many
-    times it died. POSIX only."""
+    lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves. Returns how
+    many times it died. POSIX only."""
     files = {module.__file__ for module in modules}
     deaths = 0
     while _dies_at(deaths + 1, run, files):

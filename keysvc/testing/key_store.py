@@ -25,7 +25,7 @@ def secret(version: int, seed: int = 0) -> MasterSecret:
 
 
 class KeyStoreConformance(Conformance):
-    """Subclass it, name the subclass Test…, and override `open_store`; and `stored` where what is stored can be reached."""
+    """Override `open_store`; and `stored` where what is stored can be reached. Name the subclass Test…"""
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
@@ -33,7 +33,7 @@ class KeyStoreConformance(Conformance):
 
     @pytest.fixture
     def stored(self) -> abc.MutableMapping[str, bytes] | None:
-        """The entries as they are stored, by name in the order of versions, to be tampered with; None when out of reach."""
+        """The entries as they are stored, in the order of versions, to be tampered with; None when out of reach."""
         return None
 
     def test_what_was_sealed_is_unsealed(self, open_store: OpenStore) -> None:

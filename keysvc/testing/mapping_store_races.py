@@ -107,7 +107,7 @@ class MappingStoreRaces:
                 finished.set()
                 own.close()
 
-        at_once([rotate, *(lambda user=f"u{number}": write(user) for number in range(4))])  # type: ignore[misc]
+        at_once([rotate, *(lambda user=f"u{number}": write(user) for number in range(4))])
         active, written = "1", 0
         for entry in store.audit(limit=10_000):
             if entry.action == "activate":
@@ -140,7 +140,8 @@ class MappingStoreRaces:
 
     def test_leases_change_hands_without_two_epochs_alike(self, store: MappingStore, open_store: OpenStore) -> None:
         def take_and_release(holder: str) -> list[int]:
-            own, epochs = open_store(), []
+            own = open_store()
+            epochs: list[int] = []
             while len(epochs) < ROUNDS:
                 lease = own.grant_lease(holder, timedelta(seconds=30))
                 if lease is not None:

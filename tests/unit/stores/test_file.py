@@ -44,7 +44,7 @@ def test_a_damaged_key_file_is_an_error_that_names_it(url: str, tmp_path: Path, 
     flipped = whole[:30] + bytes([whole[30] ^ 1]) + whole[31:]
     key_file.write_bytes({"flip": flipped, "one more line\n": whole + b"x\n"}.get(damage, damage.encode("latin-1")))
     for act in (lambda: open_store(url).unseal(1), lambda: open_store(url).seal(secret(2))):
-        with pytest.raises(SealBroken, match="secret.key is torn or was changed"):
+        with pytest.raises(SealBroken, match=r"secret\.key is torn or was changed"):
             act()
     key_file.write_bytes(whole)
     assert open_store(url).unseal(1) == secret(1)

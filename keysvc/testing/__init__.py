@@ -7,7 +7,10 @@
         def open_store(self, tmp_path):
             return lambda: MyKeyStore(tmp_path)      # opens the same store again: that is a restart
 
-They need pytest and hypothesis: pip install keysvc[testing].
+They need pytest and hypothesis: pip install keysvc[testing]. And for the tests of applications, a system in memory:
+
+    with memory_sso({"SAP": {"alice": {"password": "x"}}}) as sso:
+        assert sso.credential("SAP", user="alice")["password"].reveal() == "x"
 """
 
 from __future__ import annotations
@@ -17,14 +20,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keysvc.testing.key_store import KeyStoreConformance
     from keysvc.testing.mapping_store import MappingStoreConformance
+    from keysvc.testing.memory import memory_sso
     from keysvc.testing.notifier import NotifierConformance
 
-__all__ = ["KeyStoreConformance", "MappingStoreConformance", "NotifierConformance"]
+__all__ = ["KeyStoreConformance", "MappingStoreConformance", "NotifierConformance", "memory_sso"]
 
 _HOMES = {
     "KeyStoreConformance": "keysvc.testing.key_store",
     "MappingStoreConformance": "keysvc.testing.mapping_store",
     "NotifierConformance": "keysvc.testing.notifier",
+    "memory_sso": "keysvc.testing.memory",
 }
 
 

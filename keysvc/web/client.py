@@ -125,8 +125,14 @@ class MasterClient:
         return self._connection.decode(response, messages.PollAnswer).announcement()
 
     def fetch(self, version: int) -> SecretBytes:
-        """Sealed to a key that is made for this one answer."""
-        receiver = transport.ReceiverKey.generate(transport.KEMS[0])
+        """Sealed to a key that is made for this one answer; with the best KEM that both ends have."""
+        for kem in transport.KEMS[:-1]:
+            with contextlib.suppress(ProtocolError):
+                return self._fetch(version, kem)
+        return self._fetch(version, transport.KEMS[-1])
+
+    def _fetch(self, version: int, kem: str) -> SecretBytes:
+        receiver = transport.ReceiverKey.generate(kem)
         response = self._connection.request(
             "POST", f"/v1/versions/{version}", messages.FetchRequest(receiver.kem, receiver.public)
         )

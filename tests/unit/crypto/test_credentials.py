@@ -104,7 +104,8 @@ def test_a_version_is_read_off_the_ciphertext():
     assert version_of(CredentialCipher(secret(version=2**32 - 1), SYSTEM).encrypt(SAP, "a", {})) == 2**32 - 1
 
 
-@pytest.mark.parametrize("changed", [b"", STORED[:32], b"\x02" + STORED[1:], b"\x01\0\0\0\0" + STORED[5:]])
+@pytest.mark.parametrize("changed", [b"", STORED[:32], b"\x02" + STORED[1:], b"\x01\0\0\0\0" + STORED[5:]],
+                         ids=["empty", "short", "format", "version 0"])  # fmt: skip
 def test_what_is_no_ciphertext_has_no_version(changed):
     with pytest.raises(CannotDecrypt):
         version_of(changed)

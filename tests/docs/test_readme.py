@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
-import re
+import select
 import shlex
 import subprocess
 import sys
@@ -26,8 +26,10 @@ def typed(command: list[str], folder: Path, env: abc.Mapping[str, str]) -> str:
     if child == 0:
         os.chdir(folder)
         os.execvpe(command[0], command, dict(env))
-    out = ""
-    while True:
+    out, deadline = "", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
         try:
             new = os.read(terminal, 4096).decode()
         except OSError:
@@ -35,9 +37,10 @@ def typed(command: list[str], folder: Path, env: abc.Mapping[str, str]) -> str:
         if not new:
             break
         out += new
-        if re.search(r"(passphrase of the backup|Password|Repeat for confirmation|confirmation).*: $", new):
-            time.sleep(0.1)
+        if out.endswith(": "):
+            time.sleep(0.2)  # until the question has turned echo off
             os.write(terminal, PASSWORD.encode() + b"\n")
+    assert time.monotonic() < deadline, f"{command} waits: {out}"
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, out
     return out
 

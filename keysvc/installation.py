@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from keysvc import config as configuration
 from keysvc.assembly import MASTER_IDENTITY, authority, open_key_store, open_mapping_store, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
-from keysvc.errors import AlreadyConfigured, ConfigurationError
+from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError
 from keysvc.interfaces import Prompt
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
@@ -37,16 +38,32 @@ def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, Ma
 
     Raises AlreadyConfigured, ConfigurationError, and what the stores raise.
     """
-    directory = directory.absolute()
-    path = directory / FILE_NAME
-    if not path.exists():
-        _write_configuration(path, wishes)
-    config = configuration.load(path)
+    path = directory.absolute() / FILE_NAME
+    if path.exists():
+        return _configure(configuration.load(path), prompt)
+    _write_configuration(path, wishes)
+    try:
+        return _configure(configuration.load(path), prompt)
+    except (ConfigurationError, AlreadyConfigured, KeyStoreError):
+        _remove_what_was_made(path.parent)
+        raise
+
+
+def _remove_what_was_made(directory: Path) -> None:
+    """The directory was empty before, and no system came to exist: the same command, corrected, must find it so."""
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
     store = open_mapping_store(config)
     try:
         store.prepare()
         if (system := store.system()) is not None:
-            raise AlreadyConfigured(f"{path} is the configuration of system {system.system_id}, which exists")
+            raise AlreadyConfigured(f"the mapping store of {config.path} holds system {system.system_id} already")
         administrator = _make_identities(config)
         key_store = open_key_store(config, prompt)
         try:

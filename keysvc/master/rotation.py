@@ -51,6 +51,7 @@ class Rotation:
         self._changing = threading.Lock()
         self._after: CredentialKey | None = None
         self._moved_in_pass = 0
+        self._settled_under: int | None = None  # no row can come under another version while this one is active
         self.undecryptable: set[CredentialKey] = set()
 
     def start(self, actor: str) -> VersionRecord:
@@ -75,7 +76,7 @@ class Rotation:
             for record in records:
                 if record.state is VersionState.ANNOUNCED:
                     return self._activate(record, active)
-            return self._reencrypt_a_batch(active.version)
+            return self._settled_under != active.version and self._reencrypt_a_batch(active.version)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
         waiting = self._servers.waiting_for(new.version)
@@ -134,6 +135,7 @@ class Rotation:
         if any(count for version, count in rows.items() if version != active):
             return moved > 0
         self.undecryptable.clear()
+        self._settled_under = active
         if moved:
             checked = check_sample(self._store, self._system_id, [self._secrets.get(active)])
             self._commit(

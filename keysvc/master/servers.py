@@ -70,6 +70,11 @@ class LiveServers:
             self._unrecorded.clear()
             return servers
 
+    def record_again(self, servers: abc.Iterable[Server]) -> None:
+        """Recording them failed."""
+        with self._lock:
+            self._unrecorded.update({(s.name, s.instance) for s in servers}.intersection(self._seen))
+
     def long_silent(self, age: timedelta) -> abc.Sequence[Server]:
         """Forget, and return, the servers that were silent for `age`."""
         now = time.monotonic()

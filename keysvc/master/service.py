@@ -99,8 +99,16 @@ class MasterSecretServer:
         """What is announced now; in memory, but for a process's first poll. Raises MasterSecretServerUnavailable."""
         self._leadership.require()
         if self._servers.saw(name, instance, versions_held):
-            self._record_servers()
+            self._record_first_poll(name, instance)
         return self._announcement
+
+    def _record_first_poll(self, name: str, instance: str) -> None:
+        """Before it is permitted to encrypt, so that the next master knows of it too."""
+        try:
+            self._record_servers()
+        except KeysvcError:
+            self._servers.left(name, instance)
+            raise
 
     def leave(self, name: str, instance: str) -> None:
         """A process encrypts no more: nobody needs to wait for it."""
@@ -203,7 +211,11 @@ class MasterSecretServer:
     def _record_servers(self) -> None:
         seen = self._servers.take_unrecorded()
         if seen:
-            self._store.commit([SeeServers(seen)], self._leadership.guard)
+            try:
+                self._store.commit([SeeServers(seen)], self._leadership.guard)
+            except KeysvcError:
+                self._servers.record_again(seen)
+                raise
 
     def _forget_silent(self) -> None:
         gone = self._servers.long_silent(FORGET_AFTER)

@@ -221,6 +221,20 @@ def test_init_twice_is_refused_and_changes_nothing(site: Site, keysvc: Keysvc) -
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_an_init_that_was_refused_can_be_repeated_corrected(keysvc: Keysvc, tmp_path: Path) -> None:
+    for wrong, code in (
+        (("--key-store", "floppy:a"), "unknown-scheme"),
+        (("--key-store", "pkcs11:token=x"), "unknown-scheme"),
+        (("--mapping-store", "file:///x"), "unknown-scheme"),
+        (("--listen", "nowhere"), "configuration"),
+        (("--poll-interval", "soon"), "configuration"),
+        (("--key-store", "file:///dev/null/secret"), "key-store-unavailable"),
+    ):
+        done = keysvc("init", "--dir", tmp_path / "d", *wrong)
+        assert (done.status, done.err.split(": ")[1]) == (1, code), done.err
+    assert keysvc("init", "--dir", tmp_path / "d", "--no-backup").status == 0
+
+
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("broken-*.xml")), ids=lambda path: path.stem)
 def test_broken_xml_is_refused_whole_with_its_line(site: Site, sample: Path) -> None:
     site.init("--no-backup")

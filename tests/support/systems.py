@@ -82,9 +82,9 @@ class System:
     def key_store(self) -> KeyStore:
         return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, self.system_id)
 
-    def start(self) -> MasterSecretServer:
+    def start(self, lease_ttl: timedelta = LEASE_TTL) -> MasterSecretServer:
         self.master = MasterSecretServer(
-            self.store(), self.key_store(), self.authority, poll_interval=POLL_INTERVAL, lease_ttl=LEASE_TTL
+            self.store(), self.key_store(), self.authority, poll_interval=POLL_INTERVAL, lease_ttl=lease_ttl
         )
         self.master.start(self.lost.append)
         return self.master

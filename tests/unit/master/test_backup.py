@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from keysvc.errors import BackupDamaged, BackupError, InvalidInput, LeaseHeld, V
 from keysvc.master import backup
 from keysvc.model import SecretText, utc_now
 
+LONG = timedelta(minutes=5)  # scrypt holds the interpreter for seconds, and the thread that renews the lease with it
 PASSPHRASE = SecretText("correct horse battery staple")
 
 
@@ -25,25 +27,25 @@ def made(system: System, name: str = "backup.age") -> Path:
 
 def test_a_lost_key_store_is_restored_and_every_credential_decrypts(system: System) -> None:
     system.with_users("anna")
-    system.start()
+    system.start(LONG)
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
     content = made(system).read_bytes()
     system.stop()
     shutil.rmtree(system.folder / "secret")
-    degraded = system.start()
+    degraded = system.start(LONG)
     assert degraded.status().state == "degraded"
     assert "version 1" in degraded.status().problems[0]
     with pytest.raises(LeaseHeld):
         backup.restore(content, PASSPHRASE, system.store(), system.key_store())
     system.stop()
     assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (1,)
-    system.start()
+    system.start(LONG)
     assert system.sso("web-02")[0].credential("SAP", user="anna")["password"].reveal() == "geheim"
 
 
 def test_a_rehearsal_tells_what_the_backup_lacks_and_changes_nothing(system: System) -> None:
     system.with_users("anna")
-    master = system.start()
+    master = system.start(LONG)
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
     content = made(system).read_bytes()
     found = backup.rehearse(content, PASSPHRASE, system.store())
@@ -87,12 +89,11 @@ def test_a_version_of_another_history_is_never_restored_over_this_one(system: Sy
 
 
 def test_a_destroyed_version_is_not_restored(system: System) -> None:
-    master = system.start()
+    master = system.start(LONG)
     master.rotate("administrator")
     eventually(lambda: master.status().active_version == 2)
     content = made(system).read_bytes()
     assert age.read_header(content).versions == (1, 2)
-    eventually(lambda: master._leadership.valid)  # scrypt held the interpreter, and the lease's thread with it
     master.destroy(1, "administrator", force=True)
     system.stop()
     assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (2,)
@@ -101,7 +102,7 @@ def test_a_destroyed_version_is_not_restored(system: System) -> None:
 
 
 def test_status_warns_until_a_backup_holds_the_active_version(system: System) -> None:
-    master = system.start()
+    master = system.start(LONG)
     assert "no backup" in master.status().warnings[0]
     master.record_backup(backup.BackupRecord(utc_now(), (1,)), "administrator")
     assert master.status().warnings == ()

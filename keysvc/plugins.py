@@ -145,6 +145,8 @@ class Plugins:
                 raise PluginError(f"{misspelt[0]} is not a hook; the hooks are {', '.join(HOOKS)}")
             self._hooks.register(plugin, name)
             self._hooks.check_pending()
+            if not self._hooks.get_hookcallers(plugin):
+                raise PluginError(f"{name} implements no hook: decorate its functions with keysvc.hookspecs.hookimpl")
             for hook, registry in zip(HOOKS, self.registries, strict=False):
                 for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
                     if implementation.plugin_name == name:

@@ -240,7 +240,7 @@ def test_broken_xml_is_refused_whole_with_its_line(site: Site, sample: Path) -> 
     site.init("--no-backup")
     site("app", "import", SAMPLES / "applications.xml")
     before = site("mapping", "list", "SAP-PRD", "--json").out, site("app", "list", "--json").out
-    group = "mapping" if "mapping" in sample.read_text() else "app"
+    group = "mapping" if "mapping" in sample.read_text(encoding="utf-8") else "app"
     done = site(group, "import", sample, ok=False)
     assert done.err.startswith("error: invalid-input: ")
     assert "line" in done.err
@@ -342,5 +342,5 @@ def test_every_command_has_help_with_an_example(keysvc: Keysvc) -> None:
 
 
 def _file(path: Path, text: str) -> Path:
-    path.write_text(text + "\n")
+    path.write_text(text + "\n", encoding="utf-8")
     return path

@@ -58,6 +58,7 @@ def test_a_plugin_is_found_by_its_entry_point_and_opened_by_its_scheme(install) 
         ("raise RuntimeError('boom')", "RuntimeError: boom"),
         ("import keysvc_not_there", "ModuleNotFoundError"),
         ("import sys; sys.exit(3)", "SystemExit"),
+        ("def keysvc_key_stores(register): ...", "implements no hook"),
         (GOOD.replace("keysvc_key_stores", "keysvc_keystores"), "keysvc_keystores is not a hook"),
         (GOOD.replace('"memo"', '"file"'), "file: is registered by file already"),
         (GOOD.replace("(register)", "(registrar)"), "registrar"),

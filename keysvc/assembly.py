@@ -29,7 +29,10 @@ def plugins(only: tuple[str, ...] | None = None) -> Plugins:
 
 def no_prompt(what: str) -> NoReturn:
     """A prompt for where nobody can be asked."""
-    raise ConfigurationError(f"the {what} is needed, and nobody can be asked for it here")
+    raise ConfigurationError(
+        f"the {what} is needed, and nobody can be asked for it here",
+        hint=f"let the URL say where it is: ?{what}-source=file:/PATH",
+    )
 
 
 def identity(config: Config) -> IdentityFiles:

@@ -34,7 +34,8 @@ Part = TypeVar("Part")
 Part_contra = TypeVar("Part_contra", contravariant=True)
 
 Prompt = abc.Callable[[str], SecretText]
-"""`prompt("passphrase")`: a secret of that name from file, environment or terminal, as the operator configured it."""
+"""`prompt("pin")`: the secret of that name, from where the URL's option `pin-source` says (`file:/PATH`, `env:NAME`),
+else from the operator. A part that asks registers that option."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,8 @@ class Location:
 
 
 def _hide_option(name: str, value: str) -> str:
-    return "***" if any(word in name.lower() for word in _SECRET_OPTION_WORDS) else value
+    told = name.endswith(("-source", "-file"))  # where a secret is, is none
+    return "***" if not told and any(word in name.lower() for word in _SECRET_OPTION_WORDS) else value
 
 
 # -- the system ----------------------------------------------------------------------------------------------------

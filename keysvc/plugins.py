@@ -18,6 +18,7 @@ from keysvc import hookspecs
 from keysvc.errors import ConfigurationError, PluginError, UnknownScheme
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Opener, Opening, Prompt
 from keysvc.model import Location
+from keysvc.sources import sourced
 
 GROUP = "keysvc"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("keysvc_"))
@@ -90,7 +91,7 @@ class Registry(Generic[Part]):
         if unknown:
             known = ", ".join(sorted(registration.options)) or "none"
             raise ConfigurationError(f"{location.scheme}: has no option {unknown[0]!r}", hint=f"options: {known}")
-        return registration.opener(Opening(location, prompt, system_id))
+        return registration.opener(Opening(location, sourced(location, prompt), system_id))
 
     def _unknown(self, scheme: str) -> UnknownScheme:
         distribution = SEPARATE_DISTRIBUTIONS.get(scheme) or SEPARATE_DISTRIBUTIONS.get(scheme.partition("+")[0])

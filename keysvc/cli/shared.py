@@ -78,7 +78,7 @@ def key_store_prompt(config: Config) -> Prompt:
 
     def prompt(what: str) -> SecretText:
         file = config.resolve(config.passphrase_file) if config.passphrase_file else None
-        return passphrase(what, file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
+        return passphrase(f"{what} of the key store", file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
 
     return prompt
 

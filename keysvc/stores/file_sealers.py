@@ -147,7 +147,7 @@ class PassphraseSealer:
         with self._lock:
             if header not in self._keys:
                 if self._passphrase is None:
-                    self._passphrase = self._prompt("passphrase of the key store").reveal().encode()
+                    self._passphrase = self._prompt("passphrase").reveal().encode()
                 _, salt, iterations, memory, lanes = self._HEADER.unpack(header)
                 kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory)
                 self._keys[header] = kdf.derive(self._passphrase)

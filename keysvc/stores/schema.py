@@ -137,8 +137,6 @@ def _single_row() -> Column[int]:
     return Column("id", Integer, primary_key=True, autoincrement=False)
 
 
-schema_version = Table("schema_version", metadata, _single_row(), Column("version", Integer, nullable=False))
-
 system = Table(
     "system",
     metadata,
@@ -148,12 +146,14 @@ system = Table(
     Column("settings", Json, nullable=False),
 )
 
-# The one row that every guard checks and every change of it locks. `first_revision` is where new rows begin: above
-# every revision of a deleted row, so that a row made again never looks like the one that somebody read before.
+# The one row that every guard checks and every change of it locks. Its first two columns are the same in every schema.
+# `first_revision` is where new rows begin: above every revision of a deleted row, so that a row made again never looks
+# like the one that somebody read before.
 guard = Table(
     "guard",
     metadata,
     _single_row(),
+    Column("schema_version", Integer, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("active_version", Integer),
     Column("lease_holder", Name()),
@@ -283,9 +283,8 @@ audit = Table(
 
 def _create_tables(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
-    first = {"id": 1, "epoch": 0, "lease_ttl_ms": 0, "first_revision": 1}
+    first = {"id": 1, "schema_version": 0, "epoch": 0, "lease_ttl_ms": 0, "first_revision": 1}
     connection.execute(insert(guard), first)
-    connection.execute(insert(schema_version), {"id": 1, "version": 0})
 
 
 Migration = abc.Callable[[Connection], None]

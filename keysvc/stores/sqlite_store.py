@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.stores.sql import SQLMappingStore
+from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
 
 _DAMAGE = (
@@ -90,6 +91,9 @@ class SQLiteMappingStore(SQLMappingStore):
     def _begin(self, connection: Connection) -> None:
         # reads stay in autocommit; a write that began as a read could not become one while another writes
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:  # noqa: ARG002
+        return self._read_guard(connection)
 
     def _now(self, connection: Connection) -> datetime:
         shown: str = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')").scalar_one()

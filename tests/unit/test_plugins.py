@@ -99,7 +99,7 @@ def test_an_unknown_option_is_refused_with_those_that_exist() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Plugins().key_stores.open("file:///x?colour=red", never, "5" * 32)
     assert "'colour'" in str(refused.value)
-    assert refused.value.hint == "options: key-file, unlock"
+    assert refused.value.hint == "options: key-file, passphrase-source, unlock"
 
 
 def test_the_embedded_plugins_import_no_driver() -> None:

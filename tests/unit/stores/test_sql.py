@@ -132,14 +132,6 @@ def test_every_table_can_be_written_for_the_other_databases(dialect):
     assert ("DATETIME2(6)" if dialect.name == "mssql" else "TIMESTAMP") in statements["audit"]
 
 
-def test_the_guard_row_is_locked_where_the_database_locks_rows(store):
-    statements = {exclusive: store._guard_statement(exclusive=exclusive) for exclusive in (True, False)}
-    assert "FOR SHARE" in str(statements[False].compile(dialect=postgresql.dialect()))
-    assert "FOR UPDATE" in str(statements[True].compile(dialect=postgresql.dialect()))
-    assert "WITH (HOLDLOCK)" in str(statements[False].compile(dialect=mssql.dialect()))
-    assert "WITH (UPDLOCK, HOLDLOCK)" in str(statements[True].compile(dialect=mssql.dialect()))
-
-
 # -- leases and clocks -----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,209 @@
+"""A SQL database as keysvc uses it: one transaction that checks the guard row, repeated when the database asks for it.
+
+What differs between databases is here as methods to override; `keysvc.stores.sql` builds the mapping store on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from abc import ABC, abstractmethod
+from collections import abc
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+
+from sqlalchemy import Connection, Engine, Select, inspect, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
+
+from keysvc.errors import (
+    Conflict,
+    InvalidInput,
+    KeysvcError,
+    MappingStoreError,
+    MappingStoreUnavailable,
+    NotConfigured,
+    SchemaMismatch,
+)
+from keysvc.stores import schema
+from keysvc.stores.sql_rows import GuardRow, read
+
+Result = TypeVar("Result")
+
+PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds, at most, before each repetition of a transaction that the database undid; they are drawn at random below."""
+
+_guard_row = select(*(column for column in schema.guard.c if column.name not in {"id", "first_revision"}))
+
+
+class SQLDatabase(ABC):
+    """An engine, its transactions, and its errors as keysvc's. The engine runs at READ COMMITTED or better.
+
+    A subclass gives `_now` and may override every method with one underscore, and `migrations` (it appends).
+    """
+
+    migrations: ClassVar[tuple[schema.Migration, ...]] = schema.MIGRATIONS
+
+    def __init__(self, engine: Engine, *, url: str | None = None) -> None:
+        """`url` is what is shown of the store; by default the engine's without its password."""
+        engine.hide_parameters = True
+        self._engine = engine
+        self._url = url or engine.url.render_as_string(hide_password=True)
+        self._ready = False
+
+    # -- what differs between databases -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _now(self, connection: Connection) -> datetime:
+        """The database's clock, aware UTC, at this moment: not when the transaction began."""
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin a transaction that writes."""
+        connection.begin()
+
+    def _commit(self, connection: Connection) -> None:
+        """End it, durably."""
+        connection.commit()
+
+    def _roll_back(self, connection: Connection) -> None:
+        """Undo it. The connection may be lost."""
+        connection.rollback()
+
+    def _lock_schema(self, connection: Connection) -> None:  # noqa: B027
+        """Let one `prepare` run at a time; called after `_begin`, perhaps on an empty database."""
+
+    def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:
+        """Read the guard row and keep others from changing it (`exclusive`: from locking it too) until the transaction
+        ends. FOR SHARE or FOR UPDATE; nothing where `_begin` locks the whole database.
+        """
+        return self._read_guard(connection, _guard_row.with_for_update(read=not exclusive))
+
+    def _is_undone(self, error: DBAPIError) -> bool:  # noqa: ARG002
+        """Whether the database undid the transaction for another's sake, so that it may be repeated: a deadlock, a
+        serialization failure, a lock that was waited for too long."""
+        return False
+
+    def _translate(self, error: SQLAlchemyError) -> KeysvcError:
+        """An error of keysvc for one of SQLAlchemy: one line with the URL and the driver's reason, no parameters."""
+        origin = error.orig if isinstance(error, StatementError) else None
+        if isinstance(origin, KeysvcError):
+            return origin
+        if isinstance(origin, UnicodeDecodeError):
+            return self._damaged("it holds text that is not text")
+        if isinstance(origin, UnicodeError | OverflowError | TypeError) or isinstance(error, DataError):
+            return InvalidInput("a value that the mapping store cannot keep: not valid text, or too large")
+        if isinstance(error, IntegrityError):
+            return Conflict("the row exists already, or what it belongs to has gone")
+        reason = (str(origin or error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, ProgrammingError):
+            return MappingStoreError(f"{self._url}: {reason}")
+        return MappingStoreUnavailable(f"{self._url}: {reason}")
+
+    def _damaged(self, reason: str) -> MappingStoreError:
+        return MappingStoreError(
+            f"{self._url} is damaged or no database of keysvc: {reason}",
+            hint="stop keysvc, keep the damaged database, and restore the database from a backup",
+        )
+
+    # -- transactions -------------------------------------------------------------------------------------------
+
+    def _read(self, work: abc.Callable[[Connection], Result]) -> Result:
+        """What `work` reads, from committed data."""
+
+        def once() -> Result:
+            with self._engine.connect() as connection:
+                self._check_schema(connection)
+                return work(connection)
+
+        return self._repeated(once)
+
+    def _write(self, work: abc.Callable[[Connection, GuardRow], Result], *, exclusive: bool) -> Result:
+        """Run `work` in one transaction that holds the guard row; all of it is done, or nothing.
+
+        `work` may run more than once: while a transaction is not committed, a deadlock or a lost connection repeats it.
+        """
+
+        def guarded(connection: Connection) -> Result:
+            self._check_schema(connection)
+            row = self._lock_guard(connection, exclusive=exclusive)
+            if row.schema_version != len(self.migrations):
+                raise self._mismatch(row.schema_version)
+            return work(connection, row)
+
+        return self._transaction(guarded)
+
+    def _transaction(self, work: abc.Callable[[Connection], Result]) -> Result:
+        def once() -> Result:
+            with self._engine.connect() as connection:
+                self._begin(connection)
+                try:
+                    result = work(connection)
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+                self._commit_once(connection)
+                return result
+
+        return self._repeated(once)
+
+    def _commit_once(self, connection: Connection) -> None:
+        try:
+            self._commit(connection)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise MappingStoreUnavailable(
+                f"{self._url}: the connection was lost while a change was being committed",
+                hint="whether it was made is not known: look, and repeat it if it was not",
+            ) from None
+
+    def _repeated(self, once: abc.Callable[[], Result]) -> Result:
+        with self._errors():
+            for pause in PAUSES:
+                try:
+                    return once()
+                except DBAPIError as error:
+                    if not (error.connection_invalidated or self._is_undone(error)):
+                        raise
+                time.sleep(random.uniform(0, pause))  # noqa: S311  spreads those that collided; no secret
+            return once()
+
+    @contextlib.contextmanager
+    def _errors(self) -> abc.Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise self._translate(error) from None
+        except UnicodeDecodeError:  # even the message of an error may come out of the damaged part
+            raise self._damaged("it holds text that is not text") from None
+        except (UnicodeEncodeError, OverflowError):
+            raise InvalidInput("a value that the mapping store cannot keep: not valid text, or too large") from None
+
+    # -- the guard row and the schema ---------------------------------------------------------------------------
+
+    def _read_guard(self, connection: Connection, statement: Select[Any] = _guard_row) -> GuardRow:
+        row = connection.execute(statement).first()
+        if row is None:
+            raise self._damaged("the table guard is empty")
+        return read(GuardRow, schema.guard, row)
+
+    def _check_schema(self, connection: Connection) -> None:
+        if self._ready:
+            return
+        found = self._schema_version(connection)
+        if found == 0:
+            raise NotConfigured(f"{self._url} holds no keysvc system yet")
+        if found != len(self.migrations):
+            raise self._mismatch(found)
+        self._ready = True
+
+    def _schema_version(self, connection: Connection) -> int:
+        if not inspect(connection).has_table(schema.guard.name):
+            return 0
+        found: object = connection.scalar(select(schema.guard.c.schema_version))
+        if not isinstance(found, int) or found < 1:
+            raise self._damaged("its schema version cannot be read")
+        return found
+
+    def _mismatch(self, found: int) -> SchemaMismatch:
+        return SchemaMismatch(f"{self._url} has schema {found}, this keysvc needs schema {len(self.migrations)}")

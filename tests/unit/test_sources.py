@@ -1,0 +1,39 @@
+"""A part's secret comes from where its URL says."""
+
+from __future__ import annotations
+
+import pytest
+
+from keysvc.errors import ConfigurationError
+from keysvc.model import Location, SecretText
+from keysvc.sources import sourced
+
+
+def ask(url: str, what: str = "password") -> str:
+    return sourced(Location.parse(url), lambda _: SecretText("asked"))(what).reveal()
+
+
+def test_it_is_the_first_line_of_a_file(tmp_path):
+    (tmp_path / "password").write_text("päss word \r\nmore\n", encoding="utf-8")
+    assert ask(f"x://h?password-source=file:{tmp_path}/password") == "päss word "
+    assert ask(f"x://h?password-source=file://{tmp_path}/password") == "päss word "
+
+
+def test_or_an_environment_variable(monkeypatch):
+    monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    assert ask("x://h?password-source=env:DATABASE_PASSWORD") == "secret"
+
+
+def test_without_a_source_the_operator_is_asked():
+    assert ask("x://h?pin-source=env:X") == "asked"
+
+
+@pytest.mark.parametrize("source", ["", "secret", "file:", "env:", "env:NOT_SET_ANYWHERE", "file:/not/there"])
+def test_a_source_that_gives_nothing_is_an_error_that_names_it_and_holds_no_secret(source):
+    with pytest.raises(ConfigurationError, match="password"):
+        ask(f"x://h?password-source={source}")
+
+
+def test_where_a_secret_is_may_be_shown_but_not_a_secret():
+    shown = str(Location.parse("x://h/d?password-source=file:/etc/p&password=hunter2&key-file=/k"))
+    assert ("file:/etc/p" in shown, "/k" in shown, "hunter2" in shown) == (True, True, False)

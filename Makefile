@@ -1,4 +1,5 @@
 # `make demo` and `make test` need python3 (>= 3.11) with venv, make, git and PyPI: nothing else, and nothing in $HOME.
+# What the plugins are tested against, `make test` installs where it may: .ci/packages.
 
 PYTHON ?= python3
 TOX_RANGE := tox~=4.30
@@ -15,7 +16,8 @@ demo: $(STAMP)  ## the whole story on this machine, in a temporary folder
 	@$(VENV)/bin/keysvc demo
 
 # The interpreter of .venv runs the whole suite: its quick part on top would be the same again.
-test: $(STAMP)  ## lint, types, the whole suite, and its quick part on every other Python that is there
+test: $(STAMP)  ## lint, types, the whole suite, the plugins', and the quick part on every other Python that is there
+	@.ci/packages
 	@echo "make: checking and testing with tox"
 	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(VENV)/bin/tox run
 

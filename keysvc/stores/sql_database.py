@@ -44,10 +44,12 @@ class SQLDatabase(ABC):
 
     migrations: ClassVar[tuple[schema.Migration, ...]] = schema.MIGRATIONS
 
-    def __init__(self, engine: Engine, *, url: str | None = None) -> None:
-        """`url` is what is shown of the store; by default the engine's without its password."""
+    def __init__(self, engine: Engine, *, url: str | None = None, reading: Engine | None = None) -> None:
+        """`url` is what is shown of the store; by default the engine's without its password. `reading` shares the
+        engine's pool, and reads each statement for itself: in autocommit, where that saves round trips."""
         engine.hide_parameters = True
         self._engine = engine
+        self._reading = reading or engine
         self._url = url or engine.url.render_as_string(hide_password=True)
         self._ready = False
 
@@ -111,7 +113,7 @@ class SQLDatabase(ABC):
         """What `work` reads, from committed data."""
 
         def once() -> Result:
-            with self._engine.connect() as connection:
+            with self._reading.connect() as connection:
                 self._check_schema(connection)
                 return work(connection)
 

@@ -1,0 +1,125 @@
+"""`PostgreSQLMappingStore`: what PostgreSQL does its own way."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import abc
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, ClassVar
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import conninfo
+from sqlalchemy import Connection, QueuePool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from keysvc.errors import ConfigurationError
+from keysvc.interfaces import Reencrypt
+from keysvc.model import Location, SecretText
+from keysvc.stores.sql import SQLMappingStore
+
+UNDONE = frozenset({"40001", "40P01", "55P03"})
+"""SQLSTATEs of a serialization failure, a deadlock, and a lock that was not to be had in time."""
+
+SCHEMA_LOCK = 0x6B657973  # "keys", in the space of advisory locks
+
+# A master that is paused within a transaction must not keep the guard row from its successor.
+SESSION = {
+    "default_transaction_isolation": r"read\ committed",
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",
+}
+CONNECTION = {
+    "application_name": "keysvc",
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
+
+_reencrypt = text("""
+    UPDATE credentials SET version = new.version, ciphertext = new.ciphertext, revision = credentials.revision + 1
+    FROM unnest(CAST(:applications AS text[]), CAST(:users AS text[]), CAST(:revisions AS bigint[]),
+                CAST(:versions AS integer[]), CAST(:ciphertexts AS bytea[]))
+         AS new (application, "user", revision, version, ciphertext)
+    WHERE credentials.application = new.application AND credentials."user" = new."user"
+      AND credentials.revision = new.revision
+""")
+
+
+def reencrypt(connection: Connection, batch: Reencrypt) -> None:
+    """One statement for the whole batch: rows that changed match nothing."""
+    rows = batch.credentials
+    columns: dict[str, list[Any]] = {
+        "applications": [row.application for row in rows],
+        "users": [row.user for row in rows],
+        "revisions": [row.revision for row in rows],
+        "versions": [row.version for row in rows],
+        "ciphertexts": [row.ciphertext for row in rows],
+    }
+    connection.execute(_reencrypt, columns)
+
+
+class PostgreSQLMappingStore(SQLMappingStore):
+    """A mapping store in the PostgreSQL database that a libpq URI names. Opens no connection before it is used."""
+
+    changes: ClassVar = MappingProxyType({**SQLMappingStore.changes, Reencrypt: reencrypt})
+
+    def __init__(self, uri: str, password: SecretText | None = None) -> None:
+        """Raises ConfigurationError for a URI that libpq does not understand."""
+        parameters = connection_parameters(uri)
+        if password is not None:
+            parameters["password"] = password.reveal()
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(**parameters),
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=24,
+            pool_use_lifo=True,
+        )
+        super().__init__(
+            engine, url=str(Location.parse(uri)), reading=engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
+
+    def _now(self, connection: Connection) -> datetime:
+        now: datetime = connection.scalar(text("SELECT clock_timestamp()"))
+        return now.astimezone(UTC)
+
+    def _lock_schema(self, connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
+
+    def _is_undone(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) in UNDONE
+
+
+def connection_parameters(uri: str) -> dict[str, Any]:
+    """What libpq is given for a URI: with a session, time-outs and encryption that keysvc can rely on."""
+    parts = urlsplit(uri)
+    query = "&".join(pair for pair in parts.query.split("&") if not pair.startswith("password-source="))
+    try:
+        given = conninfo.conninfo_to_dict(urlunsplit((*parts[:3], query, "")))
+    except psycopg.Error:
+        raise ConfigurationError(
+            f"libpq does not understand {Location.parse(uri)}", hint="write postgresql://USER@HOST/DATABASE"
+        ) from None
+    session = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    encrypted = {} if _is_local(given) or "service" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
+    if "sslrootcert" in given or "sslmode" in given:
+        encrypted.pop("sslrootcert", None)
+    return {**CONNECTION, **encrypted, **given, "options": f"{session} {given.get('options', '')}".strip()}
+
+
+def _is_local(given: abc.Mapping[str, Any]) -> bool:
+    hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
+    return all(host in {"", "localhost"} or host.startswith(("/", "@")) or _is_loopback(host) for host in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

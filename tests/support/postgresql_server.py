@@ -1,0 +1,119 @@
+"""A real PostgreSQL server of the tests' own: on a free port, under a user that is not root, gone afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SETTINGS = ("listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=32MB", "log_min_messages=fatal")
+
+
+class PostgreSQLServer:
+    """Started by the constructor. Data lives through `kill` and `restart`, and goes with `remove`."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._user = _other_than_root()
+        self.folder = Path(tempfile.mkdtemp(prefix="keysvc-postgresql-"))
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._data = self.folder / "data"
+        self._numbers = itertools.count(1)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._run(
+            "initdb", "-A", "trust", "-U", "keysvc", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", self._data
+        )
+        self.start()
+
+    def start(self) -> None:
+        """And wait until it answers."""
+        settings = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"port={self.port}"))
+        log = self.folder / "log"
+        options = f"{settings} -c unix_socket_directories={self.folder}"
+        self._run("pg_ctl", "start", "-w", "-s", "-D", self._data, "-l", log, "-o", options)
+
+    def restart(self) -> None:
+        """As an administrator does it: every connection is cut."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """Cut every connection and end."""
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "fast", "-D", self._data)
+
+    def kill(self) -> None:
+        """As a power failure does it: every process of the server at once."""
+        postmaster = int((self._data / "postmaster.pid").read_text("utf-8").split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text("utf-8").split()
+        for process in (postmaster, *map(int, children)):
+            os.kill(process, signal.SIGKILL)
+        (self._data / "postmaster.pid").unlink()
+
+    def new_database(self) -> str:
+        """The URL of an empty one."""
+        name = f"test{next(self._numbers)}"
+        self.query(f'CREATE DATABASE "{name}"')
+        return f"postgresql://keysvc@127.0.0.1:{self.port}/{name}"
+
+    def query(self, statement: str, database: str = "postgres") -> str:
+        """What psql prints."""
+        where = ("-h", self.folder, "-p", self.port, "-U", "keysvc", "-d", database)
+        return self._run("psql", "-X", "-q", "-A", "-t", *where, "-c", statement)
+
+    def remove(self) -> None:
+        """Stop it and take its data away."""
+        self._run("pg_ctl", "stop", "-s", "-m", "immediate", "-D", self._data, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: object, check: bool = True) -> str:
+        done = subprocess.run(
+            [self._programs / program, *map(str, arguments)],
+            user=self._user,
+            group=pwd.getpwnam(self._user).pw_gid if self._user else None,
+            extra_groups=[] if self._user else None,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if program != "pg_ctl" else None,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0 or not check, f"{program}: {done.stdout}"
+        return done.stdout
+
+
+def start_or_skip() -> PostgreSQLServer:
+    """A server. Without PostgreSQL's programs the test is skipped; it fails on a build machine."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    anywhere = shutil.which("initdb")
+    if not found and not anywhere:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("PostgreSQL's programs are not here: apt-get install postgresql")
+    return PostgreSQLServer((found[-1] if found else Path(str(anywhere))).parent)
+
+
+def _other_than_root() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    return next(name for name in ("postgres", "nobody") if _exists(name))
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True

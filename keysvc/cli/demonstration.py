@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,13 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo(as_json: JsonOption = False) -> None:
+MappingStoreOption = Annotated[
+    str | None,
+    typer.Option("--mapping-store", metavar="URL", help="An empty database; SQLite in the folder unless given."),
+]
+
+
+def demo(mapping_store: MappingStoreOption = None, as_json: JsonOption = False) -> None:
     """Show the whole story on this machine.
 
     In a temporary folder: one master, two SSO servers, 1,200 mappings of 6 applications, a rotation under load, a dead
@@ -25,11 +31,12 @@ def demo(as_json: JsonOption = False) -> None:
 
     \b
     keysvc demo
+    keysvc demo --mapping-store postgresql://keysvc@localhost/empty
     """
     from keysvc.cli.output import print_json
     from keysvc.demo import story
 
-    summary = story.tell(quiet=as_json)
+    summary = story.tell(quiet=as_json, mapping_store=mapping_store)
     if as_json:
         print_json(summary)
     else:

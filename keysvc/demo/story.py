@@ -53,11 +53,14 @@ class Summary:
 Say = abc.Callable[[str], None]
 
 
-def tell(*, quiet: bool = False) -> Summary:
-    """Run it in a temporary folder, which is removed; say each step on stderr unless `quiet`."""
+def tell(*, quiet: bool = False, mapping_store: str | None = None) -> Summary:
+    """Run it in a temporary folder, which is removed; say each step on stderr unless `quiet`.
+
+    `mapping_store` is the URL of an empty database, in which the demo leaves what it wrote.
+    """
     folder = Path(tempfile.mkdtemp(prefix="keysvc-demo-"))
     try:
-        return Story(folder, (lambda _: None) if quiet else _say).tell()
+        return Story(folder, (lambda _: None) if quiet else _say, mapping_store).tell()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -69,11 +72,12 @@ def _say(step: str) -> None:
 class Story:
     """`secrets` are all that it used, `machines` all that it ran on: a test looks where no secret may be."""
 
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path, say: Say, mapping_store: str | None = None) -> None:
         self.secrets: list[str] = []
         self.machines: dict[str, Machine] = {}
         self._folder = folder
         self._say = say
+        self._where = ("--mapping-store", mapping_store) if mapping_store else ()
         self._passwords: dict[CredentialKey, dict[str, str]] = {}
         self._passphrase = folder / "passphrase"
 
@@ -110,6 +114,7 @@ class Story:
         self._master.run(
             *("init", "--dir", str(self._master.directory), "--no-backup"),
             *("--listen", f"127.0.0.1:{free_port()}", "--poll-interval", POLL_INTERVAL, "--lease-ttl", LEASE_TTL),
+            *self._where,
             configured=False,
         )
         self._config = configuration.load(self._master.config)
@@ -144,6 +149,7 @@ class Story:
         machine.run(
             *("join", made["url"], "--token", "-", "--dir", str(machine.directory)),
             *("--agent", f"127.0.0.1:{free_port()}"),
+            *self._where,
             configured=False,
             stdin=made["token"],
         )

@@ -54,6 +54,7 @@ class MasterSecretServer:
         self._delivery = Delivery(store, self._leadership, notifiers)
         self._wake = threading.Event()
         self._stopping = False
+        self._problem = ""
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
 
@@ -182,10 +183,11 @@ class MasterSecretServer:
                     more = before
                     self._delivery.deliver_pending()
                     self._forget_silent()
+                self._tell("")
             except Fenced:
                 return
             except KeysvcError as error:
-                log.warning("the master secret server tries again", problem=str(error))
+                self._tell(str(error))
             if since_warning >= REPEAT_WARNINGS_SECONDS:
                 since_warning = 0.0
                 self._warn()
@@ -199,6 +201,16 @@ class MasterSecretServer:
         """After a step of the rotation, which may have activated a version."""
         if self._store.versions() != list(self._announcement.versions):
             self.announce()
+
+    def _tell(self, problem: str) -> None:
+        """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""
+        if problem == self._problem:
+            return
+        if problem:
+            log.warning("the master secret server tries again", problem=problem)
+        else:
+            log.info("the master secret server works again")
+        self._problem = problem
 
     def _warn(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -57,8 +59,12 @@ class PostgreSQLServer:
         postmaster = int((self._data / "postmaster.pid").read_text("utf-8").split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text("utf-8").split()
         for process in (postmaster, *map(int, children)):
-            os.kill(process, signal.SIGKILL)
-        (self._data / "postmaster.pid").unlink()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        while any(_lives(process) for process in (postmaster, *map(int, children))):
+            time.sleep(0.01)
+        for stale in (self._data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*")):
+            stale.unlink()  # the server would clear them itself, were there an init process that takes in the dead
 
     def new_database(self) -> str:
         """The URL of an empty one."""
@@ -90,7 +96,9 @@ class PostgreSQLServer:
             check=False,
             timeout=120,
         )
-        assert done.returncode == 0 or not check, f"{program}: {done.stdout}"
+        log = self.folder / "log"
+        shown = f"{done.stdout}{log.read_text('utf-8')[-2000:] if log.exists() else ''}"
+        assert done.returncode == 0 or not check, f"{program}: {shown}"
         return done.stdout
 
 
@@ -109,6 +117,13 @@ def _other_than_root() -> str | None:
     if os.geteuid() != 0:
         return None
     return next(name for name in ("postgres", "nobody") if _exists(name))
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _exists(user: str) -> bool:

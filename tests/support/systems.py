@@ -66,18 +66,23 @@ class InProcessMaster:
 
 @dataclass
 class System:
-    """A system in `folder`: file key store, SQLite, and a master secret server in this process when it was started."""
+    """A system in `folder`: file key store, SQLite or `mapping_store`, and when started a master in this process."""
 
     folder: Path
     plugins: Plugins
     authority: certificates.KeyPair
     master: MasterSecretServer | None = None
     system_id: str = SYSTEM_ID
+    mapping_store: str = ""
     lost: list[Exception] = field(default_factory=list)
     _open: list[SSO] = field(default_factory=list)
+    _stores: list[MappingStore] = field(default_factory=list)
 
     def store(self) -> MappingStore:
-        return self.plugins.mapping_stores.open(f"sqlite:///{self.folder}/keysvc.db", _no_prompt, self.system_id)
+        url = self.mapping_store or f"sqlite:///{self.folder}/keysvc.db"
+        opened = self.plugins.mapping_stores.open(url, _no_prompt, self.system_id)
+        self._stores.append(opened)
+        return opened
 
     def key_store(self) -> KeyStore:
         return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, self.system_id)
@@ -116,12 +121,14 @@ class System:
         for server in self._open:
             server.close()
         self.stop()
+        for store in self._stores:
+            store.close()
 
 
-def configured(folder: Path, system_id: str = SYSTEM_ID) -> System:
+def configured(folder: Path, system_id: str = SYSTEM_ID, mapping_store: str = "") -> System:
     """A system with version 1, without a running master."""
     authority = certificates.create_authority(system_id, now=utc_now())
-    made = System(folder, Plugins(), authority, system_id=system_id)
+    made = System(folder, Plugins(), authority, system_id=system_id, mapping_store=mapping_store)
     store = made.store()
     store.prepare()
     administrator = Identity("administrator", Role.ADMINISTRATOR, "01", utc_now())

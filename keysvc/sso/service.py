@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import abc
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,8 +33,9 @@ from keysvc.sso.cache import VersionCache
 from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.poller import MasterSecretServer, Poller
 
-ATTEMPTS = 8
-"""How often a write that lost a race is repeated before the caller hears of it."""
+PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
+store a moment before the master secret server announces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +127,15 @@ class SSO:
         """
         definition = self._application(application)
         values = labelled(definition, {**(fields or {}), **named})
-        error: KeysvcError = Conflict("not tried")
-        for _ in range(ATTEMPTS):
-            cipher = self._cipher_to_encrypt()
+        for pause in PAUSES:
             try:
-                return self._put(definition, user, external_user, values, cipher)
-            except StaleVersion as stale:
-                error = stale
+                return self._put(definition, user, external_user, values, self._cipher_to_encrypt())
+            except StaleVersion:
+                time.sleep(pause)
                 self._poller.poll_now()
-            except Conflict as conflict:
-                error = conflict
-        raise error
+            except Conflict:
+                time.sleep(pause)
+        return self._put(definition, user, external_user, values, self._cipher_to_encrypt())
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""

@@ -2,8 +2,9 @@
 
 Portable to SQLite, PostgreSQL and SQL Server. Names compare exactly, byte by byte: SQLite does so by itself (BINARY),
 PostgreSQL under the collation "C", SQL Server under Latin1_General_100_BIN2. SQL Server still ignores trailing
-spaces when it compares: a store for it must refuse names that end in one. Values that keysvc never searches are JSON
-in text columns. What cannot be parsed is handed on as it is, so that the reader of the row can name it.
+spaces when it compares, and PostgreSQL keeps no null: no name has them, so that a system can move. Values that keysvc
+never searches are JSON in text columns. What cannot be parsed is handed on as it is, so that the reader of the row can
+name it.
 """
 
 # ruff: noqa: ARG002, D102 -- the types below have the signatures of SQLAlchemy, which documents them
@@ -60,6 +61,8 @@ class Name(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is not None and len(value) > self.length:
             raise InvalidInput(f"a name has more than {self.length} characters: {value[:40]!r}…")
+        if value is not None and (value.endswith(" ") or "\0" in value):
+            raise InvalidInput(f"a name ends in a blank or holds a null: {value[:40]!r}")
         return None if value is None else str(value)
 
 

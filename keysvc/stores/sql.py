@@ -33,10 +33,10 @@ from keysvc.model import (
     VersionRecord,
 )
 from keysvc.stores import schema, sql_changes
-from keysvc.stores.sql_database import SQLDatabase
+from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, read
 
-__all__ = ["SQLMappingStore"]
+__all__ = ["SQLMappingStore", "Undone"]
 
 Value = TypeVar("Value")
 

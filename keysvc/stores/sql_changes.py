@@ -121,6 +121,7 @@ def delete_credential(connection: Connection, deletion: change.DeleteCredential)
 
 _reencrypt = (
     update(schema.credentials)
+    .with_hint("WITH (UPDLOCK, ROWLOCK)", dialect_name="mssql")
     .where(
         schema.credentials.c.application == bindparam("of_application"),
         schema.credentials.c.user == bindparam("of_user"),
@@ -190,7 +191,7 @@ def append_audit(connection: Connection, append: change.AppendAudit) -> None:
     """The database numbers it."""
     values = _values(append.entry)
     del values["sequence"]
-    connection.execute(insert(schema.audit), values)
+    connection.execute(insert(schema.audit).inline(), values)
 
 
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
@@ -243,7 +244,7 @@ def _update(connection: Connection, table: Table, where: ColumnElement[bool], va
 
 def _insert(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
     try:
-        connection.execute(insert(table), values)
+        connection.execute(insert(table).inline(), values)
     except IntegrityError:
         raise Conflict(conflict) from None
 
@@ -253,7 +254,7 @@ def _insert_first(connection: Connection, table: Table, values: dict[str, Any], 
         raise InvalidInput(f"an empty name among the {table.name}")  # paging begins behind the empty name
     del values["revision"]
     try:
-        connection.execute(insert(table).values(revision=_first_revision), values)
+        connection.execute(insert(table).values(revision=_first_revision).inline(), values)
     except IntegrityError:
         raise Conflict(conflict) from None
 

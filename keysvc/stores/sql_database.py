@@ -36,6 +36,10 @@ PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _guard_row = select(*(column for column in schema.guard.c if column.name not in {"id", "first_revision"}))
 
 
+class Undone(MappingStoreUnavailable):
+    """The transaction did not come about, for another's sake, and may be repeated."""
+
+
 class SQLDatabase(ABC):
     """An engine, its transactions, and its errors as keysvc's. The engine runs at READ COMMITTED or better.
 
@@ -70,6 +74,10 @@ class SQLDatabase(ABC):
     def _roll_back(self, connection: Connection) -> None:
         """Undo it. The connection may be lost."""
         connection.rollback()
+
+    def _has_tables(self, connection: Connection) -> bool:
+        """Whether `prepare` ran before."""
+        return inspect(connection).has_table(schema.guard.name)
 
     def _lock_schema(self, connection: Connection) -> None:  # noqa: B027
         """Let one `prepare` run at a time; called after `_begin`, perhaps on an empty database."""
@@ -164,6 +172,8 @@ class SQLDatabase(ABC):
             for pause in PAUSES:
                 try:
                     return once()
+                except Undone:
+                    pass
                 except DBAPIError as error:
                     if not (error.connection_invalidated or self._is_undone(error)):
                         raise
@@ -200,7 +210,7 @@ class SQLDatabase(ABC):
         self._ready = True
 
     def _schema_version(self, connection: Connection) -> int:
-        if not inspect(connection).has_table(schema.guard.name):
+        if not self._has_tables(connection):
             return 0
         found: object = connection.scalar(select(schema.guard.c.schema_version))
         if not isinstance(found, int) or found < 1:

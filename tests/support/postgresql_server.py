@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-SETTINGS = ("listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=32MB", "log_min_messages=fatal")
+MEMORY = ("max_connections=200", "shared_buffers=64MB", "fsync=off")
+SETTINGS = ("listen_addresses=127.0.0.1", "log_min_messages=fatal", *MEMORY)
 
 
 class PostgreSQLServer:

@@ -87,9 +87,9 @@ class System:
     def key_store(self) -> KeyStore:
         return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, self.system_id)
 
-    def start(self, lease_ttl: timedelta = LEASE_TTL) -> MasterSecretServer:
+    def start(self, lease_ttl: timedelta = LEASE_TTL, poll_interval: timedelta = POLL_INTERVAL) -> MasterSecretServer:
         self.master = MasterSecretServer(
-            self.store(), self.key_store(), self.authority, poll_interval=POLL_INTERVAL, lease_ttl=lease_ttl
+            self.store(), self.key_store(), self.authority, poll_interval=poll_interval, lease_ttl=lease_ttl
         )
         self.master.start(self.lost.append)
         return self.master

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 
@@ -176,3 +177,25 @@ def test_a_secret_that_is_not_the_announced_one_is_refused(system: System) -> No
     link.fetch = lambda version: type(link).fetch(link, 1)
     with pytest.raises(ProtocolError, match="another secret"):
         sso._poller.poll_now()
+
+
+def test_a_write_waits_for_the_announcement_of_a_version_that_is_active_already(system: System) -> None:
+    system.with_users("anna")
+    master = system.start()
+    sso, link = system.sso()
+    poll, earlier, announced = link.poll, [], threading.Event()
+
+    def late(versions_held, _etag):
+        found = poll(versions_held, None)
+        if found.active.version == 1:
+            earlier.append(found)
+        return found if announced.is_set() else earlier[-1]
+
+    link.poll = late
+    sso.set_credential("SAP", user="anna", password="a")
+    master.rotate("administrator")
+    eventually(lambda: [r.state for r in system.store().versions()] == ["retiring", "active"])
+    soon = threading.Timer(0.3, announced.set)
+    soon.start()
+    assert sso.set_credential("SAP", user="anna", password="b") == 2
+    soon.join()

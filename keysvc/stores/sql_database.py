@@ -175,7 +175,8 @@ class SQLDatabase(ABC):
                 except Undone:
                     pass
                 except DBAPIError as error:
-                    if not (error.connection_invalidated or self._is_undone(error)):
+                    lost = error.connection_invalidated and error.statement is not None  # else it never came about
+                    if not (lost or self._is_undone(error)):
                         raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311  spreads those that collided; no secret
             return once()

@@ -150,9 +150,9 @@ static bool parse_line(char *line, Rule *rule)
     return false;
 }
 
-static void refuse(const char *path, size_t number, const char *what)
+static void refuse(const char *path, size_t number, const char *line)
 {
-    fprintf(stderr, "pkcs11-shim: %s:%zu: not understood: %s\n", path, number, what);
+    fprintf(stderr, "pkcs11-shim: %s:%zu: not understood: %.*s\n", path, number, (int)strcspn(line, "\n"), line);
     script.refused = true;
 }
 
@@ -170,14 +170,10 @@ static void parse_script(const char *path)
         line[strcspn(line, "#")] = '\0';
         if (line[strspn(line, " \t\r")] == '\0')
             continue;
-        char whole[160];
-        snprintf(whole, sizeof whole, "%s", line);
-        if (script.count == MAX_RULES)
-            refuse(path, number, "too many lines");
-        else if (parse_line(line, &script.rules[script.count]))
+        if (script.count < MAX_RULES && parse_line(line, &script.rules[script.count]))
             script.count++;
         else
-            refuse(path, number, whole);
+            refuse(path, number, script.text + (line - copy)); /* parsing has cut up the copy */
     }
 }
 

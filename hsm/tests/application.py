@@ -11,7 +11,6 @@ import json
 import os
 import re
 import sys
-import threading
 from collections import abc
 from ctypes import POINTER, byref, c_char_p, c_ubyte, c_ulong, c_void_p, create_string_buffer
 from pathlib import Path
@@ -98,6 +97,9 @@ class Application:
             self._slot = c_ulong(slots[0])
         return rv, slots[0]
 
+    def slot(self) -> Answer:
+        return self._call("C_GetSlotInfo", self._slot, create_string_buffer(256)), None
+
     def token(self) -> Answer:
         info = TokenInfo()
         rv = self._call("C_GetTokenInfo", self._slot, byref(info))
@@ -172,20 +174,6 @@ class Application:
         os.close(writer)
         with os.fdopen(reader) as answers:
             return OK, json.loads(answers.read())
-
-    def in_threads(self, threads: int, times: int) -> Answer:
-        """How often each return value came, of many calls by several threads."""
-        seen: list[int | None] = []
-
-        def work() -> None:
-            seen.extend(self.random()[0] for _ in range(times))
-
-        workers = [threading.Thread(target=work) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        return OK, [[value, seen.count(value)] for value in sorted(set(seen), key=str)]
 
 
 def main(module: str, lines: abc.Iterable[str]) -> None:

@@ -100,7 +100,14 @@ class Bench:
 
     def launch(self, **settings: str) -> Running:
         """An application that has loaded nothing yet."""
-        environment = {
+        command = [sys.executable, "-I", str(Path(__file__).with_name("application.py")), str(self.module)]
+        pipe, environment = subprocess.PIPE, self.variables(**settings)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, text=True)
+        self.running.append(Running(process))
+        return self.running[-1]
+
+    def variables(self, **settings: str) -> dict[str, str]:
+        return {
             **os.environ,
             **self.environment,
             "PKCS11_SHIM_MODULE": self.environment["KEYSVC_TEST_PKCS11_MODULE"],
@@ -108,8 +115,3 @@ class Bench:
             "PKCS11_SHIM_TRACE": str(self.folder / "trace"),
             **{f"PKCS11_SHIM_{name.upper()}": value for name, value in settings.items()},
         }
-        command = [sys.executable, "-I", str(Path(__file__).with_name("application.py")), str(self.module)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, text=True)
-        self.running.append(Running(process))
-        return self.running[-1]

@@ -65,7 +65,7 @@ def test_slots_move_when_initialised_again_and_everything_moves_with_them(bench:
     assert application.result("find_slot") == before + 3
     assert application("open") == "CKR_OK"
     assert application.result("session") == before + 3
-    assert application("token") == application("mechanisms") == application("close_all") == "CKR_OK"
+    assert {application(verb) for verb in ("slot", "token", "mechanisms", "close_all")} == {"CKR_OK"}
 
 
 def test_a_token_can_say_what_it_is_not(bench: Bench) -> None:

@@ -82,6 +82,13 @@ def test_comments_and_blank_lines_are_nothing(bench: Bench) -> None:
     assert bench.start().ready()("random") == "CKR_DEVICE_ERROR"
 
 
+def test_every_recipe_in_the_manual_is_understood(bench: Bench) -> None:
+    recipes = (SHIM / "README.md").read_text("utf-8").partition("### Recipes")[2].split("```")[1].strip().splitlines()
+    assert len(recipes) > 10
+    bench.write_script(*recipes)
+    assert bench.start()("initialize") == "CKR_OK"
+
+
 @pytest.mark.parametrize(
     "line",
     [

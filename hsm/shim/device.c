@@ -180,7 +180,8 @@ bool device_hides(CK_MECHANISM_TYPE type)
     return false;
 }
 
-CK_RV device_C_GetMechanismInfo(const Effects *effects, CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+CK_RV device_C_GetMechanismInfo(const Effects *effects, CK_SLOT_ID slot, CK_MECHANISM_TYPE type,
+                                CK_MECHANISM_INFO *info)
 {
     (void)effects;
     return device_hides(type) ? CKR_MECHANISM_INVALID : module->C_GetMechanismInfo(real_slot(slot), type, info);
@@ -201,7 +202,8 @@ CK_RV device_C_GetMechanismList(const Effects *effects, CK_SLOT_ID slot, CK_MECH
     return rv;
 }
 
-CK_RV device_C_EncryptInit(const Effects *effects, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+CK_RV device_C_EncryptInit(const Effects *effects, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                           CK_OBJECT_HANDLE key)
 {
     if (mechanism && device_hides(mechanism->mechanism))
         return CKR_MECHANISM_INVALID;
@@ -294,7 +296,8 @@ static bool remember_pin(bool right)
     return done;
 }
 
-CK_RV device_C_Login(const Effects *effects, CK_SESSION_HANDLE session, CK_USER_TYPE user_type, CK_BYTE *pin, CK_ULONG pin_len)
+CK_RV device_C_Login(const Effects *effects, CK_SESSION_HANDLE session, CK_USER_TYPE user_type, CK_BYTE *pin,
+                     CK_ULONG pin_len)
 {
     (void)effects;
     bool counted = settings.wrong_pins && user_type == CKU_USER;

@@ -22,32 +22,38 @@ FUNCTION(OWN, C_Initialize, (void *init_args), (init_args))
 FUNCTION(OWN, C_Finalize, (void *reserved), (reserved))
 FUNCTION(PLAIN, C_GetInfo, (CK_INFO *info), (info))
 FUNCTION(LIST, C_GetFunctionList, (CK_FUNCTION_LIST **list), (list))
-FUNCTION(OWN, C_GetSlotList, (CK_BBOOL token_present, CK_SLOT_ID *slots, CK_ULONG *count), (token_present, slots, count))
+FUNCTION(OWN, C_GetSlotList, (CK_BBOOL token_present, CK_SLOT_ID *slots, CK_ULONG *count),
+         (token_present, slots, count))
 FUNCTION(SLOT, C_GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
 FUNCTION(OWN, C_GetTokenInfo, (CK_SLOT_ID slot, CK_TOKEN_INFO *info), (slot, info))
 FUNCTION(OWN, C_GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE *types, CK_ULONG *count), (slot, types, count))
-FUNCTION(OWN, C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info), (slot, type, info))
+FUNCTION(OWN, C_GetMechanismInfo, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info),
+         (slot, type, info))
 FUNCTION(SLOT, C_InitToken, (CK_SLOT_ID slot, PIN, CK_BYTE *label), (slot, pin, pin_len, label))
 FUNCTION(PLAIN, C_InitPIN, (SESSION, PIN), (session, pin, pin_len))
 FUNCTION(PLAIN, C_SetPIN, (SESSION, PIN, CK_BYTE *new_pin, CK_ULONG new_len), (session, pin, pin_len, new_pin, new_len))
-FUNCTION(OWN, C_OpenSession, (CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE *session),
+FUNCTION(OWN, C_OpenSession,
+         (CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE *session),
          (slot, flags, application, notify, session))
 FUNCTION(OWN, C_CloseSession, (SESSION), (session))
 FUNCTION(OWN, C_CloseAllSessions, (CK_SLOT_ID slot), (slot))
 FUNCTION(OWN, C_GetSessionInfo, (SESSION, CK_SESSION_INFO *info), (session, info))
 FUNCTION(PLAIN, C_GetOperationState, (SESSION, OUT), (session, out, out_len))
-FUNCTION(PLAIN, C_SetOperationState, (SESSION, IN, CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentication_key),
+FUNCTION(PLAIN, C_SetOperationState,
+         (SESSION, IN, CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentication_key),
          (session, in, in_len, encryption_key, authentication_key))
 FUNCTION(OWN, C_Login, (SESSION, CK_USER_TYPE user_type, PIN), (session, user_type, pin, pin_len))
 FUNCTION(PLAIN, C_Logout, (SESSION), (session))
 FUNCTION(PLAIN, C_CreateObject, (SESSION, TEMPLATE, CK_OBJECT_HANDLE *object), (session, attributes, count, object))
-FUNCTION(PLAIN, C_CopyObject, (SESSION, OBJECT, TEMPLATE, CK_OBJECT_HANDLE *copy), (session, object, attributes, count, copy))
+FUNCTION(PLAIN, C_CopyObject, (SESSION, OBJECT, TEMPLATE, CK_OBJECT_HANDLE *copy),
+         (session, object, attributes, count, copy))
 FUNCTION(PLAIN, C_DestroyObject, (SESSION, OBJECT), (session, object))
 FUNCTION(PLAIN, C_GetObjectSize, (SESSION, OBJECT, CK_ULONG *size), (session, object, size))
 FUNCTION(PLAIN, C_GetAttributeValue, (SESSION, OBJECT, TEMPLATE), (session, object, attributes, count))
 FUNCTION(PLAIN, C_SetAttributeValue, (SESSION, OBJECT, TEMPLATE), (session, object, attributes, count))
 FUNCTION(PLAIN, C_FindObjectsInit, (SESSION, TEMPLATE), (session, attributes, count))
-FUNCTION(PLAIN, C_FindObjects, (SESSION, CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *found), (session, objects, max, found))
+FUNCTION(PLAIN, C_FindObjects, (SESSION, CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *found),
+         (session, objects, max, found))
 FUNCTION(PLAIN, C_FindObjectsFinal, (SESSION), (session))
 FUNCTION(OWN, C_EncryptInit, (SESSION, BY_MECHANISM, KEY), (session, mechanism, key))
 FUNCTION(PLAIN, C_Encrypt, (SESSION, IN, OUT), (session, in, in_len, out, out_len))
@@ -69,7 +75,8 @@ FUNCTION(PLAIN, C_SignFinal, (SESSION, OUT), (session, out, out_len))
 FUNCTION(MECHANISM, C_SignRecoverInit, (SESSION, BY_MECHANISM, KEY), (session, mechanism, key))
 FUNCTION(PLAIN, C_SignRecover, (SESSION, IN, OUT), (session, in, in_len, out, out_len))
 FUNCTION(MECHANISM, C_VerifyInit, (SESSION, BY_MECHANISM, KEY), (session, mechanism, key))
-FUNCTION(PLAIN, C_Verify, (SESSION, IN, CK_BYTE *signature, CK_ULONG signature_len), (session, in, in_len, signature, signature_len))
+FUNCTION(PLAIN, C_Verify, (SESSION, IN, CK_BYTE *signature, CK_ULONG signature_len),
+         (session, in, in_len, signature, signature_len))
 FUNCTION(PLAIN, C_VerifyUpdate, (SESSION, IN), (session, in, in_len))
 FUNCTION(PLAIN, C_VerifyFinal, (SESSION, IN), (session, in, in_len))
 FUNCTION(MECHANISM, C_VerifyRecoverInit, (SESSION, BY_MECHANISM, KEY), (session, mechanism, key))
@@ -81,12 +88,13 @@ FUNCTION(PLAIN, C_DecryptVerifyUpdate, (SESSION, IN, OUT), (session, in, in_len,
 FUNCTION(MECHANISM, C_GenerateKey, (SESSION, BY_MECHANISM, TEMPLATE, CK_OBJECT_HANDLE *key),
          (session, mechanism, attributes, count, key))
 FUNCTION(MECHANISM, C_GenerateKeyPair,
-         (SESSION, BY_MECHANISM, CK_ATTRIBUTE *public, CK_ULONG public_count, CK_ATTRIBUTE *private, CK_ULONG private_count,
-          CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key),
+         (SESSION, BY_MECHANISM, CK_ATTRIBUTE *public, CK_ULONG public_count, CK_ATTRIBUTE *private,
+          CK_ULONG private_count, CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key),
          (session, mechanism, public, public_count, private, private_count, public_key, private_key))
 FUNCTION(MECHANISM, C_WrapKey, (SESSION, BY_MECHANISM, CK_OBJECT_HANDLE wrapping_key, KEY, OUT),
          (session, mechanism, wrapping_key, key, out, out_len))
-FUNCTION(MECHANISM, C_UnwrapKey, (SESSION, BY_MECHANISM, CK_OBJECT_HANDLE unwrapping_key, IN, TEMPLATE, CK_OBJECT_HANDLE *key),
+FUNCTION(MECHANISM, C_UnwrapKey,
+         (SESSION, BY_MECHANISM, CK_OBJECT_HANDLE unwrapping_key, IN, TEMPLATE, CK_OBJECT_HANDLE *key),
          (session, mechanism, unwrapping_key, in, in_len, attributes, count, key))
 FUNCTION(MECHANISM, C_DeriveKey, (SESSION, BY_MECHANISM, CK_OBJECT_HANDLE base_key, TEMPLATE, CK_OBJECT_HANDLE *key),
          (session, mechanism, base_key, attributes, count, key))

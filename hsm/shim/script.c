@@ -206,8 +206,10 @@ static void reread(const char *path)
     static char text[MAX_BYTES + 1];
     struct stat identity;
     ssize_t length = read_file(path, text, MAX_BYTES, &identity);
-    if (length < 0 || length == MAX_BYTES)
-        snprintf(text, sizeof text, "%s", length < 0 ? "(a script that cannot be read)" : "(a script that is too long)");
+    if (length < 0)
+        strcpy(text, "(a script that cannot be read)");
+    else if (length == MAX_BYTES)
+        strcpy(text, "(a script that is too long)");
     else
         text[length] = '\0';
     if (strcmp(text, script.text) == 0 && same_file(&identity, &script.file))

@@ -67,7 +67,8 @@ static bool is_answered(Function function, const Effects *effects, CK_RV *rv)
 /* The shim's own function for each of PKCS #11, by kind. */
 #define FUNCTION(kind, name, parameters, arguments) DEFINE_##kind(name, parameters, arguments)
 #define DEFINE_PLAIN(name, parameters, arguments) DEFINE(name, parameters, module->name arguments)
-#define DEFINE_SLOT(name, parameters, arguments) DEFINE(name, parameters, (slot = real_slot(slot), module->name arguments))
+#define DEFINE_SLOT(name, parameters, arguments) \
+    DEFINE(name, parameters, (slot = real_slot(slot), module->name arguments))
 #define DEFINE_MECHANISM(name, parameters, arguments) \
     DEFINE(name, parameters,                          \
            mechanism && device_hides(mechanism->mechanism) ? CKR_MECHANISM_INVALID : module->name arguments)
@@ -102,6 +103,10 @@ static bool load_module(void)
         return false;
     }
     memcpy(&get_list, &symbol, sizeof get_list); /* ISO C has no conversion from a data to a function pointer */
+    if (get_list == C_GetFunctionList) {
+        fprintf(stderr, "pkcs11-shim: PKCS11_SHIM_MODULE names the shim itself: name the module to stand before\n");
+        return false;
+    }
     if (get_list(&list) != CKR_OK || !list) {
         fprintf(stderr, "pkcs11-shim: %s: C_GetFunctionList failed\n", path);
         return false;
@@ -121,7 +126,8 @@ static CK_RV get_function_list(CK_FUNCTION_LIST **list)
     bool ready = module || (device_configure() && load_module());
     if (ready) {
         shim.version = module->version;
-#define FUNCTION(kind, name, parameters, arguments) shim.name = script_is_missing(F_##name) ? NULL : LISTED_##kind(name);
+#define FUNCTION(kind, name, parameters, arguments) \
+    shim.name = script_is_missing(F_##name) ? NULL : LISTED_##kind(name);
 #define LISTED_PLAIN(name) shim_##name
 #define LISTED_SLOT(name) shim_##name
 #define LISTED_MECHANISM(name) shim_##name

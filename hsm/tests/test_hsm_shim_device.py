@@ -132,6 +132,13 @@ def test_a_module_that_is_not_there_is_named(bench: Bench) -> None:
     assert "/nowhere/libhsm.so" in application.errors()
 
 
+def test_the_shim_does_not_stand_before_itself(bench: Bench) -> None:
+    application = bench.launch(module=str(bench.module))
+    assert application("load") == "CKR_GENERAL_ERROR"
+    application.process.kill()
+    assert "names the shim itself" in application.errors()
+
+
 def test_one_symbol_is_exported(shim: Path) -> None:
     library = ctypes.CDLL(str(shim))
     assert hasattr(library, "C_GetFunctionList")

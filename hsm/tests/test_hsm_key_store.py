@@ -10,8 +10,9 @@ from urllib.parse import quote
 import pytest
 
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import KeyStore, Opening
-from keysvc.model import Location, SecretText
+from keysvc.interfaces import KeyStore
+from keysvc.model import SecretText
+from keysvc.plugins import Plugins
 from keysvc.testing import KeyStoreConformance
 
 VARIABLES = ("KEYSVC_TEST_PKCS11_MODULE", "KEYSVC_TEST_PKCS11_TOKEN", "KEYSVC_TEST_PKCS11_PIN_FILE")
@@ -37,11 +38,12 @@ def url() -> str:
 class TestOnTheTokenInTheEnvironment(KeyStoreConformance):
     @pytest.fixture
     def open_store(self, url: str) -> abc.Iterator[abc.Callable[[], KeyStore]]:
-        pkcs11 = pytest.importorskip("keysvc_pkcs11", reason="install keysvc-pkcs11: pip install keysvc-pkcs11")
+        pytest.importorskip("keysvc_pkcs11", reason="install keysvc-pkcs11: pip install keysvc-pkcs11")
+        plugins = Plugins()
         opened: list[KeyStore] = []
 
         def open_again() -> KeyStore:
-            opened.append(pkcs11.open_token(Opening(Location.parse(url), nobody, SYSTEM_ID)))
+            opened.append(plugins.key_stores.open(url, nobody, SYSTEM_ID))
             return opened[-1]
 
         yield open_again

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from keysvc.errors import ConfigurationError, NotConfigured
+from keysvc.sealed import write_durably
 
 FILE_NAME = "keysvc.toml"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -132,6 +133,17 @@ def dump(settings: dict[str, str]) -> str:
     """The text of a configuration file with these settings."""
     lines = [f"{name} = {_toml_string(value)}" for name, value in settings.items()]
     return "\n".join(["# Made by keysvc. docs/reference/configuration.md lists every setting.", *lines, ""])
+
+
+def change(config: Config, **settings: str) -> None:
+    """Give settings of the file other values, and leave every other line as it is. Durable."""
+    path = Path(config.path)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    for name, value in settings.items():
+        line = f"{name} = {_toml_string(value)}\n"
+        places = [at for at, found in enumerate(lines) if re.match(rf"{name}\s*=", found)]
+        lines[slice(places[0], places[0] + 1) if places else slice(0, 0)] = [line]
+    write_durably(path, "".join(lines).encode())
 
 
 def _toml_string(value: str) -> str:

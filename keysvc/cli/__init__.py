@@ -16,6 +16,7 @@ from keysvc.cli import (
     credential,
     demonstration,
     mapping,
+    mapping_store,
     plugin,
     running,
     secret,
@@ -37,6 +38,7 @@ for module in (demonstration, setting_up, running, status):
 app.add_typer(secret.app, name="secret")
 app.add_typer(applications.app, name="app")
 app.add_typer(mapping.app, name="mapping")
+app.add_typer(mapping_store.app, name="mapping-store")
 app.add_typer(credential.app, name="credential")
 app.add_typer(server.app, name="server")
 app.add_typer(audit.app, name="audit")

@@ -7,12 +7,14 @@ reports its errors; the rest is here. This module and `keysvc.stores.schema` are
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import abc
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from keysvc.errors import Fenced, MappingStoreError, NotConfigured, StaleVersion
 from keysvc.interfaces import Change, MappingStoreInfo, PutVersion
@@ -46,6 +48,13 @@ _mapping = select(schema.mappings).where(
 _credential = select(schema.credentials).where(
     schema.credentials.c.application == bindparam("application"), schema.credentials.c.user == bindparam("user")
 )
+
+
+Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
+
+
+class _OneByOne(Exception):
+    """Rows that were inserted in one go did not all fit: repeat it one by one, to tell which and why."""
 
 
 class SQLMappingStore(SQLDatabase):
@@ -196,17 +205,16 @@ class SQLMappingStore(SQLDatabase):
         """The one way in which anything but the lease changes."""
         exclusive = any(isinstance(change, sql_changes.EXCLUSIVE) for change in changes)
 
-        def apply(connection: Connection, row: GuardRow) -> None:
+        def run(connection: Connection, row: GuardRow, apply: Apply) -> None:
             self._check_guard(row, guard)
-            for change in changes:
-                known = self.changes.get(type(change))
-                if known is None:
-                    raise MappingStoreError(f"{self._url}: this store does not know {type(change).__name__}")
-                known(connection, change)
+            apply(connection, changes)
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
 
-        self._write(apply, exclusive=exclusive)
+        try:
+            self._write(lambda connection, row: run(connection, row, self._apply_together), exclusive=exclusive)
+        except _OneByOne:
+            self._write(lambda connection, row: run(connection, row, self._apply_each), exclusive=exclusive)
 
     def grant_lease(self, holder: str, ttl: timedelta) -> Lease | None:
         """In a transaction of its own."""
@@ -237,6 +245,31 @@ class SQLMappingStore(SQLDatabase):
                 self._write_lease(connection, Lease(lease.holder, lease.epoch, self._now(connection)), timedelta(0))
 
         self._write(release, exclusive=True)
+
+    def _apply_each(self, connection: Connection, changes: abc.Iterable[Change]) -> None:
+        for change in changes:
+            known = self.changes.get(type(change))
+            if known is None:
+                raise MappingStoreError(f"{self._url}: this store does not know {type(change).__name__}")
+            known(connection, change)
+
+    def _apply_together(self, connection: Connection, changes: abc.Iterable[Change]) -> None:
+        """Many rows that follow each other in one go."""
+
+        def together(change: Change) -> type | None:
+            kind = type(change)
+            own = self.changes.get(kind) is not sql_changes.APPLY.get(kind)
+            return None if own or not sql_changes.inserts(change) else kind
+
+        for kind, group in itertools.groupby(changes, together):
+            alike = list(group)
+            if kind is None or len(alike) == 1:
+                self._apply_each(connection, alike)
+                continue
+            try:
+                sql_changes.insert_all(connection, alike)
+            except IntegrityError:
+                raise _OneByOne from None
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def put_application(connection: Connection, put: change.PutApplication) -> None:
     changed = f"the application {application.name!r} exists already or has changed"
     values = _values(application)
     if application.revision == 0:
-        _insert_first(connection, table, values, changed)
+        _insert_new(connection, table, values, changed)
         return
     same = (table.c.name == application.name) & (table.c.application_id == application.application_id)
     if not _compare_and_swap(connection, table, same, values):
@@ -88,7 +88,7 @@ def put_mapping(connection: Connection, put: change.PutMapping) -> None:
     changed = f"the mapping of {mapping.user!r} in {mapping.application!r} exists already or has changed"
     if mapping.revision:
         raise Conflict(changed)
-    _insert_first(connection, table, values, changed)
+    _insert_new(connection, table, values, changed)
 
 
 def delete_mapping(connection: Connection, deletion: change.DeleteMapping) -> None:
@@ -109,7 +109,7 @@ def put_credential(connection: Connection, put: change.PutCredential) -> None:
     changed = f"the credential of {where[1]!r} in {where[0]!r} exists already or has changed"
     if credential.revision:
         raise Conflict(changed)
-    _insert_first(connection, table, values, changed)
+    _insert_new(connection, table, values, changed)
 
 
 def delete_credential(connection: Connection, deletion: change.DeleteCredential) -> None:
@@ -189,9 +189,7 @@ def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment)
 
 def append_audit(connection: Connection, append: change.AppendAudit) -> None:
     """The database numbers it."""
-    values = _values(append.entry)
-    del values["sequence"]
-    connection.execute(insert(schema.audit).inline(), values)
+    _append(connection, [_values(append.entry)])
 
 
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
@@ -226,6 +224,26 @@ APPLY: abc.Mapping[type, Apply] = {
 }
 
 
+def inserts(put: object) -> bool:
+    """Whether a change adds a row of which a commit may hold thousands."""
+    match put:
+        case change.PutMapping(mapping=row) | change.PutCredential(credential=row):
+            return row.revision == 0
+    return isinstance(put, change.AppendAudit)
+
+
+def insert_all(connection: Connection, puts: abc.Sequence[Any]) -> None:
+    """Changes of one kind that add rows, in one go. Raises IntegrityError when any of them cannot: which one and why is
+    told by applying them one by one."""
+    match puts[0]:
+        case change.PutMapping():
+            _insert_first(connection, schema.mappings, [_values(put.mapping) for put in puts])
+        case change.PutCredential():
+            _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
+        case _:
+            _append(connection, [_values(put.entry) for put in puts])
+
+
 def _values(record: DataclassInstance) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
@@ -249,14 +267,25 @@ def _insert(connection: Connection, table: Table, values: dict[str, Any], confli
         raise Conflict(conflict) from None
 
 
-def _insert_first(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
-    if not all(values[column.name] for column in table.primary_key):
-        raise InvalidInput(f"an empty name among the {table.name}")  # paging begins behind the empty name
-    del values["revision"]
+def _append(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        del row["sequence"]
+    connection.execute(insert(schema.audit).inline(), rows)
+
+
+def _insert_new(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
     try:
-        connection.execute(insert(table).values(revision=_first_revision).inline(), values)
+        _insert_first(connection, table, [values])
     except IntegrityError:
         raise Conflict(conflict) from None
+
+
+def _insert_first(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if not all(row[column.name] for column in table.primary_key):
+            raise InvalidInput(f"an empty name among the {table.name}")  # paging begins behind the empty name
+        del row["revision"]
+    connection.execute(insert(table).values(revision=_first_revision).inline(), rows)
 
 
 def _compare_and_swap(connection: Connection, table: Table, where: ColumnElement[bool], values: dict[str, Any]) -> bool:

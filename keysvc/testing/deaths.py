@@ -11,14 +11,18 @@ from typing import Any
 
 
 def die_at_every_line(
-    run: abc.Callable[[], object], check: abc.Callable[[int], object], modules: abc.Collection[ModuleType]
+    run: abc.Callable[[], object],
+    check: abc.Callable[[int], object],
+    modules: abc.Collection[ModuleType],
+    *,
+    step: int = 1,
 ) -> int:
-    """Run `run` in a child process that kills itself at its n-th line of code in `modules`, for n = 1, 2, … until it
-    lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves. Returns how
-    many times it died. POSIX only."""
+    """Run `run` in a child process that kills itself at its n-th line of code in `modules`, for n = `step`, 2 × `step`,
+    … until it lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves.
+    Returns how many times it died. POSIX only."""
     files = {module.__file__ for module in modules}
     deaths = 0
-    while _dies_at(deaths + 1, run, files):
+    while _dies_at((deaths + 1) * step, run, files):
         deaths += 1
         check(deaths)
     return deaths

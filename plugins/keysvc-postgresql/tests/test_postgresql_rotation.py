@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 import systems
+from keysvc_postgresql.store import PostgreSQLMappingStore
 from sqlalchemy import insert
 from systems import System, configured, eventually
 
+from keysvc import migration
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import MappingStoreUnavailable
 from keysvc.interfaces import MappingStore
 from keysvc.model import SecretText
 from keysvc.stores import schema
+from keysvc.stores.sqlite import SQLiteMappingStore
 
 CLIENTS = 8
 ROWS = int(os.environ.get("KEYSVC_TEST_ROWS", "100000"))
@@ -156,3 +159,17 @@ def test_many_rows_are_reencrypted_while_clients_update_them_and_every_update_su
             client.join()
     assert (failures, len(changed) > 100) == ([], True)
     all_decrypt(system, ROWS, changed)
+
+
+def test_a_system_moves_from_sqlite_to_postgresql_and_back(tmp_path, url):
+    system = configured(tmp_path)
+    system.with_users()
+    fill(system, 3000)
+    there, back = PostgreSQLMappingStore(url), SQLiteMappingStore(tmp_path / "back.db")
+    moved = migration.migrate(system.store(), there, "administrator")
+    assert (moved.counts["mappings"], moved.counts["credentials"]) == (3000, 3000)
+    assert migration.migrate(there, back, "administrator") == moved
+    system.mapping_store = f"sqlite:///{tmp_path}/back.db"
+    all_decrypt(system, 3000, {})
+    for store in (there, back, system):
+        store.close()

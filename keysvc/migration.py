@@ -1,0 +1,259 @@
+"""Moves a whole system from one mapping store into another, while no master secret server runs.
+
+It can be repeated from wherever it was interrupted: what is there already is compared, not copied again. SSO servers go
+on looking up in the old store; once the move is done nothing can be encrypted into it any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import abc
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from keysvc.errors import Conflict, MappingStoreError, NotConfigured
+from keysvc.interfaces import (
+    UNGUARDED,
+    AppendAudit,
+    AppendEvent,
+    Change,
+    DeleteApplication,
+    DeleteCredential,
+    DeleteMapping,
+    MappingStore,
+    PutApplication,
+    PutBackup,
+    PutCredential,
+    PutIdentity,
+    PutMapping,
+    PutSystem,
+    PutVersion,
+)
+from keysvc.master.events import audit
+from keysvc.master.lease import Leadership
+from keysvc.model import (
+    AuditEntry,
+    CredentialKey,
+    EncryptedCredential,
+    Mapping,
+    SystemRecord,
+    VersionRecord,
+    VersionState,
+)
+
+TTL = timedelta(seconds=30)
+HOLDER = "mapping-store migrate"
+PAGE = 2000
+MODULUS = 1 << 256
+Progress = abc.Callable[[int], object]
+
+
+def migrate(
+    source: MappingStore, target: MappingStore, actor: str, progress: Progress = lambda _done: None
+) -> Contents:
+    """Move everything from `source` into `target`, which is prepared here; `progress` hears of credentials copied.
+
+    The lease of the source is held meanwhile. Raises LeaseHeld while a master secret server runs, Conflict when a
+    rotation is between announcing and activating or the target holds another system, MappingStoreError when what was
+    written is not what is read back.
+    """
+    system = source.system()
+    if system is None:
+        raise NotConfigured(f"the mapping store {source.info().url} holds no system")
+    target.prepare()
+    leadership = Leadership(source, TTL)
+    leadership.acquire()
+    leadership.keep(lambda _lost: None)
+    try:
+        return _Move(source, target, leadership, progress).run(system, actor)
+    finally:
+        leadership.release()
+
+
+@dataclass(slots=True)
+class Contents:
+    """How many rows of each kind a store holds, and a digest of them that does not depend on their order.
+
+    The digest is the sum of the rows' SHA-256 modulo 2^256: stores that differ by accident differ in it.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    digest: int = 0
+
+    @classmethod
+    def of(cls, store: MappingStore) -> Contents:
+        """Read all that a move carries over."""
+        found = cls()
+        for kind, rows in _everything(store):
+            for row in rows:
+                found._add(kind, row)
+        return found
+
+    def _add(self, kind: str, row: object) -> None:
+        plain: Any = msgspec.to_builtins(row, builtin_types=(bytes,))
+        for own_to_each_store in ("revision", "sequence"):
+            plain.pop(own_to_each_store, None)
+        content = msgspec.msgpack.encode([kind, plain])
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(content).digest())) % MODULUS
+
+
+def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[object]]]:
+    applications = store.applications()
+    yield "system", filter(None, [store.system()])
+    yield "backup", filter(None, [store.backup()])
+    yield "identities", store.identities()
+    yield "applications", applications
+    for application in applications:
+        yield "mappings", _mappings(store, application.name)
+    yield "credentials", _credentials(store)
+
+
+class _Move:
+    def __init__(self, source: MappingStore, target: MappingStore, leadership: Leadership, progress: Progress) -> None:
+        self._source, self._target, self._leadership = source, target, leadership
+        self._progress = progress
+
+    def run(self, system: SystemRecord, actor: str) -> Contents:
+        active = self._copy_versions(system)
+        self._copy_rows()
+        self._freeze(active)
+        try:
+            self._copy_rows()  # what was written until then
+            moved = self._verify()
+            self._copy_trail()
+            self._raise_epoch()
+        except BaseException:
+            self._thaw(active)
+            raise
+        self._put([PutVersion(active), audit(actor, "system.moved", self._source.info().url)])
+        return moved
+
+    def _copy_versions(self, system: SystemRecord) -> VersionRecord:
+        """The active one as announced: a target that is not complete has none, and no master serves from it."""
+        versions = self._source.versions()
+        announced = [record for record in versions if record.state is VersionState.ANNOUNCED]
+        if announced:
+            raise Conflict(
+                f"version {announced[0].version} is announced and not active yet",
+                hint="start the master secret server, let that version become active, stop it, and repeat this",
+            )
+        active = [record for record in versions if record.state is VersionState.ACTIVE]
+        if not active:  # an earlier attempt was killed after it had frozen the source
+            active = [record for record in self._target.versions() if record.state is VersionState.ANNOUNCED]
+        if not active:
+            raise NotConfigured(f"{self._source.info().url} has no active version: was this system moved before?")
+        chosen = replace(active[0], state=VersionState.ACTIVE)
+        others = [record for record in versions if record.version != chosen.version]
+        waiting = replace(chosen, state=VersionState.ANNOUNCED)
+        self._put([PutSystem(system), *map(PutVersion, [*others, waiting])])
+        return chosen
+
+    def _freeze(self, active: VersionRecord) -> None:
+        """Without an active version nobody can encrypt into the source."""
+        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._leadership.guard)
+
+    def _thaw(self, active: VersionRecord) -> None:
+        self._source.commit([PutVersion(active)], self._leadership.guard)
+
+    def _copy_rows(self) -> None:
+        source, target = self._source, self._target
+        backup = source.backup()
+        self._put([*([PutBackup(backup)] if backup else []), *map(PutIdentity, source.identities())])
+        names = {application.name for application in source.applications()}
+        self._put([DeleteApplication(a.name) for a in target.applications() if a.name not in names])
+        for application in source.applications():
+            there = target.application(application.name)
+            if there is None or replace(there, revision=application.revision) != application:
+                self._put([PutApplication(replace(application, revision=there.revision if there else 0))])
+            self._copy_mappings(application.name)
+        self._copy_credentials()
+
+    def _copy_mappings(self, application: str) -> None:
+        there = {mapping.user: mapping for mapping in _mappings(self._target, application)}
+        for page in _pages(_mappings(self._source, application)):
+            changed: list[Mapping] = []
+            for mapping in page:
+                old = there.pop(mapping.user, None)
+                if old is None or replace(old, revision=mapping.revision) != mapping:
+                    changed.append(replace(mapping, revision=old.revision if old else 0))
+            self._put([PutMapping(mapping) for mapping in changed])
+        self._put([DeleteMapping(application, user) for user in there])
+
+    def _copy_credentials(self) -> None:
+        there = {row.key: (row.revision, _fingerprint(row)) for row in _credentials(self._target)}
+        copied = 0
+        for page in _pages(_credentials(self._source)):
+            changed: list[EncryptedCredential] = []
+            for row in page:
+                revision, fingerprint = there.pop(row.key, (0, b""))
+                if fingerprint != _fingerprint(row):
+                    changed.append(replace(row, revision=revision))
+            self._put([PutCredential(row) for row in changed])
+            copied += len(page)
+            self._progress(copied)
+        self._put([DeleteCredential(key.application, key.user) for key in there])
+
+    def _copy_trail(self) -> None:
+        """The audit trail from where the target's ends, and the events that are still to be delivered."""
+        last = sum(1 for _ in _audit(self._target))
+        for page in _pages(itertools.islice(_audit(self._source), last, None)):
+            self._put([AppendAudit(entry) for entry in page])
+        known = {event.event_id for event in self._target.pending_events(1_000_000)}
+        events = self._source.pending_events(1_000_000)
+        self._put([AppendEvent(event) for event in events if event.event_id not in known])
+
+    def _raise_epoch(self) -> None:
+        """SSO servers take no answer of a lower epoch than they have seen."""
+        while self._target.epoch() <= self._source.epoch():
+            lease = self._target.grant_lease(HOLDER, TTL)
+            if lease is None:
+                raise Conflict("a master secret server runs on the new mapping store already")
+            self._target.release_lease(lease)
+
+    def _verify(self) -> Contents:
+        wanted, found = Contents.of(self._source), Contents.of(self._target)
+        if wanted != found:
+            raise MappingStoreError(
+                f"{found.counts} were read back of {wanted.counts}: something else writes into one of the stores",
+                hint="stop it, and repeat this",
+            )
+        return found
+
+    def _put(self, changes: abc.Sequence[Change]) -> None:
+        if changes:
+            self._target.commit(changes, UNGUARDED)
+
+
+def _fingerprint(row: EncryptedCredential) -> bytes:
+    return hashlib.sha256(row.version.to_bytes(4, "big") + row.ciphertext).digest()[:16]
+
+
+def _mappings(store: MappingStore, application: str) -> abc.Iterator[Mapping]:
+    after = ""
+    while page := store.mappings(application, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].user
+
+
+def _credentials(store: MappingStore) -> abc.Iterator[EncryptedCredential]:
+    after: CredentialKey | None = None
+    while page := store.credentials(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].key
+
+
+def _audit(store: MappingStore) -> abc.Iterator[AuditEntry]:
+    after = 0
+    while page := store.audit(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].sequence
+
+
+def _pages(rows: abc.Iterator[Any]) -> abc.Iterator[list[Any]]:
+    while page := list(itertools.islice(rows, PAGE)):
+        yield page

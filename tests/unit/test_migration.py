@@ -1,0 +1,148 @@
+"""A whole system moves from one mapping store into another, or stays whole where it was."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from systems import System
+
+from keysvc import migration
+from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
+from keysvc.interfaces import UNGUARDED, AppendEvent, PutBackup, PutCredential, PutVersion
+from keysvc.model import BackupRecord, Event, Guard, VersionState, utc_now
+from keysvc.stores.sqlite import SQLiteMappingStore
+from keysvc.testing.deaths import die_at_every_line
+
+USERS = [f"user{number}" for number in range(7)]
+
+
+@pytest.fixture
+def filled(system: System) -> System:
+    system.with_users(*USERS)
+    system.start()
+    sso, _ = system.sso()
+    for user in USERS:
+        sso.set_credential("SAP", user=user, password=f"of {user}")
+    sso.close()
+    system.stop()
+    event = AppendEvent(Event("e1", "rotation.started", utc_now(), {}))
+    system.store().commit([PutBackup(BackupRecord(utc_now(), (1,))), event], UNGUARDED)
+    return system
+
+
+@pytest.fixture
+def target(tmp_path):
+    store = SQLiteMappingStore(tmp_path / "new.db")
+    yield store
+    store.close()
+
+
+def trail(store):
+    return [replace(entry, sequence=0) for entry in store.audit(limit=10_000)]
+
+
+def states(store):
+    return [(record.version, record.state) for record in store.versions()]
+
+
+def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
+    source = filled.store()
+    before = trail(source), source.pending_events(9)
+    moved = migration.migrate(source, target, "administrator")
+    assert moved.counts == {
+        "system": 1, "backup": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
+    }  # fmt: skip
+    assert (trail(target)[:-1], target.pending_events(9)) == before
+    assert (trail(target)[-1].action, trail(target)[-1].actor) == ("system.moved", "administrator")
+    assert states(target) == [(1, VersionState.ACTIVE)]
+    assert target.epoch() > source.epoch()
+    filled.mapping_store = f"sqlite:///{tmp_path}/new.db"
+    filled.start()
+    sso, _ = filled.sso()
+    assert {user: sso.credential("SAP", user=user)["password"].reveal() for user in USERS} == {
+        user: f"of {user}" for user in USERS
+    }
+    sso.set_credential("SAP", user="user0", password="new")
+
+
+def test_the_old_store_is_read_but_nothing_is_encrypted_into_it_any_more(filled, target):
+    source = filled.store()
+    migration.migrate(source, target, "administrator")
+    row = source.credential("SAP", "user0")
+    assert row is not None
+    with pytest.raises(StaleVersion):
+        source.commit([PutCredential(row)], Guard(active_version=1))
+    with pytest.raises(NotConfigured, match="moved before"):
+        migration.migrate(source, target, "administrator")
+
+
+def test_while_a_master_runs_nothing_is_moved(filled, target):
+    filled.start()
+    with pytest.raises(LeaseHeld):
+        migration.migrate(filled.store(), target, "administrator")
+    assert target.system() is None
+
+
+def test_while_a_version_is_announced_nothing_is_moved(filled, target):
+    source = filled.store()
+    record = replace(source.versions()[0], version=2, check_value="ab", state=VersionState.ANNOUNCED)
+    source.commit([PutVersion(record)], UNGUARDED)
+    with pytest.raises(Conflict, match="announced"):
+        migration.migrate(source, target, "administrator")
+
+
+def test_another_system_is_never_overwritten(filled, target, tmp_path):
+    from systems import configured
+
+    (tmp_path / "other").mkdir()
+    other = configured(tmp_path / "other", system_id="7" * 32)
+    with pytest.raises(Conflict, match="another system"):
+        migration.migrate(filled.store(), other.store(), "administrator")
+    assert states(filled.store()) == [(1, VersionState.ACTIVE)]
+    other.close()
+
+
+class Forgetful(SQLiteMappingStore):
+    """Loses a credential that it said it had kept."""
+
+    def commit(self, changes, guard):
+        lost = [c for c in changes if isinstance(c, PutCredential) and c.credential.user == "user3"]
+        super().commit([change for change in changes if change not in lost], guard)
+
+
+def test_what_is_not_read_back_as_it_was_is_an_error_and_the_old_store_goes_on(filled, tmp_path):
+    source, target = filled.store(), Forgetful(tmp_path / "new.db")
+    with pytest.raises(MappingStoreError, match="'credentials': 6"):
+        migration.migrate(source, target, "administrator")
+    assert states(source) == [(1, VersionState.ACTIVE)]
+    assert states(target) == [(1, VersionState.ANNOUNCED)]
+    target.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fork is POSIX's")
+def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, target, tmp_path):
+    path = tmp_path / "keysvc.db"
+    filled.close()
+
+    def move() -> None:
+        source, new = SQLiteMappingStore(path), SQLiteMappingStore(tmp_path / "new.db")
+        try:
+            migration.migrate(source, new, "administrator")
+        except NotConfigured:  # the death came after the last step
+            assert states(new) == [(1, VersionState.ACTIVE)]
+
+    def there_is_one_complete_store(_death: int) -> None:
+        source = SQLiteMappingStore(path)
+        assert len(source.credentials()) == len(USERS)
+        lease = source.lease()
+        if lease is not None:
+            source.release_lease(lease)  # else each death would cost its time to live
+        source.close()
+
+    deaths = die_at_every_line(move, there_is_one_complete_store, [migration], step=7)
+    assert deaths > 50
+    assert migration.Contents.of(target).counts["credentials"] == len(USERS)
+    assert states(target) == [(1, VersionState.ACTIVE)]
+    assert len([entry for entry in trail(target) if entry.action == "credential.set"]) == len(USERS)

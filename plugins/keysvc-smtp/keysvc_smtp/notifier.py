@@ -1,0 +1,145 @@
+"""One mail for each event to all recipients; each recipient that was told is remembered until all are."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import ssl
+import threading
+import time
+from collections import abc
+from dataclasses import dataclass, field
+
+from keysvc.errors import NotifierError, NotifierRefused, NotifierUnavailable
+from keysvc.model import Event
+from keysvc_smtp.message import message
+from keysvc_smtp.session import Server, Session, begin
+
+SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Who has yet to be told of an event, and who was refused for good."""
+
+    event_id: str
+    waiting: tuple[str, ...]
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class MailNotifier:
+    """Delivered means that the server took the mail for every recipient. A delivery takes `seconds` at most, behind
+    the look-up of the name. Any thread may call it."""
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        sender: str,
+        recipients: abc.Sequence[str],
+        system_id: str,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._server = server
+        self._sender = sender
+        self._recipients = tuple(recipients)
+        self._system_id = system_id
+        self._seconds = seconds
+        self._progress: _Progress | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MailNotifier({self._server.host}:{self._server.port})"
+
+    def deliver(self, event: Event) -> None:
+        """When the server takes some recipients and not others, the error says which; delivering the same event again
+        goes to the others only, for as long as the process lives.
+
+        Raises NotifierUnavailable (4yz, network, TLS, time-out), NotifierRefused (5yz)."""
+        with self._lock:
+            if self._progress is None or self._progress.event_id != event.event_id:
+                self._progress = _Progress(event.event_id, self._recipients)
+            self._tell(event, self._progress)
+            self._progress = None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _tell(self, event: Event, progress: _Progress) -> None:
+        put_off = self._send(event, progress)
+        told = len(self._recipients) - len(put_off) - len(progress.refused)
+        so_far = f"the mail server {self._server.host} took {told} of {len(self._recipients)} recipients"
+        if put_off:
+            raise NotifierUnavailable(f"{so_far} and put off {_list(put_off)}")
+        if progress.refused:
+            problem = f"{so_far} and refused {_list(progress.refused)}"
+            progress.waiting, progress.refused = tuple(progress.refused), {}
+            raise NotifierRefused(problem)
+
+    def _send(self, event: Event, progress: _Progress) -> dict[str, str]:
+        """Returns who was put off. Progress changes only when the mail was taken, or there was nobody to take it."""
+        deadline = time.monotonic() + self._seconds
+        content = message(event, self._system_id, self._sender, self._recipients).as_bytes()
+        put_off: dict[str, str] = {}
+        refused: dict[str, str] = {}
+        try:
+            with contextlib.closing(begin(self._server, deadline)) as session:
+                _expect(session.mail(self._sender))
+                for recipient in progress.waiting:
+                    code, reply = session.rcpt(recipient)
+                    if code == 421:
+                        raise smtplib.SMTPResponseException(code, reply)
+                    if not 200 <= code < 300:
+                        (refused if 500 <= code < 600 else put_off)[recipient] = _status(code, reply)
+                if len(put_off) + len(refused) < len(progress.waiting):
+                    _expect(session.data(content))
+                _part(session)
+        except OSError as error:  # smtplib's are all of this class
+            raise self._problem(error, deadline) from None
+        progress.waiting = tuple(put_off)
+        progress.refused |= refused
+        return put_off
+
+    def _problem(self, error: OSError, deadline: float) -> NotifierError:
+        where = f"the mail server {self._server.host}"
+        if isinstance(error, smtplib.SMTPResponseException):
+            reply = error.smtp_error if isinstance(error.smtp_error, bytes) else b""
+            doing = "to log in " if isinstance(error, smtplib.SMTPAuthenticationError) else ""
+            told = f"{where} answered {doing}{_status(error.smtp_code, reply)}"
+            return NotifierRefused(told) if 500 <= error.smtp_code < 600 else NotifierUnavailable(told)
+        return NotifierUnavailable(f"{where} cannot be used: {_why(error, late=time.monotonic() >= deadline)}")
+
+
+def _expect(answer: tuple[int, bytes]) -> None:
+    if not 200 <= answer[0] < 300:
+        raise smtplib.SMTPResponseException(*answer)
+
+
+def _part(session: Session) -> None:
+    """The mail was taken: nothing that happens while parting changes that."""
+    with contextlib.suppress(OSError):
+        session.quit()
+
+
+def _status(code: int, reply: bytes) -> str:
+    """The reply code, and the enhanced one (RFC 3463) if there is one; never the server's own words."""
+    enhanced = re.match(rb"[245]\.\d{1,3}\.\d{1,3}\b", reply)
+    return f"{code} {enhanced[0].decode()}" if enhanced else f"{code}"
+
+
+def _list(recipients: abc.Mapping[str, str]) -> str:
+    return ", ".join(f"{recipient} ({status})" for recipient, status in recipients.items())
+
+
+def _why(error: OSError, *, late: bool) -> str:
+    """One line without the server's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if late or isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return "it offers no STARTTLS" if "STARTTLS" in str(error) else "it offers no way to log in that we know"
+    if isinstance(error, smtplib.SMTPException):
+        return "the connection broke"
+    return getattr(error, "reason", None) or error.strerror or "the connection broke"

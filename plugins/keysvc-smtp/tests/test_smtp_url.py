@@ -1,0 +1,76 @@
+"""What a URL may say, and how a mistake is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from keysvc.errors import ConfigurationError
+from keysvc.model import SecretText
+from keysvc.plugins import Plugins
+
+ADDRESSES = "to=ops@example.com&from=keysvc@example.com"
+
+
+def test_it_is_found_and_asks_for_the_password_of_the_host() -> None:
+    asked: list[str] = []
+
+    def prompt(what: str) -> SecretText:
+        asked.append(what)
+        return SecretText("x")
+
+    notifiers = Plugins().notifiers
+    notifier = notifiers.open(f"smtps://alerts%40example.com@mail.example.com/?{ADDRESSES}", prompt, "5" * 32)
+    assert repr(notifier) == "MailNotifier(mail.example.com:465)"
+    notifiers.open(f"smtp://alerts@mail.example.com?{ADDRESSES}&name=relay", prompt, "5" * 32)
+    assert asked == ["SMTP password of mail.example.com", "SMTP password of relay"]
+
+
+def test_without_a_user_nothing_is_asked() -> None:
+    notifier = Plugins().notifiers.open(f"smtp://mail.example.com/?{ADDRESSES}", pytest.fail, "5" * 32)
+    assert repr(notifier) == "MailNotifier(mail.example.com:587)"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp:",
+        f"smtp:///?{ADDRESSES}",
+        f"smtp://user:hunter2@mail.example.com/?{ADDRESSES}",
+        f"smtp://user:@mail.example.com/?{ADDRESSES}",
+        f"smtp://mail.example.com:99999/?{ADDRESSES}",
+        f"smtp://mail.example.com/path?{ADDRESSES}",
+        f"smtp://mail.example.com/?{ADDRESSES}&starttls=perhaps",
+        f"smtp://user@mail.example.com/?{ADDRESSES}&starttls=no",
+        f"smtps://mail.example.com/?{ADDRESSES}&starttls=no",
+        f"smtp://mail.example.com/?{ADDRESSES}&ca-file=/not/there",
+        f"smtp://{'a' * 64}.example.com/?{ADDRESSES}",
+        f"smtp://us%C3%A9r@mail.example.com/?{ADDRESSES}",
+        "smtp://mail.example.com/?to=ops@example.com",
+        "smtp://mail.example.com/?from=keysvc@example.com",
+        "smtp://mail.example.com/?to=&from=keysvc@example.com",
+        "smtp://mail.example.com/?to=ops@example.com&from=a@example.com,b@example.com",
+        "smtp://mail.example.com/?to=ops+keysvc@example.com&from=keysvc@example.com",
+        "smtp://mail.example.com/?to=ops@example.com%0D%0ARCPT%20TO:x@y&from=keysvc@example.com",
+        "smtp://mail.example.com/?to=Ops%20<ops@example.com>&from=keysvc@example.com",
+        "smtp://mail.example.com/?to=%C3%B6ps@example.com&from=keysvc@example.com",
+    ],
+)
+def test_an_unusable_url_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Plugins().notifiers.open(url, lambda _what: SecretText("x"), "5" * 32)
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_password_that_cannot_be_sent_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Plugins().notifiers.open(f"smtp://u@mail.example.com/?{ADDRESSES}", lambda _: SecretText("hüntér2"), "5" * 32)
+    assert "hüntér2" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_installing_it_imports_neither_smtp_nor_tls() -> None:
+    code = "import keysvc_smtp, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"smtplib", "ssl", "email"} & set(loaded)

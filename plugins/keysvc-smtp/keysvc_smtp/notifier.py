@@ -6,7 +6,6 @@ import contextlib
 import re
 import smtplib
 import ssl
-import threading
 import time
 from collections import abc
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ class _Progress:
 
 class MailNotifier:
     """Delivered means that the server took the mail for every recipient. A delivery takes `seconds` at most, behind
-    the look-up of the name. Any thread may call it."""
+    the look-up of the name. One thread at a time may call it."""
 
     def __init__(
         self,
@@ -47,7 +46,6 @@ class MailNotifier:
         self._system_id = system_id
         self._seconds = seconds
         self._progress: _Progress | None = None
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"MailNotifier({self._server.host}:{self._server.port})"
@@ -57,11 +55,10 @@ class MailNotifier:
         goes to the others only, for as long as the process lives.
 
         Raises NotifierUnavailable (4yz, network, TLS, time-out), NotifierRefused (5yz)."""
-        with self._lock:
-            if self._progress is None or self._progress.event_id != event.event_id:
-                self._progress = _Progress(event.event_id, self._recipients)
-            self._tell(event, self._progress)
-            self._progress = None
+        if self._progress is None or self._progress.event_id != event.event_id:
+            self._progress = _Progress(event.event_id, self._recipients)
+        self._tell(event, self._progress)
+        self._progress = None
 
     def close(self) -> None:
         """Nothing is held."""
@@ -88,8 +85,6 @@ class MailNotifier:
                 _expect(session.mail(self._sender))
                 for recipient in progress.waiting:
                     code, reply = session.rcpt(recipient)
-                    if code == 421:
-                        raise smtplib.SMTPResponseException(code, reply)
                     if not 200 <= code < 300:
                         (refused if 500 <= code < 600 else put_off)[recipient] = _status(code, reply)
                 if len(put_off) + len(refused) < len(progress.waiting):

@@ -1,0 +1,245 @@
+"""Against rsyslog, over each transport that it has."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+from collections import abc
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trustme
+from keysvc_syslog.notifier import SyslogNotifier
+from keysvc_syslog.transports import Stream, UnixSocket
+
+from keysvc.errors import NotifierUnavailable
+from keysvc.model import Event
+from keysvc.testing import NotifierConformance
+
+TRANSPORTS = ["unix", "udp", "tcp", "tls"]
+SYSTEM_ID = "5" * 32
+
+
+def event(number: int = 1, kind: str = "rotation.started", **detail: str | int | bool) -> Event:
+    return Event(f"event-{number}-end", kind, datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC), detail)
+
+
+def ids(lines: abc.Iterable[abc.Mapping[str, str]]) -> list[str]:
+    return [re.findall(r'event="([^"]+)"', line["data"])[0] for line in lines]
+
+
+class OverAnyTransport(NotifierConformance):
+    transport = ""
+
+    @pytest.fixture
+    def open_notifier(self, rsyslog):
+        return lambda: rsyslog.open(self.transport)
+
+    @pytest.fixture
+    def received(self, rsyslog):
+        return lambda: [f"{line}" for line in rsyslog.received(self.transport)]
+
+
+class TestUnixSocket(OverAnyTransport):
+    transport = "unix"
+
+
+class TestUDP(OverAnyTransport):
+    transport = "udp"
+
+
+class TestTCP(OverAnyTransport):
+    transport = "tcp"
+
+
+class TestTLS(OverAnyTransport):
+    transport = "tls"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_rsyslog_reads_every_field(rsyslog, transport: str) -> None:
+    rsyslog.open(transport, **({} if transport == "unix" else {"facility": "local3"})).deliver(
+        event(subject='version "2" of [1]\\', forced=False, rows=7)
+    )
+    (line,) = rsyslog.received(transport)
+    del line["raw"]
+    assert line == {
+        "facility": "authpriv" if transport == "unix" else "local3",
+        "severity": "notice",
+        "version": "1",
+        "at": "2026-01-02T03:04:05.000678Z",
+        "hostname": socket.gethostname(),
+        "application": "keysvc",
+        "process": str(os.getpid()),
+        "message_id": "rotation.started",
+        "data": f'[keysvc@32473 event="event-1-end" kind="rotation.started" system="{SYSTEM_ID}" '
+        r'subject="version \"2\" of [1\]\\" forced="False" rows="7"]',
+        "text": 'rotation.started: version "2" of [1]\\',
+    }
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_unicode_and_newlines_stay_in_one_message(rsyslog, transport: str) -> None:
+    rsyslog.open(transport).deliver(event(subject='a\r\n<14>1 - - evil - - - x\n"]\u2028\x00 ünïcödé 🔑 \ud800'))
+    (line,) = rsyslog.received(transport)
+    assert line["text"].removeprefix("\ufeff").startswith(r"rotation.started: a\r\n<14>1 - - evil")
+    assert "ünïcödé 🔑" in line["text"]
+    assert "ünïcödé 🔑" in line["data"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_message_is_as_long_as_its_transport_allows(rsyslog, transport: str) -> None:
+    rsyslog.open(transport).deliver(event(subject="version 2", long="é" * 8000, rows=7))
+    (line,) = rsyslog.received(transport)
+    assert 'subject="version 2" rows="7" truncated="yes"]' in line["data"]
+    limit = 2048 if transport == "udp" else 8192
+    rsyslog.open(transport).deliver(event(2, fits="x" * (limit - 300)))
+    assert f'fits="{"x" * (limit - 300)}"]' in rsyslog.received(transport)[1]["data"]
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp", "tls"])
+def test_a_receiver_that_is_down_gets_everything_when_it_is_back(mortal_rsyslog, transport: str) -> None:
+    notifier = mortal_rsyslog.open(transport)
+    mortal_rsyslog.kill()
+    with pytest.raises(NotifierUnavailable, match="Connection refused"):
+        notifier.deliver(event())
+    mortal_rsyslog.start()
+    notifier.deliver(event())
+    assert ids(mortal_rsyslog.received(transport)) == ["event-1-end"]
+
+
+def test_over_udp_nobody_notices_a_receiver_that_is_down(mortal_rsyslog) -> None:
+    notifier = mortal_rsyslog.open("udp")
+    mortal_rsyslog.kill()
+    notifier.deliver(event(1))
+    mortal_rsyslog.start()
+    notifier.deliver(event(2))
+    assert ids(mortal_rsyslog.received("udp")) == ["event-2-end"]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_a_receiver_killed_in_the_middle_gets_what_it_did_not_accept_again_and_in_order(
+    mortal_rsyslog, transport: str
+) -> None:
+    notifier = mortal_rsyslog.open(transport)
+    killed = threading.Event()
+
+    def kill_and_start_again() -> None:
+        killed.wait()
+        mortal_rsyslog.kill()
+        mortal_rsyslog.start()
+
+    killer = threading.Thread(target=kill_and_start_again)
+    killer.start()
+    repeated = 0
+    for number in range(60):
+        if number == 20:
+            killed.set()
+        while True:
+            try:
+                notifier.deliver(event(number))
+                break
+            except NotifierUnavailable:
+                repeated += 1
+                time.sleep(0.02)
+    killer.join()
+    found = ids(mortal_rsyslog.received(transport))
+    assert repeated > 0
+    assert list(dict.fromkeys(found)) == sorted(set(found), key=lambda name: int(name.split("-")[1]))
+    # rsyslog keeps its queue in memory: what it had read when it was killed, it may have lost.
+    missing = {f"event-{number}-end" for number in range(60)} - set(found)
+    assert len(missing) <= 5
+    assert not missing & {f"event-{number}-end" for number in range(40, 60)}
+
+
+@pytest.fixture
+def listener() -> abc.Iterator[socket.socket]:
+    """A port that connects, and what happens there is up to the test."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def impatient(listener: socket.socket) -> SyslogNotifier:
+    at = listener.getsockname()
+    return SyslogNotifier(Stream(at[0], at[1], None), facility=1, system_id=SYSTEM_ID, seconds=0.3)
+
+
+def test_a_receiver_that_does_not_read_is_given_up(listener: socket.socket) -> None:
+    with pytest.raises(NotifierUnavailable, match="it took too long"):
+        impatient(listener).deliver(event())
+
+
+def read_and_answer(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
+    connection.sendall(b"x")
+    connection.recv(1)
+
+
+def die_unread(connection: socket.socket) -> None:
+    connection.recv(1, socket.MSG_PEEK)
+
+
+@pytest.mark.parametrize(
+    ("behave", "problem"),
+    [(read_and_answer, "it answers"), (die_unread, "Connection reset by peer|endpoint is not connected")],
+)
+def test_a_receiver_that_answers_or_dies_unread_is_repeated(listener: socket.socket, behave, problem: str) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            behave(connection)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    with pytest.raises(NotifierUnavailable, match=problem):
+        impatient(listener).deliver(event())
+    server.join()
+
+
+def test_a_unix_socket_whose_reader_sleeps_is_given_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sleeper:
+        sleeper.bind(str(tmp_path / "log"))
+        notifier = SyslogNotifier(UnixSocket(tmp_path / "log"), facility=1, system_id=SYSTEM_ID, seconds=0.3)
+        with pytest.raises(NotifierUnavailable, match="it took too long"):
+            collections.deque(map(notifier.deliver, map(event, range(5000))), maxlen=0)
+
+
+def test_a_unix_socket_that_is_not_there_is_repeated(tmp_path: Path) -> None:
+    notifier = SyslogNotifier(UnixSocket(tmp_path / "log"), facility=1, system_id=SYSTEM_ID)
+    with pytest.raises(NotifierUnavailable, match="No such file or directory"):
+        notifier.deliver(event())
+
+
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+def test_a_certificate_of_another_authority_or_for_another_name_is_not_accepted(
+    mortal_rsyslog, authority: trustme.CA, tmp_path: Path, host: str
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+    mortal_rsyslog.kill()
+    mortal_rsyslog.host = host
+    mortal_rsyslog.authority = trustme.CA() if host == "localhost" else authority
+    mortal_rsyslog.start()
+    with pytest.raises(NotifierUnavailable, match="its certificate is not accepted"):
+        mortal_rsyslog.open("tls", **{"ca-file": tmp_path / "trusted.pem"}).deliver(event())
+    assert mortal_rsyslog.received("tcp") == []
+
+
+def test_a_client_certificate_is_shown_to_a_receiver_that_asks(rsyslog, client_certificate) -> None:
+    rsyslog.open("mutual_tls", **{"client-certificate": client_certificate()}).deliver(event())
+    assert ids(rsyslog.received()) == ["event-1-end"]
+
+
+@pytest.mark.parametrize("name", [None, "somebody-else.example.com"])
+def test_a_receiver_that_rejects_the_client_has_not_accepted_the_event(rsyslog, client_certificate, name) -> None:
+    """With TLS 1.3 the client learns of it only after it has sent the message."""
+    options = {"client-certificate": client_certificate(name)} if name else {}
+    with pytest.raises(NotifierUnavailable):
+        rsyslog.open("mutual_tls", **options).deliver(event())
+    assert rsyslog.received() == []

@@ -67,11 +67,26 @@ def test_the_severity_is_by_the_last_word_of_the_kind(kind: str, severity: int) 
     assert made(event(kind)).startswith(f"<{10 * 8 + severity}>1 ".encode())
 
 
+def test_names_are_cut_to_what_rfc_5424_allows() -> None:
+    whole = made(event("k" * 40, **{"n" * 40: "x", "": "y", 'a="b]': "z"}))
+    assert f" {'k' * 32} [".encode() in whole
+    assert f' {"n" * 32}="x" -="y" a__b_="z"]'.encode() in whole
+    assert RFC_5424.fullmatch(whole)
+
+
 def test_what_does_not_fit_is_left_out_whole_and_that_is_said() -> None:
     whole = made(event(first="a" * 300, second="b" * 1500, third=3), limit=1000)
     assert len(whole) <= 1000
     assert b'first="' + b"a" * 300 + b'" third="3" truncated="yes"]' in whole
     assert b"second" not in whole
+
+
+def test_it_is_never_longer_than_allowed_and_always_well_formed() -> None:
+    detail = {f"member-{number}": "é" * 30 for number in range(6)}
+    for limit in range(300, 900):
+        whole = made(event(**detail), limit)
+        assert len(whole) <= limit
+        assert RFC_5424.fullmatch(whole)
 
 
 def test_a_message_that_just_fits_is_whole() -> None:

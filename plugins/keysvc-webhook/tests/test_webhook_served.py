@@ -1,0 +1,99 @@
+"""As the README says: configured in keysvc.toml, the secret in a file, a master secret server as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import abc
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def keysvc(tmp_path: Path, receiver) -> abc.Callable[..., subprocess.Popen[str]]:
+    """Start `keysvc …` as a process of its own."""
+    (tmp_path / "webhook.secret").write_text(f"{receiver.secret}\n")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
+    environment = {
+        **clean,
+        "HOME": str(tmp_path),
+        "KEYSVC_CONFIG": str(tmp_path / "system/keysvc.toml"),
+        "KEYSVC_WEBHOOK_SECRET_OF_LOCALHOST_FILE": str(tmp_path / "webhook.secret"),
+    }
+
+    def keysvc(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keysvc", *map(str, arguments)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return keysvc
+
+
+@pytest.fixture
+def serve(keysvc, tmp_path: Path, receiver, ca_file: Path) -> abc.Callable[[], subprocess.Popen[str]]:
+    """Configure a system whose events go to the receiver; then start its master secret server, as often as wanted."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    _done(keysvc("init", "--dir", tmp_path / "system", "--no-backup", "--listen", listen))
+    url = f"webhook+https://localhost:{receiver.port}/keysvc?ca-file={ca_file}&allow-private=yes"
+    configuration = tmp_path / "system/keysvc.toml"
+    settings = configuration.read_text("utf-8").replace('lease_ttl = "15s"', 'lease_ttl = "1s"')
+    configuration.write_text(f"{settings}notifiers = {json.dumps([url])}\n")
+
+    def serve() -> subprocess.Popen[str]:
+        """Wait for its first line; one that finds the lease of a dead one ends, and is started again."""
+        deadline = time.monotonic() + 30
+        while True:
+            process = keysvc("serve")
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if "epoch" in line or "error: " in line)
+            if "epoch" in line:
+                return process
+            process.communicate()
+            assert "lease-held" in line
+            assert time.monotonic() < deadline
+
+    return serve
+
+
+def _done(process: subprocess.Popen[str]) -> None:
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+
+
+def _killed(process: subprocess.Popen[str]) -> str:
+    process.kill()
+    return process.communicate(timeout=60)[1]
+
+
+def test_events_arrive_in_order_though_receiver_and_master_die_meanwhile(serve, keysvc, receiver) -> None:
+    receiver.stop()
+    master = serve()
+    _done(keysvc("secret", "rotate"))
+    log = _killed(master)
+    master = serve()
+    receiver.start()
+    deadline = time.monotonic() + 30
+    while "org.keysvc.version.activated.v1" not in [delivery["type"] for delivery in receiver.deliveries]:
+        assert time.monotonic() < deadline, receiver.deliveries
+        time.sleep(0.05)
+    log += _killed(master)
+    once = list({delivery["id"]: delivery for delivery in receiver.deliveries}.values())
+    assert [delivery["type"] for delivery in once][:3] == [
+        "org.keysvc.system.configured.v1",
+        "org.keysvc.rotation.started.v1",
+        "org.keysvc.version.activated.v1",
+    ]
+    assert [delivery["time"] for delivery in once] == sorted(delivery["time"] for delivery in once)
+    assert "localhost cannot be reached: Connection refused" in log
+    assert receiver.secret not in log

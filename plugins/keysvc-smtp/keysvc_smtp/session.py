@@ -93,6 +93,8 @@ def begin(server: Server, deadline: float) -> Session:
 def trust(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or later to a server that the authorities in `ca_file`, else the system's, vouch for.
     Raises ConfigurationError."""
+    if ca_file is not None and not ca_file.is_absolute():
+        raise ConfigurationError("ca-file needs an absolute path")
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

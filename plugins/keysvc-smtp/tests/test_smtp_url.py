@@ -70,6 +70,11 @@ def test_a_password_that_cannot_be_sent_is_refused_without_being_shown() -> None
     assert "hüntér2" not in f"{refused.value} {refused.value.hint}"
 
 
+def test_a_relative_path_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="needs an absolute path"):
+        Plugins().notifiers.open(f"smtp://mail.example.com/?{ADDRESSES}&ca-file=a.pem", pytest.fail, "5" * 32)
+
+
 def test_installing_it_imports_neither_smtp_nor_tls() -> None:
     code = "import keysvc_smtp, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

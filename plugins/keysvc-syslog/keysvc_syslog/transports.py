@@ -103,6 +103,9 @@ def trust(
 ) -> ssl.SSLContext:
     """TLS 1.2 or later to a receiver that the authorities in `ca_file`, else the system's, vouch for; with a client
     certificate if there is one. `passphrase` is called only for a key that has one. Raises ConfigurationError."""
+    for name, path in (("ca-file", ca_file), ("client-certificate", certificate), ("client-key", key)):
+        if path is not None and not Path(path).is_absolute():
+            raise ConfigurationError(f"{name} needs an absolute path")
     if key is not None and certificate is None:
         raise ConfigurationError("client-key needs client-certificate")
     try:

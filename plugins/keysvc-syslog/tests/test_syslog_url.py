@@ -91,6 +91,12 @@ def test_a_wrong_passphrase_is_refused_without_being_shown(locked_certificate: P
     assert "hunter2" not in f"{refused.value} {refused.value.hint} {refused.value.__cause__}"
 
 
+@pytest.mark.parametrize("option", ["ca-file", "client-certificate", "client-key"])
+def test_a_relative_path_is_refused(option: str) -> None:
+    with pytest.raises(ConfigurationError, match="needs an absolute path"):
+        open_url(f"syslog+tls://logs.example.com?{option}=a.pem")
+
+
 def test_installing_it_imports_neither_sockets_nor_tls() -> None:
     code = "import keysvc_syslog, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -64,6 +64,15 @@ def test_an_unusable_secret_is_refused_without_being_shown(given: str) -> None:
     assert "hunter2" not in f"{refused.value} {refused.value.hint}"
 
 
+def test_a_relative_path_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="needs an absolute path"):
+        open_webhook(
+            Opening(
+                Location.parse("webhook+https://h.example.com/?ca-file=a.pem"), lambda _: SecretText(GOOD), "5" * 32
+            )
+        )
+
+
 def test_installing_it_imports_no_http_and_no_tls() -> None:
     code = "import keysvc_webhook, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -29,6 +29,7 @@ SEPARATE_DISTRIBUTIONS = {
     "postgresql": "keysvc-postgresql",
     "webhook+https": "keysvc-webhook",
     "smtp": "keysvc-smtp",
+    "smtps": "keysvc-smtp",
     "syslog": "keysvc-syslog",
 }
 

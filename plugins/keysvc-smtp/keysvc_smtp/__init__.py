@@ -18,7 +18,7 @@ OPTIONS = {
     "to": "addresses of the recipients, separated by commas",
     "from": "address of the sender",
     "ca-file": "PEM file of the certificate authorities to trust instead of the system's",
-    "name": "names the password that is asked for; the host unless given",
+    "password-source": "file:/PATH or env:NAME, where the password of the user is",
 }
 STARTTLS = {"starttls": "required (the default), or no: everything is readable on the way, and no password is sent"}
 
@@ -31,7 +31,7 @@ def keysvc_notifiers(register: Register[Notifier]) -> None:
 
 
 def open_smtp(opening: Opening) -> Notifier:
-    """Asks for the password when the URL has a user; connects to nothing yet. Raises ConfigurationError, and what the
+    """Asks for the `password` when the URL has a user; connects to nothing yet. Raises ConfigurationError, and what the
     prompt raises."""
     from keysvc_smtp.notifier import MailNotifier
     from keysvc_smtp.session import Login, Security, Server, trust
@@ -45,7 +45,7 @@ def open_smtp(opening: Opening) -> Notifier:
     if not host or url.password is not None or url.fragment or location.path not in {"", "/"}:
         raise ConfigurationError(
             f"{location.scheme}: needs a host, and neither a password, a path nor a fragment",
-            hint="write smtp://USER@HOST/?to=ADDRESS&from=ADDRESS; the password is asked for",
+            hint="write smtp://USER@HOST/?to=ADDRESS&from=ADDRESS&password-source=file:/PATH",
         )
     security = Security.TLS if location.scheme == "smtps" else Security(_choice(options, "starttls", "required", "no"))
     ca_file = options.get("ca-file")
@@ -53,7 +53,7 @@ def open_smtp(opening: Opening) -> Notifier:
     if url.username:
         if security is Security.NONE:
             raise ConfigurationError("a user needs TLS: no password is sent without", hint="leave starttls=no out")
-        login = Login(unquote(url.username), opening.prompt(f"SMTP password of {options.get('name', host)}"))
+        login = Login(unquote(url.username), opening.prompt("password"))
         if not (login.user + login.password.reveal()).isascii():
             raise ConfigurationError("an SMTP user and password must be ASCII", hint="choose another password")
     return MailNotifier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +15,11 @@ from keysvc.plugins import Plugins
 ADDRESSES = "to=ops@example.com&from=keysvc@example.com"
 
 
-def test_it_is_found_and_asks_for_the_password_of_the_host() -> None:
-    asked: list[str] = []
-
-    def prompt(what: str) -> SecretText:
-        asked.append(what)
-        return SecretText("x")
-
-    notifiers = Plugins().notifiers
-    notifier = notifiers.open(f"smtps://alerts%40example.com@mail.example.com/?{ADDRESSES}", prompt, "5" * 32)
+def test_it_is_found_by_its_scheme_and_takes_its_password_from_where_the_url_says(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("correct horse battery staple\n")
+    url = f"smtps://alerts%40example.com@mail.example.com/?{ADDRESSES}&password-source=file:{tmp_path}/password"
+    notifier = Plugins().notifiers.open(url, pytest.fail, "5" * 32)
     assert repr(notifier) == "MailNotifier(mail.example.com:465)"
-    notifiers.open(f"smtp://alerts@mail.example.com?{ADDRESSES}&name=relay", prompt, "5" * 32)
-    assert asked == ["SMTP password of mail.example.com", "SMTP password of relay"]
 
 
 def test_without_a_user_nothing_is_asked() -> None:

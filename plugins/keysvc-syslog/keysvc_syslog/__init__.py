@@ -22,7 +22,8 @@ FACILITY = {"facility": "auth, authpriv (the default), daemon, user, audit, or l
 TLS = {
     "ca-file": "PEM file of the certificate authorities to trust instead of the system's",
     "client-certificate": "PEM file of the certificate to show to the receiver",
-    "client-key": "PEM file of its key; in the file of the certificate unless given. A passphrase is asked for",
+    "client-key": "PEM file of its key; in the file of the certificate unless given",
+    "passphrase-source": "file:/PATH or env:NAME, where the passphrase of that key is, if it has one",
 }
 
 
@@ -87,7 +88,7 @@ def _tls(opening: Opening, host: str, port: int) -> Transport:
             ca_file=options.get("ca-file"),
             certificate=options.get("client-certificate"),
             key=options.get("client-key"),
-            passphrase=lambda: opening.prompt(f"passphrase of the syslog client key of {host}").reveal(),
+            passphrase=lambda: opening.prompt("passphrase").reveal(),
         ),
     )
 

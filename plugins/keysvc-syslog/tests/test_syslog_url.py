@@ -71,15 +71,10 @@ def locked_certificate(client_certificate: abc.Callable[[], Path]) -> Path:
     return path
 
 
-def test_the_passphrase_of_a_client_key_is_asked_for(locked_certificate: Path) -> None:
-    asked: list[str] = []
-
-    def prompt(what: str) -> SecretText:
-        asked.append(what)
-        return SecretText(PASSPHRASE)
-
-    notifier = open_url(f"syslog+tls://logs.example.com?client-certificate={locked_certificate}", prompt)
-    assert asked == ["passphrase of the syslog client key of logs.example.com"]
+def test_the_passphrase_of_a_client_key_comes_from_where_the_url_says(locked_certificate: Path, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text(f"{PASSPHRASE}\n")
+    source = f"passphrase-source=file:{tmp_path}/passphrase"
+    notifier = open_url(f"syslog+tls://logs.example.com?client-certificate={locked_certificate}&{source}")
     assert PASSPHRASE not in f"{notifier!r}{vars(notifier)!r}"
 
 

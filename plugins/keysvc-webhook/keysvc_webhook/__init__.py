@@ -29,13 +29,13 @@ def keysvc_notifiers(register: Register[Notifier]) -> None:
         options={
             "allow-private": "yes: the receiver may be in a private, loopback or link-local network",
             "ca-file": "PEM file of the certificate authorities to trust instead of the system's",
-            "name": "names the secret that is asked for; the host unless given",
+            "secret-source": "file:/PATH or env:NAME, where the signing secret is",
         },
     )
 
 
 def open_webhook(opening: Opening) -> Notifier:
-    """Asks for the secret; connects to nothing yet. Raises ConfigurationError, and what the prompt raises."""
+    """Asks for the `secret`; connects to nothing yet. Raises ConfigurationError, and what the prompt raises."""
     from keysvc_webhook.addresses import is_public
     from keysvc_webhook.notifier import WebhookNotifier, trust
 
@@ -48,7 +48,7 @@ def open_webhook(opening: Opening) -> Notifier:
     if not host or "@" in url.netloc or url.fragment or not re.fullmatch("[!-~]*", url.path):
         raise ConfigurationError(
             f"{SCHEME}: needs a host and an encoded path, and neither a user, a password nor a fragment",
-            hint=f"write {SCHEME}://HOST/PATH; the secret is asked for",
+            hint=f"write {SCHEME}://HOST/PATH?secret-source=file:/PATH",
         )
     if options.get("allow-private", "no") not in {"yes", "no"}:
         raise ConfigurationError("allow-private is yes or no")
@@ -60,7 +60,7 @@ def open_webhook(opening: Opening) -> Notifier:
         host,
         port,
         url.path or "/",
-        signing_secrets(opening.prompt(f"webhook secret of {options.get('name', host)}")),
+        signing_secrets(opening.prompt("secret")),
         trust(Path(ca_file) if ca_file is not None else None),
         system_id=opening.system_id,
         allow_private=allow_private,

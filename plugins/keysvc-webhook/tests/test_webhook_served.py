@@ -23,7 +23,6 @@ def keysvc(tmp_path: Path, receiver) -> abc.Callable[..., subprocess.Popen[str]]
         **clean,
         "HOME": str(tmp_path),
         "KEYSVC_CONFIG": str(tmp_path / "system/keysvc.toml"),
-        "KEYSVC_WEBHOOK_SECRET_OF_LOCALHOST_FILE": str(tmp_path / "webhook.secret"),
     }
 
     def keysvc(*arguments: object) -> subprocess.Popen[str]:
@@ -45,7 +44,8 @@ def serve(keysvc, tmp_path: Path, receiver, ca_file: Path) -> abc.Callable[[], s
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     _done(keysvc("init", "--dir", tmp_path / "system", "--no-backup", "--listen", listen))
-    url = f"webhook+https://localhost:{receiver.port}/keysvc?ca-file={ca_file}&allow-private=yes"
+    source = f"secret-source=file:{tmp_path}/webhook.secret"
+    url = f"webhook+https://localhost:{receiver.port}/keysvc?ca-file={ca_file}&allow-private=yes&{source}"
     configuration = tmp_path / "system/keysvc.toml"
     settings = configuration.read_text("utf-8").replace('lease_ttl = "15s"', 'lease_ttl = "1s"')
     configuration.write_text(f"{settings}notifiers = {json.dumps([url])}\n")

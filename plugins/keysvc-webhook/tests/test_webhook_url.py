@@ -18,18 +18,11 @@ from keysvc.plugins import Plugins
 GOOD = "whsec_" + b64encode(bytes(32)).decode()
 
 
-def test_it_is_found_and_opened_by_its_scheme(ca_file: Path) -> None:
-    asked: list[str] = []
-
-    def prompt(what: str) -> SecretText:
-        asked.append(what)
-        return SecretText(GOOD)
-
-    notifiers = Plugins().notifiers
-    notifier = notifiers.open(f"webhook+https://hooks.example.com:8443/a?ca-file={ca_file}", prompt, "5" * 32)
+def test_it_is_found_by_its_scheme_and_takes_its_secret_from_where_the_url_says(ca_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{GOOD} {GOOD}\n")
+    url = f"webhook+https://hooks.example.com:8443/a?ca-file={ca_file}&secret-source=file:{tmp_path}/secret"
+    notifier = Plugins().notifiers.open(url, pytest.fail, "5" * 32)
     assert repr(notifier) == "WebhookNotifier(hooks.example.com:8443)"
-    notifiers.open("webhook+https://hooks.example.com/?name=billing", prompt, "5" * 32)
-    assert asked == ["webhook secret of hooks.example.com", "webhook secret of billing"]
 
 
 @pytest.mark.parametrize(

@@ -82,11 +82,11 @@ class SQLDatabase(ABC):
     def _lock_schema(self, connection: Connection) -> None:  # noqa: B027
         """Let one `prepare` run at a time; called after `_begin`, perhaps on an empty database."""
 
+    @abstractmethod
     def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:
-        """Read the guard row and keep others from changing it (`exclusive`: from locking it too) until the transaction
-        ends. FOR SHARE or FOR UPDATE; nothing where `_begin` locks the whole database.
+        """Read the guard row, and keep others from changing it (`exclusive`: from locking it too) until the transaction
+        ends. Who wants it alone is not overtaken for ever by those who share it: a lease must be renewed under load.
         """
-        return self._read_guard(connection, _guard_row.with_for_update(read=not exclusive))
 
     def _is_undone(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Whether the database undid the transaction for another's sake, so that it may be repeated: a deadlock, a

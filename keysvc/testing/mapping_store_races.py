@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import abc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from keysvc.errors import Conflict, StaleVersion
 from keysvc.interfaces import UNGUARDED, AppendAudit, MappingStore, PutCredential, PutMapping
 from keysvc.model import AuditEntry, Guard, Lease, Mapping, VersionState
+from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_credential, activate, users
 
-WRITERS = 8
+WRITERS = 16
 ROUNDS = 5
 
 
@@ -75,7 +80,8 @@ class MappingStoreRaces:
     def test_no_credential_is_committed_under_a_retired_version(
         self, store: MappingStore, open_store: OpenStore
     ) -> None:
-        store.commit(users(*(f"u{number}" for number in range(4))), UNGUARDED)
+        names = [f"u{number}" for number in range(WRITERS)]
+        store.commit(users(*names), UNGUARDED)
         last = 8
         finished = threading.Event()
 
@@ -101,13 +107,13 @@ class MappingStoreRaces:
                     seen = len(own.audit(limit=10_000))
                     note = AppendAudit(AuditEntry(AT, "master", "activate", str(version)))
                     activate(own, version, instead_of=version - 1, also=[note])
-                    while len(own.audit(limit=10_000)) < seen + 4:
+                    while len(own.audit(limit=10_000)) < seen + WRITERS:
                         finished.wait(0.001)
             finally:
                 finished.set()
                 own.close()
 
-        at_once([rotate, *(lambda user=f"u{number}": write(user) for number in range(4))])
+        at_once([rotate, *(lambda user=user: write(user) for user in names)])
         active, written = "1", 0
         for entry in store.audit(limit=10_000):
             if entry.action == "activate":
@@ -137,6 +143,28 @@ class MappingStoreRaces:
 
         at_once([write, read])
         assert len(store.credentials(limit=1000)) == 50
+
+    @pytest.mark.skipif(os.name == "nt", reason="fork and SIGKILL are POSIX's")
+    def test_a_client_that_dies_anywhere_in_a_commit_leaves_all_of_it_or_nothing(
+        self, store: MappingStore, open_store: OpenStore
+    ) -> None:
+        code = {sys.modules[kind.__module__] for kind in type(store).__mro__ if kind is not object}
+        store.close()  # a connection must not be in two processes
+
+        def commit() -> None:
+            name = f"u{os.getpid()}"
+            own = open_store()
+            own.commit([*users(name), AppendAudit(AuditEntry(AT, name, "write", name))], UNGUARDED)
+
+        def check(_death: int) -> None:
+            own = open_store()
+            written = [entry.subject for entry in own.audit(limit=10_000)]
+            assert sorted(written) == [mapping.user for mapping in own.mappings("SAP", limit=10_000)]
+            assert sorted(written) == [credential.user for credential in own.credentials(limit=10_000)]
+            own.commit([], UNGUARDED)  # no lock stays behind
+            own.close()
+
+        assert die_at_every_line(commit, check, code, step=3) > 5
 
     def test_leases_change_hands_without_two_epochs_alike(self, store: MappingStore, open_store: OpenStore) -> None:
         def take_and_release(holder: str) -> list[int]:

@@ -200,14 +200,29 @@ class MappingStoreRows:
         else:
             assert sorted(mapping.user for mapping in store.mappings("SAP")) == sorted(["alice", name])
 
-    def test_a_ciphertext_of_64_kib_comes_back_exactly(self, store: MappingStore) -> None:
-        large = bytes(range(256)) * 256
+    @pytest.mark.parametrize("size", [0, 1, 65536])
+    def test_a_ciphertext_of_any_size_comes_back_exactly(self, store: MappingStore, size: int) -> None:
+        content = (bytes(range(256)) * 256)[:size]
         store.commit(
-            [PutMapping(Mapping("SAP", "alice", "A")), PutCredential(a_credential(ciphertext=large))], UNGUARDED
+            [PutMapping(Mapping("SAP", "alice", "A")), PutCredential(a_credential(ciphertext=content))], UNGUARDED
         )
         found = store.credential("SAP", "alice")
         assert found is not None
-        assert found.ciphertext == large
+        assert found.ciphertext == content
+
+    def test_ten_thousand_mappings_of_one_external_user_are_written_and_read(self, store: MappingStore) -> None:
+        names = [f"u{number:05}" for number in range(10_000)]
+        store.commit([PutMapping(Mapping("SAP", name, "SHARED")) for name in names], UNGUARDED)
+        assert [mapping.user for mapping in store.mappings_of_external_user("SAP", "SHARED")] == names
+        assert [mapping.user for mapping in store.mappings("SAP", after=names[-4], limit=9)] == names[-3:]
+
+    def test_of_many_rows_in_one_commit_the_one_that_does_not_fit_refuses_all(self, store: MappingStore) -> None:
+        many = [PutMapping(Mapping("SAP", f"u{number}", "A")) for number in range(50)]
+        with pytest.raises(Conflict, match="u7"):
+            store.commit([*many, many[7]], UNGUARDED)
+        with pytest.raises(NotFound):
+            store.commit([*many, PutMapping(Mapping("CRM", "u7", "A"))], UNGUARDED)
+        assert not store.mappings("SAP")
 
     def test_mappings_are_found_by_their_external_user(self, store: MappingStore) -> None:
         names = {"alice": "SHARED", "bob": "shared", "carol": "SHARED"}

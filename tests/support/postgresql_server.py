@@ -35,7 +35,7 @@ class PostgreSQLServer:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._run(
-            "initdb", "-A", "trust", "-U", "keysvc", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", self._data
+            "initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", self._data
         )
         self.start()
 
@@ -71,11 +71,11 @@ class PostgreSQLServer:
         """The URL of an empty one."""
         name = f"test{next(self._numbers)}"
         self.query(f'CREATE DATABASE "{name}"')
-        return f"postgresql://keysvc@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def query(self, statement: str, database: str = "postgres") -> str:
         """What psql prints."""
-        where = ("-h", self.folder, "-p", self.port, "-U", "keysvc", "-d", database)
+        where = ("-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database)
         return self._run("psql", "-X", "-q", "-A", "-t", *where, "-c", statement)
 
     def remove(self) -> None:

@@ -80,11 +80,11 @@ def test_a_plugin_can_be_disabled_or_left_out_and_is_not_even_imported(
     install("memo", "raise SystemExit")
     assert {found.name for found in Plugins(only=()).reports} == {"file", "log", "sqlite"}
     monkeypatch.setenv("KEYSVC_DISABLED_PLUGINS", "memo, log")
-    assert {found.name for found in Plugins().reports} == {"file", "sqlite"}
+    assert not {"memo", "log"} & {found.name for found in Plugins().reports}
 
 
 def test_a_known_scheme_without_its_plugin_says_what_to_install() -> None:
-    plugins = Plugins()
+    plugins = Plugins(only=())
     with pytest.raises(UnknownScheme) as refused:
         plugins.key_stores.open("pkcs11:token=x", never, "5" * 32)
     assert refused.value.hint == "pip install keysvc-pkcs11"

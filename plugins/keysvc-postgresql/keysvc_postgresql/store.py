@@ -18,11 +18,13 @@ from keysvc.errors import ConfigurationError
 from keysvc.interfaces import Reencrypt
 from keysvc.model import Location, SecretText
 from keysvc.stores.sql import SQLMappingStore
+from keysvc.stores.sql_rows import GuardRow
 
 UNDONE = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs of a serialization failure, a deadlock, and a lock that was not to be had in time."""
 
-SCHEMA_LOCK = 0x6B657973  # "keys", in the space of advisory locks
+LOCKS = 0x6B657973  # "keys", in the space of advisory locks
+SCHEMA, GUARD = 1, 2
 
 # A master that is paused within a transaction must not keep the guard row from its successor.
 SESSION = {
@@ -90,7 +92,16 @@ class PostgreSQLMappingStore(SQLMappingStore):
         return now.astimezone(UTC)
 
     def _lock_schema(self, connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
+        self._lock(connection, SCHEMA, exclusive=True)
+
+    def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:
+        # not FOR SHARE and FOR UPDATE: those who share a row overtake the one who waits to have it alone
+        self._lock(connection, GUARD, exclusive=exclusive)
+        return self._read_guard(connection)
+
+    def _lock(self, connection: Connection, what: int, *, exclusive: bool) -> None:
+        mode = "" if exclusive else "_shared"
+        connection.execute(text(f"SELECT pg_advisory_xact_lock{mode}(:locks, :what)"), {"locks": LOCKS, "what": what})
 
     def _is_undone(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in UNDONE

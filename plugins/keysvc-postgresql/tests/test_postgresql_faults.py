@@ -6,19 +6,21 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from keysvc_postgresql.store import PostgreSQLMappingStore
 from sqlalchemy import event, text
 
 from keysvc.errors import Fenced, InvalidInput, KeysvcError, MappingStoreUnavailable
-from keysvc.interfaces import UNGUARDED, AppendAudit, PutApplication, PutMapping
-from keysvc.model import AuditEntry, Guard, Mapping
+from keysvc.interfaces import UNGUARDED, AppendAudit, AppendEvent, DeleteMapping, PutApplication, PutMapping
+from keysvc.model import AuditEntry, Event, Guard, Mapping
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users
 
 ADD_ONE = text("UPDATE mappings SET external_user = external_user || '+' WHERE \"user\" = :user")
 PAGE = text("EXPLAIN SELECT * FROM mappings WHERE application = 'SAP' AND \"user\" > 'u01' ORDER BY \"user\" LIMIT 5")
+FORBIDDEN = ("DELETE FROM audit", "UPDATE audit SET subject = 'x'", "DROP TABLE audit", "CREATE TABLE x (y int)")
 NOTE = AppendAudit(AuditEntry(AT, "me", "act", "it"))
 
 
@@ -167,9 +169,9 @@ def test_a_role_that_may_not_write_is_told_so_in_one_line(server, url, store):
     database = url.rpartition("/")[2]
     server.query("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN")
     server.query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", database)
-    reader = PostgreSQLMappingStore(url.replace("keysvc@", "reader@"))
+    reader = PostgreSQLMappingStore(url.replace("postgres@", "reader@"))
     assert len(reader.mappings("SAP")) == 2
-    with pytest.raises(KeysvcError, match="permission denied for table guard") as caught:
+    with pytest.raises(KeysvcError, match="permission denied for table") as caught:
         reader.commit(users("carol"), UNGUARDED)
     assert "\n" not in str(caught.value)
     reader.close()
@@ -181,3 +183,21 @@ def test_a_mapping_is_found_by_an_index_however_many_there_are(store):
         connection.execute(text("ANALYZE"))
         plan = connection.execute(PAGE).scalars().all()
     assert "Index Scan" in " ".join(plan)
+
+
+def test_the_roles_of_the_documentation_suffice_and_the_service_cannot_change_the_audit_trail(server, url):
+    database, folder = url.rpartition("/")[2], Path(__file__).parents[1] / "sql"
+    server.query((folder / "roles.sql").read_text("utf-8"), database)
+    owner = PostgreSQLMappingStore(url.replace("postgres@", "keysvc_owner@"))
+    owner.prepare()
+    owner.close()
+    server.query((folder / "grants.sql").read_text("utf-8"), database)
+    service = PostgreSQLMappingStore(url.replace("postgres@", "keysvc@"))
+    service.prepare()  # what `keysvc serve` does
+    service.commit([PutApplication(an_application()), *users("alice"), NOTE], UNGUARDED)
+    assert service.grant_lease("one", MINUTE).epoch == 1
+    service.commit([DeleteMapping("SAP", "alice"), AppendEvent(Event("1", "k", AT, {}))], Guard(epoch=1))
+    for forbidden in FORBIDDEN:
+        with pytest.raises(KeysvcError, match=r"permission denied|must be owner"):
+            service._write(lambda connection, _row, sql=forbidden: connection.execute(text(sql)), exclusive=False)
+    service.close()

@@ -1,0 +1,105 @@
+"""The functions of Windows that this plugin calls, with their types. Windows only.
+
+The names are Microsoft's, so that its reference documents them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_void_p
+from ctypes.wintypes import BOOL, BYTE, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR
+from typing import Any
+
+_advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
+_crypt32 = ctypes.WinDLL("crypt32", use_last_error=True)
+_kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+
+CRYPTPROTECT_UI_FORBIDDEN = 0x1
+CRYPTPROTECT_LOCAL_MACHINE = 0x4
+CRYPTPROTECT_AUDIT = 0x10
+OWNER_SECURITY_INFORMATION = 0x1
+DACL_SECURITY_INFORMATION = 0x4
+PROTECTED_DACL_SECURITY_INFORMATION = 0x80000000
+WRITE_DAC = 0x40000
+WRITE_OWNER = 0x80000
+REG_CREATED_NEW_KEY = 1
+SDDL_REVISION_1 = 1
+TOKEN_QUERY = 0x8
+TOKEN_USER = 1
+
+
+class DATA_BLOB(Structure):  # noqa: N801  Microsoft's names, here and below
+    """Bytes and their number."""
+
+    _fields_ = (("cbData", DWORD), ("pbData", POINTER(BYTE)))
+
+
+class SECURITY_ATTRIBUTES(Structure):  # noqa: N801
+    """A security descriptor for what is being created."""
+
+    _fields_ = (("nLength", DWORD), ("lpSecurityDescriptor", c_void_p), ("bInheritHandle", BOOL))
+
+
+def _function(library: ctypes.WinDLL, name: str, result: Any, *arguments: Any) -> Any:
+    function = library[name]
+    function.restype = result
+    function.argtypes = arguments
+    return function
+
+
+_PROTECT = (POINTER(DATA_BLOB), c_void_p, POINTER(DATA_BLOB), c_void_p, c_void_p, DWORD, POINTER(DATA_BLOB))
+CryptProtectData = _function(_crypt32, "CryptProtectData", BOOL, _PROTECT[0], LPCWSTR, *_PROTECT[2:])
+CryptUnprotectData = _function(_crypt32, "CryptUnprotectData", BOOL, *_PROTECT)
+
+LocalFree = _function(_kernel32, "LocalFree", c_void_p, c_void_p)
+GetCurrentProcess = _function(_kernel32, "GetCurrentProcess", HANDLE)
+CloseHandle = _function(_kernel32, "CloseHandle", BOOL, HANDLE)
+
+OpenProcessToken = _function(_advapi32, "OpenProcessToken", BOOL, HANDLE, DWORD, POINTER(HANDLE))
+GetTokenInformation = _function(_advapi32, "GetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, POINTER(DWORD))
+ConvertSidToStringSid = _function(_advapi32, "ConvertSidToStringSidW", BOOL, c_void_p, POINTER(LPWSTR))
+ConvertStringSidToSid = _function(_advapi32, "ConvertStringSidToSidW", BOOL, LPCWSTR, POINTER(c_void_p))
+LookupAccountName = _function(
+    _advapi32,
+    "LookupAccountNameW",
+    BOOL,
+    *(LPCWSTR, LPCWSTR, c_void_p, POINTER(DWORD), LPWSTR, POINTER(DWORD), POINTER(DWORD)),
+)
+LookupAccountSid = _function(
+    _advapi32,
+    "LookupAccountSidW",
+    BOOL,
+    *(LPCWSTR, c_void_p, LPWSTR, POINTER(DWORD), LPWSTR, POINTER(DWORD), POINTER(DWORD)),
+)
+ConvertStringSecurityDescriptorToSecurityDescriptor = _function(
+    _advapi32,
+    "ConvertStringSecurityDescriptorToSecurityDescriptorW",
+    BOOL,
+    *(LPCWSTR, DWORD, POINTER(c_void_p), POINTER(DWORD)),
+)
+ConvertSecurityDescriptorToStringSecurityDescriptor = _function(
+    _advapi32,
+    "ConvertSecurityDescriptorToStringSecurityDescriptorW",
+    BOOL,
+    *(c_void_p, DWORD, DWORD, POINTER(LPWSTR), POINTER(DWORD)),
+)
+RegCreateKeyEx = _function(
+    _advapi32,
+    "RegCreateKeyExW",
+    LONG,
+    *(c_void_p, LPCWSTR, DWORD, LPCWSTR, DWORD, DWORD, POINTER(SECURITY_ATTRIBUTES), POINTER(c_void_p), POINTER(DWORD)),
+)
+RegGetKeySecurity = _function(_advapi32, "RegGetKeySecurity", LONG, c_void_p, DWORD, c_void_p, POINTER(DWORD))
+RegSetKeySecurity = _function(_advapi32, "RegSetKeySecurity", LONG, c_void_p, DWORD, c_void_p)
+
+
+def check(succeeded: object) -> None:
+    """Raises the OSError of the last call when it did not succeed."""
+    if not succeeded:
+        raise ctypes.WinError(ctypes.get_last_error())
+
+
+def check_status(status: int) -> None:
+    """The registry's functions return their error."""
+    if status:
+        raise ctypes.WinError(status)

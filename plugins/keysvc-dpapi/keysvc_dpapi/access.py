@@ -8,7 +8,7 @@ import re
 import winreg
 from collections import abc
 from ctypes import byref, c_void_p
-from ctypes.wintypes import DWORD, HANDLE, LPWSTR
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LPWSTR
 
 from keysvc.errors import ConfigurationError
 from keysvc_dpapi import win32
@@ -17,7 +17,6 @@ SYSTEM = "S-1-5-18"
 ADMINISTRATORS = "S-1-5-32-544"
 _SHOWN = win32.OWNER_SECURITY_INFORMATION | win32.DACL_SECURITY_INFORMATION
 _ENTRY = re.compile(r"\((X?A|OA|ZA);[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)")  # SDDL, [MS-DTYP] 2.5.1: what allows, and whom
-_DACL = re.compile(r"D:([A-Z_]*)")
 
 
 class AccessList:
@@ -33,11 +32,8 @@ class AccessList:
         with _binary(self.descriptor) as wanted:
             own = _trustees(_text(wanted))
         names = sorted(_name_of(sid) for sid in _trustees(found) - own)
-        dacl = _DACL.search(found)
-        if dacl is None or "NO_ACCESS_CONTROL" in dacl[1]:
-            names.append("everyone (it has no access list)")
-        elif "P" not in dacl[1]:
-            names.append("whom its parent key lets in (it inherits)")
+        if not _ENTRY.search(found):  # an empty list lets in nobody, not even us: this key has none
+            names.append("everyone, as it has no access list")
         return names
 
     def create(self, hive: int, path: str) -> None:
@@ -59,8 +55,11 @@ class AccessList:
     def apply(self, key: int) -> None:
         """Replace the access list and the owner of a key that was opened with WRITE_DAC and WRITE_OWNER."""
         what = _SHOWN | win32.PROTECTED_DACL_SECURITY_INFORMATION
+        owner, entries, flag = c_void_p(), c_void_p(), BOOL()
         with _binary(self.descriptor) as descriptor:
-            win32.check_status(win32.RegSetKeySecurity(key, what, descriptor))
+            win32.check(win32.GetSecurityDescriptorOwner(descriptor, byref(owner), byref(flag)))
+            win32.check(win32.GetSecurityDescriptorDacl(descriptor, byref(flag), byref(entries), byref(flag)))
+            win32.check_status(win32.SetSecurityInfo(key, win32.SE_REGISTRY_KEY, what, owner, None, entries, None))
 
 
 def sid_of_this_process() -> str:

@@ -24,6 +24,7 @@ WRITE_DAC = 0x40000
 WRITE_OWNER = 0x80000
 REG_CREATED_NEW_KEY = 1
 SDDL_REVISION_1 = 1
+SE_REGISTRY_KEY = 4
 TOKEN_QUERY = 0x8
 TOKEN_USER = 1
 
@@ -90,7 +91,15 @@ RegCreateKeyEx = _function(
     *(c_void_p, LPCWSTR, DWORD, LPCWSTR, DWORD, DWORD, POINTER(SECURITY_ATTRIBUTES), POINTER(c_void_p), POINTER(DWORD)),
 )
 RegGetKeySecurity = _function(_advapi32, "RegGetKeySecurity", LONG, c_void_p, DWORD, c_void_p, POINTER(DWORD))
-RegSetKeySecurity = _function(_advapi32, "RegSetKeySecurity", LONG, c_void_p, DWORD, c_void_p)
+GetSecurityDescriptorDacl = _function(
+    _advapi32, "GetSecurityDescriptorDacl", BOOL, c_void_p, POINTER(BOOL), POINTER(c_void_p), POINTER(BOOL)
+)
+GetSecurityDescriptorOwner = _function(
+    _advapi32, "GetSecurityDescriptorOwner", BOOL, c_void_p, POINTER(c_void_p), POINTER(BOOL)
+)
+SetSecurityInfo = _function(
+    _advapi32, "SetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p
+)
 
 
 def check(succeeded: object) -> None:

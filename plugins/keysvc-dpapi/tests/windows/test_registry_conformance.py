@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from keysvc.sealed import SealedKeyStore
-from keysvc.testing import KeyStoreConformance
-
 from keysvc_dpapi.dpapi import DpapiSealer, Scope
 from keysvc_dpapi.registry import RegistryKey, RegistryShelf
+
+from keysvc.sealed import SealedKeyStore
+from keysvc.testing import KeyStoreConformance
 
 
 class TestInMachineScope(KeyStoreConformance):

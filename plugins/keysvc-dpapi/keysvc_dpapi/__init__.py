@@ -1,5 +1,7 @@
 """The plugin `dpapi`: where Enterprise SSO keeps its secret, and what else belongs to Windows.
 
+The key store `registry:`, the notifier `eventlog:`, the commands `keysvc service` and `keysvc registry`.
+
 registry://HKLM/SOFTWARE/keysvc
 registry://HKLM/SOFTWARE/keysvc?account=NT%20SERVICE%5Ckeysvc
 registry://HKCU/Software/keysvc?scope=user
@@ -13,10 +15,12 @@ from urllib.parse import urlsplit
 
 from keysvc.errors import ConfigurationError
 from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, Opening, Register
+from keysvc.interfaces import KeyStore, Notifier, Opening, Register
 from keysvc.sealed import SealedKeyStore
 
 if TYPE_CHECKING:
+    import typer
+
     from keysvc.model import Location
     from keysvc_dpapi.registry import RegistryKey
 
@@ -37,6 +41,21 @@ def keysvc_key_stores(register: Register[KeyStore]) -> None:
     )
 
 
+@hookimpl
+def keysvc_notifiers(register: Register[Notifier]) -> None:
+    """Register `eventlog:`."""
+    register("eventlog", open_event_log, summary="an entry of the Windows event log for each event", options={})
+
+
+@hookimpl
+def keysvc_commands(app: typer.Typer) -> None:
+    """Add `keysvc service` and `keysvc registry`."""
+    from keysvc_dpapi import commands
+
+    app.add_typer(commands.service, name="service")
+    app.add_typer(commands.registry, name="registry")
+
+
 def open_registry(opening: Opening) -> KeyStore:
     """Raises ConfigurationError where there is no Windows registry, and for what is no key of it."""
     if sys.platform != "win32":
@@ -51,6 +70,17 @@ def open_registry(opening: Opening) -> KeyStore:
         raise ConfigurationError("registry: has scope=machine or scope=user")
     shelf = RegistryShelf(registry_key(opening.location))
     return SealedKeyStore(DpapiSealer(str(opening.location), Scope(scope)), shelf, opening.system_id)
+
+
+def open_event_log(opening: Opening) -> Notifier:
+    """Raises ConfigurationError where there is no Windows event log, or more than `eventlog:` is given."""
+    if opening.location.path:
+        raise ConfigurationError("eventlog: takes nothing behind the colon")
+    if sys.platform != "win32":
+        raise ConfigurationError("eventlog: needs Windows", hint="use log: or syslog: on this machine")
+    from keysvc_dpapi.event_log import EventLogNotifier
+
+    return EventLogNotifier()
 
 
 def registry_key(location: Location) -> RegistryKey:

@@ -6,8 +6,8 @@ The names are Microsoft's, so that its reference documents them.
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_void_p
-from ctypes.wintypes import BOOL, BYTE, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR
+from ctypes import POINTER, WINFUNCTYPE, Structure, c_void_p
+from ctypes.wintypes import BOOL, BYTE, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR, WORD
 from typing import Any
 
 _advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
@@ -29,6 +29,32 @@ TOKEN_QUERY = 0x8
 TOKEN_USER = 1
 
 
+SC_MANAGER_CONNECT = 0x1
+SC_MANAGER_CREATE_SERVICE = 0x2
+SERVICE_ALL_ACCESS = 0xF01FF
+SERVICE_QUERY_STATUS = 0x4
+SERVICE_START = 0x10
+SERVICE_STOP = 0x20
+DELETE = 0x10000
+SERVICE_WIN32_OWN_PROCESS = 0x10
+SERVICE_AUTO_START = 2
+SERVICE_ERROR_NORMAL = 1
+SERVICE_CONFIG_DESCRIPTION = 1
+SERVICE_STOPPED, SERVICE_START_PENDING, SERVICE_STOP_PENDING, SERVICE_RUNNING = 1, 2, 3, 4
+SERVICE_ACCEPT_STOP, SERVICE_ACCEPT_SHUTDOWN = 0x1, 0x4
+SERVICE_CONTROL_STOP, SERVICE_CONTROL_INTERROGATE, SERVICE_CONTROL_SHUTDOWN = 1, 4, 5
+NO_ERROR = 0
+ERROR_CALL_NOT_IMPLEMENTED = 120
+ERROR_SERVICE_DATABASE_LOCKED = 1055
+ERROR_SERVICE_ALREADY_RUNNING = 1056
+ERROR_SERVICE_DOES_NOT_EXIST = 1060
+ERROR_SERVICE_NOT_ACTIVE = 1062
+ERROR_FAILED_SERVICE_CONTROLLER_CONNECT = 1063
+ERROR_SERVICE_SPECIFIC_ERROR = 1066
+ERROR_SERVICE_EXISTS = 1073
+EVENTLOG_ERROR_TYPE, EVENTLOG_WARNING_TYPE, EVENTLOG_INFORMATION_TYPE = 1, 2, 4
+
+
 class DATA_BLOB(Structure):  # noqa: N801  Microsoft's names, here and below
     """Bytes and their number."""
 
@@ -39,6 +65,39 @@ class SECURITY_ATTRIBUTES(Structure):  # noqa: N801
     """A security descriptor for what is being created."""
 
     _fields_ = (("nLength", DWORD), ("lpSecurityDescriptor", c_void_p), ("bInheritHandle", BOOL))
+
+
+class SERVICE_STATUS(Structure):  # noqa: N801
+    """What a service says of itself."""
+
+    _fields_ = tuple(
+        (name, DWORD)
+        for name in (
+            "dwServiceType",
+            "dwCurrentState",
+            "dwControlsAccepted",
+            "dwWin32ExitCode",
+            "dwServiceSpecificExitCode",
+            "dwCheckPoint",
+            "dwWaitHint",
+        )
+    )
+
+
+SERVICE_MAIN_FUNCTION = WINFUNCTYPE(None, DWORD, POINTER(LPWSTR))
+HANDLER_FUNCTION_EX = WINFUNCTYPE(DWORD, DWORD, DWORD, c_void_p, c_void_p)
+
+
+class SERVICE_TABLE_ENTRY(Structure):  # noqa: N801
+    """A service of this process; a table ends with an empty one."""
+
+    _fields_ = (("lpServiceName", LPWSTR), ("lpServiceProc", SERVICE_MAIN_FUNCTION))
+
+
+class SERVICE_DESCRIPTION(Structure):  # noqa: N801
+    """What the list of services shows."""
+
+    _fields_ = (("lpDescription", LPWSTR),)
 
 
 def _function(library: ctypes.WinDLL, name: str, result: Any, *arguments: Any) -> Any:
@@ -99,6 +158,36 @@ GetSecurityDescriptorOwner = _function(
 )
 SetSecurityInfo = _function(
     _advapi32, "SetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p
+)
+
+OpenSCManager = _function(_advapi32, "OpenSCManagerW", HANDLE, LPCWSTR, LPCWSTR, DWORD)
+OpenService = _function(_advapi32, "OpenServiceW", HANDLE, HANDLE, LPCWSTR, DWORD)
+CreateService = _function(
+    _advapi32,
+    "CreateServiceW",
+    HANDLE,
+    *(HANDLE, LPCWSTR, LPCWSTR, DWORD, DWORD, DWORD, DWORD, LPCWSTR),
+    *(LPCWSTR, POINTER(DWORD), LPCWSTR, LPCWSTR, LPCWSTR),
+)
+ChangeServiceConfig2 = _function(_advapi32, "ChangeServiceConfig2W", BOOL, HANDLE, DWORD, c_void_p)
+StartService = _function(_advapi32, "StartServiceW", BOOL, HANDLE, DWORD, c_void_p)
+ControlService = _function(_advapi32, "ControlService", BOOL, HANDLE, DWORD, POINTER(SERVICE_STATUS))
+QueryServiceStatus = _function(_advapi32, "QueryServiceStatus", BOOL, HANDLE, POINTER(SERVICE_STATUS))
+DeleteService = _function(_advapi32, "DeleteService", BOOL, HANDLE)
+CloseServiceHandle = _function(_advapi32, "CloseServiceHandle", BOOL, HANDLE)
+StartServiceCtrlDispatcher = _function(_advapi32, "StartServiceCtrlDispatcherW", BOOL, POINTER(SERVICE_TABLE_ENTRY))
+RegisterServiceCtrlHandlerEx = _function(
+    _advapi32, "RegisterServiceCtrlHandlerExW", HANDLE, LPCWSTR, HANDLER_FUNCTION_EX, c_void_p
+)
+SetServiceStatus = _function(_advapi32, "SetServiceStatus", BOOL, HANDLE, POINTER(SERVICE_STATUS))
+
+RegisterEventSource = _function(_advapi32, "RegisterEventSourceW", HANDLE, LPCWSTR, LPCWSTR)
+DeregisterEventSource = _function(_advapi32, "DeregisterEventSource", BOOL, HANDLE)
+ReportEvent = _function(
+    _advapi32,
+    "ReportEventW",
+    BOOL,
+    *(HANDLE, WORD, WORD, DWORD, c_void_p, WORD, DWORD, POINTER(LPCWSTR), c_void_p),
 )
 
 

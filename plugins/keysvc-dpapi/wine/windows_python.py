@@ -77,13 +77,18 @@ class WindowsPython:
         """Stop this prefix's Wine and all that runs in it."""
         self._serve("--kill")
         self._serve("--wait")
+        for end in self._streams:
+            os.close(end)
 
     def _start_windows(self) -> None:
-        """Before any Python: Windows' own processes inherit the standard output of who starts them, and live on."""
+        """Before any Python: Windows' own processes inherit the standard streams of who starts them, and live on; a
+        service gets them in turn, so that they must be such as Python can use."""
         self.prefix.mkdir(parents=True)
         self._serve("--persistent")  # Wine keeps access lists of registry keys only while its server runs
-        command = [WINE or "wine", "wineboot", "--init"]
-        subprocess.run(command, env=self.environment, check=True, timeout=120, **NOWHERE)
+        self._streams = os.pipe()
+        command = [WINE or "wine", "cmd", "/c", "exit"]  # whatever runs first, Wine makes its prefix before it
+        streams = {"stdin": self._streams[0], "stdout": self._streams[1], "stderr": self._streams[1]}
+        subprocess.run(command, env=self.environment, check=True, timeout=120, **streams)
 
     def _serve(self, what: str) -> None:
         subprocess.run([WINESERVER or "wineserver", what], env=self.environment, check=False, timeout=60, **NOWHERE)

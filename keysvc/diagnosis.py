@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import abc
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def _identity(config: Config) -> abc.Iterator[Finding]:
     ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
     what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
     yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
+    if os.name == "nt":  # which keeps access lists, not modes
+        return
     mode = stat.S_IMODE((files.directory / KEY).stat().st_mode)
     yield Finding(f"private key {files.directory / KEY} has mode {mode:04o}", mode & 0o077 == 0, "chmod 600 it")
 

@@ -21,10 +21,6 @@ def _require_windows() -> None:
         raise ConfigurationError("this needs Windows", hint="run it on the master secret server's Windows machine")
 
 
-service.callback()(_require_windows)
-registry.callback()(_require_windows)
-
-
 @service.command()
 def install(
     config: Annotated[Path, typer.Option(metavar="PATH", help="The configuration that keysvc init made.")],
@@ -37,6 +33,7 @@ def install(
 
     keysvc service install --config C:/ProgramData/keysvc/keysvc.toml
     """
+    _require_windows()
     from keysvc_dpapi import service as services
 
     if not config.is_file():
@@ -52,6 +49,7 @@ def start(name: NameOption = "keysvc") -> None:
 
     keysvc service start
     """
+    _require_windows()
     from keysvc_dpapi import service as services
 
     services.start(name)
@@ -64,6 +62,7 @@ def stop(name: NameOption = "keysvc") -> None:
 
     keysvc service stop
     """
+    _require_windows()
     from keysvc_dpapi import service as services
 
     services.stop(name)
@@ -76,6 +75,7 @@ def remove(name: NameOption = "keysvc") -> None:
 
     keysvc service remove
     """
+    _require_windows()
     from keysvc_dpapi import service as services
 
     services.remove(name)
@@ -88,6 +88,7 @@ def protect(url: Annotated[str, typer.Argument(metavar="URL", help="Of the key s
 
     keysvc registry protect registry://HKLM/SOFTWARE/keysvc
     """
+    _require_windows()
     from keysvc_dpapi import registry_key
     from keysvc_dpapi.registry import RegistryShelf
 

@@ -85,7 +85,7 @@ def test_an_event_that_is_too_long_for_the_log_is_refused_whole(given) -> None:
 def test_what_windows_refuses_is_told_apart_from_what_it_cannot_do_now(
     monkeypatch: pytest.MonkeyPatch, error: int, expected: type[Exception]
 ) -> None:
-    monkeypatch.setattr(win32, "ReportEvent", lambda *_: ctypes.set_last_error(error))
+    monkeypatch.setattr(win32, "ReportEvent", lambda *_: bool(ctypes.set_last_error(error)) and False)
     with pytest.raises(expected, match=str(error)):
         EventLogNotifier().deliver(event(1))
 

@@ -336,6 +336,17 @@ def test_a_user_keeps_a_key_store_in_the_users_own_hive() -> None:
         winreg.DeleteKeyEx(winreg.HKEY_CURRENT_USER, path, winreg.KEY_WOW64_64KEY)
 
 
+def test_versions_move_from_the_registry_to_a_file_and_back(key: RegistryKey, tmp_path) -> None:
+    registered = open_store(key)
+    filed = Plugins().key_stores.open((tmp_path / "secret").as_uri(), lambda _what: None, "5" * 32)
+    for version in (1, 2):
+        registered.seal(secret(version))
+        filed.seal(registered.unseal(version))
+        registered.destroy(version)
+        registered.seal(filed.unseal(version))
+    assert [registered.unseal(version) for version in registered.versions()] == [secret(1), secret(2)]
+
+
 def test_what_was_lent_to_windows_is_wiped() -> None:
     from keysvc_dpapi.dpapi import _lent
 

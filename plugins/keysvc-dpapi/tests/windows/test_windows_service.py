@@ -97,19 +97,17 @@ def test_a_service_serves_from_the_registry_until_it_is_stopped(config: Path, na
     assert "Traceback" not in log
 
 
-def test_a_service_that_cannot_serve_stops_and_says_why_in_its_log(config: Path, name: str, key: RegistryKey) -> None:
+def test_a_service_that_cannot_serve_stops_and_says_why_in_its_log(config: Path, name: str, port: int) -> None:
     keysvc("service", "install", "--config", str(config), "--name", name)
-    winreg.DeleteKeyEx(winreg.HKEY_LOCAL_MACHINE, key.path, winreg.KEY_WOW64_64KEY)
-    subprocess.run(  # it may be seen running before it stops
-        [sys.executable, "-m", "keysvc", "service", "start", "--name", name],
-        stdin=subprocess.PIPE,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    log = config.parent / "service.log"
-    wait_for(lambda: log.exists() and "error: version-not-found: " in log.read_text("utf-8"), "the log says nothing")
-    wait_for(lambda: "has stopped" in keysvc("service", "stop", "--name", name), "it does not stop")
+    with socket.create_server(("127.0.0.1", port)):
+        command = [sys.executable, "-m", "keysvc", "service", "start", "--name", name]
+        pipes = {"stdin": subprocess.PIPE, "capture_output": True}
+        subprocess.run(
+            command, **pipes, timeout=PATIENCE_SECONDS, check=False
+        )  # it may be seen running before it stops
+        log = config.parent / "service.log"
+        wait_for(lambda: log.exists() and "it is in use" in log.read_text("utf-8"), "the log does not say why")
+    assert "has stopped" in keysvc("service", "stop", "--name", name)
 
 
 def test_doctor_finds_a_loose_access_list_and_the_command_that_it_names_repairs_it(

@@ -81,7 +81,7 @@ def _write_configuration(path: Path, wishes: Wishes) -> None:
     settings = {
         "system_id": secrets.token_hex(16),
         "mapping_store": wishes.mapping_store or f"sqlite:///{directory / 'keysvc.db'}",
-        "key_store": wishes.key_store or f"file://{directory / 'secret'}",
+        "key_store": wishes.key_store or (directory / "secret").as_uri(),
         "listen": wishes.listen,
         "master": f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}",
         "authority": "authority",

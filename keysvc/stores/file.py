@@ -3,6 +3,7 @@ derived from a passphrase."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,9 @@ def open_file(opening: Opening) -> KeyStore:
     from keysvc.stores.file_sealers import KeyFileSealer, PassphraseSealer
 
     location = opening.location
-    path = Path(location.path)
+    path = _local(location.path)
     unlock = location.options.get("unlock", "key-file")
-    if not path.is_absolute() or path == Path("/"):
+    if not path.is_absolute() or path == Path(path.anchor):
         raise ConfigurationError("file: needs an absolute path", hint="write file:///var/lib/keysvc/secret")
     if unlock not in ("key-file", "passphrase") or (unlock == "passphrase" and "key-file" in location.options):
         raise ConfigurationError("file: has unlock=key-file or unlock=passphrase, and key-file only with the former")
@@ -51,3 +52,8 @@ def open_file(opening: Opening) -> KeyStore:
             raise ConfigurationError("key-file needs an absolute path")
         sealer = KeyFileSealer(str(location), key_file, may_create=lambda: len(shelf) == 0)
     return SealedKeyStore(sealer, shelf, opening.system_id)
+
+
+def _local(path: str) -> Path:
+    """On Windows `/C:/secret` of a file URL is `C:/secret` (RFC 8089, appendix E.2)."""
+    return Path(path.removeprefix("/") if os.name == "nt" else path)

@@ -24,9 +24,9 @@ _ELEVATE = "run it in a terminal that was started as administrator"
 def install(name: str, config: Path, account: str | None) -> None:
     r"""Register the service, started with Windows, and its source in the event log. `account` is one without a password
     (NT SERVICE\name, a group managed account); LocalSystem unless given. Raises Conflict, AccessDenied."""
-    with _manager(win32.SC_MANAGER_CONNECT | win32.SC_MANAGER_CREATE_SERVICE) as manager:
+    with _services(win32.SC_MANAGER_CONNECT | win32.SC_MANAGER_CREATE_SERVICE) as services:
         created = win32.CreateService(
-            *(manager, name, f"keysvc ({name})" if name != "keysvc" else name, win32.SERVICE_ALL_ACCESS),
+            *(services, name, f"keysvc ({name})" if name != "keysvc" else name, win32.SERVICE_ALL_ACCESS),
             *(win32.SERVICE_WIN32_OWN_PROCESS, win32.SERVICE_AUTO_START, win32.SERVICE_ERROR_NORMAL),
             *(command_line(name, config), None, None, None, account, None),
         )
@@ -90,16 +90,16 @@ def _settled(service: int, name: str, *passing: int) -> int:
 
 
 @contextlib.contextmanager
-def _manager(access: int) -> abc.Iterator[int]:
-    with _closing(win32.OpenSCManager(None, None, access), "manager") as manager:
-        yield manager
+def _services(access: int) -> abc.Iterator[int]:
+    with _closing(win32.OpenSCManager(None, None, access), "list") as services:
+        yield services
 
 
 @contextlib.contextmanager
 def _service(name: str, access: int) -> abc.Iterator[int]:
     with (
-        _manager(win32.SC_MANAGER_CONNECT) as manager,
-        _closing(win32.OpenService(manager, name, access), name) as service,
+        _services(win32.SC_MANAGER_CONNECT) as services,
+        _closing(win32.OpenService(services, name, access), name) as service,
     ):
         yield service
 

@@ -67,7 +67,7 @@ def test_a_new_key_lets_in_the_service_account_that_the_url_names(key: RegistryK
     ("descriptor", "who"),
     [
         (EVERYONE_READS, "Everyone"),
-        ("D:P(A;;KA;;;SY)(A;;KA;;;BA)(A;CI;KA;;;BU)", r"BUILTIN\\Users"),
+        ("D:P(A;;KA;;;SY)(A;;KA;;;BA)(A;CI;KA;;;AU)", "Authenticated Users"),
         ("D:P(A;;KA;;;SY)(A;;KA;;;BA)(A;;KW;;;S-1-5-21-1-2-3-4)", "S-1-5-21-1-2-3-4"),
     ],
 )

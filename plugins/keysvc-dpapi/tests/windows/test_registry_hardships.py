@@ -259,6 +259,34 @@ def test_death_at_any_line_of_a_removal_leaves_the_old_or_nothing(key: RegistryK
     assert line > 3
 
 
+@pytest.mark.parametrize(("torn", "found"), [("draft-version-1", b"old"), ("version-1", b"new")])
+def test_a_power_cut_in_either_step_leaves_the_old_or_the_new(
+    key: RegistryKey, monkeypatch: pytest.MonkeyPatch, torn: str, found: bytes
+) -> None:
+    shelf = RegistryShelf(key)
+    shelf["version-1"] = b"old"
+    write = winreg.SetValueEx
+
+    def half(handle: int, name: str, reserved: int, kind: int, content: bytes) -> None:
+        write(handle, name, reserved, kind, content[: len(content) // 2] if name == torn else content)
+        if name == torn:
+            raise OSError("the power is cut")
+
+    monkeypatch.setattr(winreg, "SetValueEx", half)
+    with pytest.raises(KeyStoreUnavailable):
+        shelf["version-1"] = b"new"
+    assert RegistryShelf(key)["version-1"] == found
+
+
+def test_what_does_not_read_back_as_it_was_written_is_not_stored(
+    key: RegistryKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winreg, "SetValueEx", lambda *_: None)
+    with pytest.raises(KeyStoreUnavailable, match="read back"):
+        RegistryShelf(key)["version-1"] = b"new"
+    assert list(RegistryShelf(key)) == []
+
+
 def test_a_torn_draft_does_not_count(key: RegistryKey, values) -> None:
     shelf = RegistryShelf(key)
     shelf["version-1"] = b"old"

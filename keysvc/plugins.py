@@ -25,6 +25,7 @@ HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("keysvc_"))
 SEPARATE_DISTRIBUTIONS = {
     "pkcs11": "keysvc-pkcs11",
     "registry": "keysvc-dpapi",
+    "eventlog": "keysvc-dpapi",
     "mssql": "keysvc-mssql",
     "postgresql": "keysvc-postgresql",
     "webhook+https": "keysvc-webhook",

@@ -16,6 +16,8 @@ import pytest
 from keysvc_dpapi import service
 from keysvc_dpapi.registry import RegistryKey
 
+from keysvc.errors import Conflict
+
 PATIENCE_SECONDS = 90
 
 
@@ -81,13 +83,14 @@ def answers(port: int) -> bool:
 
 def test_a_service_serves_from_the_registry_until_it_is_stopped(config: Path, name: str, port: int) -> None:
     keysvc("service", "install", "--config", str(config), "--name", name)
-    assert "already" in keysvc("service", "install", "--config", str(config), "--name", name, status=1)
+    with pytest.raises(Conflict, match="already"):
+        service.install(name, config, None)
     keysvc("service", "start", "--name", name)
-    keysvc("service", "start", "--name", name)
+    service.start(name)
     wait_for(lambda: answers(port), (config.parent / "service.log").read_text("utf-8"))
     assert json.loads(keysvc("status", "--config", str(config), "--json"))["master"] is not None
     keysvc("service", "stop", "--name", name)
-    keysvc("service", "stop", "--name", name)
+    service.stop(name)
     assert not answers(port)
     assert json.loads(keysvc("status", "--config", str(config), "--json"))["master"] is None
     keysvc("service", "remove", "--name", name)

@@ -1,0 +1,271 @@
+"""One library, one token, one session that stays logged in. Runs in the token's own process, in its only thread."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from typing import Any
+
+import pkcs11
+from pkcs11.constants import MechanismFlag, TokenFlag
+from pkcs11.exceptions import (
+    PKCS11Error,
+    SessionReadOnly,
+    TokenNotPresent,
+    TokenNotRecognised,
+    TokenWriteProtected,
+    UserAlreadyLoggedIn,
+)
+from pkcs11.types import Session, Slot, Token
+
+from keysvc_pkcs11 import kek as keys
+from keysvc_pkcs11.mechanisms import MECHANISMS, Keys, SealingMechanism, by_number, works
+from keysvc_pkcs11.objects import DataObjects
+from keysvc_pkcs11.refusal import Broken, Refused
+
+MAC_KEY_SUFFIX = " mac"
+_MAC_USES = MechanismFlag.SIGN | MechanismFlag.VERIFY
+_RESET_COUNT = "log in once with the right PIN, by the token's own tool or pkcs11-tool --login: that resets the count"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the process is told when it starts, besides the PIN."""
+
+    module: str
+    key_label: str
+    key_id: bytes
+    key_name: str
+    matching: abc.Mapping[str, str]
+    slot_id: int | None
+    allow_extractable: bool
+    system_id: str
+
+
+class TokenSession:
+    """Loads the library, finds the token, logs in. Handles live as long as this object: whatever goes wrong with a
+    session ends the process."""
+
+    def __init__(self, settings: Settings, pin: str, *, pin_proved: bool) -> None:
+        self._settings = settings
+        self._library = pkcs11.lib(settings.module)
+        self.token = _find_token(self._library, settings)
+        _guard_pin(self.token, pin_proved=pin_proved)
+        self._session = _log_in(self.token, pin)
+        self._objects = DataObjects(self._session, settings.system_id, settings.key_name)
+        self._name = keys.KeyName(settings.key_label, settings.key_id)
+        self._kek: keys.TokenKey | None = None
+        self._chosen: SealingMechanism | None = None
+
+    def close(self) -> None:
+        """C_Finalize, which ends the login too."""
+        self._library.finalize()
+
+    # -- what is asked of it -------------------------------------------------------------------------------------------
+
+    def seal(self, secret: bytes, context: bytes) -> bytes:
+        """mechanism(1) ‖ identity of the KEK ‖ what the mechanism made of it, with the context and that head bound."""
+        mechanism = self._mechanism()
+        ready = self._keys(mechanism)
+        head = bytes([mechanism.number]) + keys.identity(ready.kek)
+        return head + mechanism.seal(ready, secret, head + context)
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises Broken only when the token works: what a token answers to a changed ciphertext differs (SoftHSM says
+        CKR_GENERAL_ERROR), so keysvc asks it to seal and open something else, and tries once more."""
+        if not sealed:
+            raise Broken("torn")
+        mechanism = by_number(sealed[0])
+        ready = self._keys(mechanism)
+        head = _head(sealed)
+        body = sealed[len(head) :]
+        try:
+            return mechanism.unseal(ready, body, head + context)
+        except PKCS11Error as error:
+            if type(error).__name__ in _NOT_ABOUT_DATA or not works(mechanism, ready):
+                raise
+        try:
+            return mechanism.unseal(ready, body, head + context)
+        except PKCS11Error:
+            same = head[1:] == keys.identity(ready.kek)
+            raise Broken("changed" if same else "changed, or sealed under another KEK than the token has now") from None
+
+    def names(self) -> list[str]:
+        """Of what the token keeps."""
+        return self._objects.names()
+
+    def get(self, name: str) -> bytes | None:
+        """None when there is none."""
+        return self._objects.get(name)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Durable on return."""
+        self._objects.put(name, content)
+
+    def delete(self, name: str) -> bool:
+        """Whether there was one."""
+        return self._objects.delete(name)
+
+    def random(self, count: int) -> bytes:
+        """From the token's own generator."""
+        return self._session.generate_random(count * 8)
+
+    def describe(self) -> dict[str, Any]:
+        """Safe to show. `mechanism` is empty until something was sealed or unsealed."""
+        key = self._kek or keys.find(self._session, self._name, keys.KEK)
+        return {
+            "token": self.token.label,
+            "serial": self.token.serial.decode("utf-8", "replace"),
+            "manufacturer": self.token.manufacturer_id,
+            "model": self.token.model,
+            "slot": self.token.slot.slot_id,
+            "library": self._library.library_description,
+            "mechanism": self._chosen.name if self._chosen else "",
+            "exportable": bool(key and keys.weakness(key)),
+        }
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    def _keys(self, mechanism: SealingMechanism) -> Keys:
+        mac = None
+        if mechanism.has_mac_key:
+            name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, self._name.key_id)
+            mac = self._key(name, keys.MAC_KEY, _MAC_USES)
+        if self._kek is None:
+            self._kek = self._key(self._name, keys.KEK, mechanism.uses)
+        return Keys(self._session, self._kek, mac)
+
+    def _key(self, name: keys.KeyName, specification: keys.KeySpecification, uses: MechanismFlag) -> keys.TokenKey:
+        key = keys.find(self._session, name, specification)
+        if key is None:
+            if self._objects.key_in_use():
+                raise Refused(
+                    f"the {specification.what} {name} is missing from the token, but versions are sealed under it",
+                    "restore the token from its backup, or the master secret: keysvc secret restore FILE",
+                )
+            key = keys.make(self._session, name, specification, uses)
+        keys.check(key, name, specification, allow_extractable=self._settings.allow_extractable)
+        return key
+
+    def _mechanism(self) -> SealingMechanism:
+        """The best that the token has, the KEK allows, and that passes the self-test."""
+        if self._chosen is None:
+            self._chosen = self._choose()
+        return self._chosen
+
+    def _choose(self) -> SealingMechanism:
+        offered = set(self.token.slot.get_mechanisms())
+        kek = keys.find(self._session, self._name, keys.KEK)
+        problem: PKCS11Error | None = None
+        for mechanism in MECHANISMS:
+            if not mechanism.needs <= offered or (kek and not keys.allows(kek, mechanism.uses)):
+                continue
+            try:
+                if works(mechanism, self._keys(mechanism) if kek else self._probe(mechanism)):
+                    return mechanism
+            except PKCS11Error as error:
+                if type(error).__name__ in _NOT_ABOUT_DATA:
+                    raise
+                problem = error
+        if problem is not None:
+            raise problem
+        raise Refused(
+            f"the token {self.token.label} has no mechanism that keysvc can seal with under {self._name}",
+            "it needs AES-GCM, AES-KEY-WRAP-PAD, or AES-CBC-PAD with SHA256-HMAC, and a KEK that allows it",
+        )
+
+    def _probe(self, mechanism: SealingMechanism) -> Keys:
+        """Keys that end with the session: the KEK is made only for a mechanism that is known to work."""
+        mac = keys.throw_away(self._session, keys.MAC_KEY, _MAC_USES) if mechanism.has_mac_key else None
+        return Keys(self._session, keys.throw_away(self._session, keys.KEK, mechanism.uses), mac)
+
+
+_NOT_ABOUT_DATA = frozenset(
+    {
+        "DeviceError",
+        "DeviceMemory",
+        "DeviceRemoved",
+        "HostMemory",
+        "KeyHandleInvalid",
+        "ObjectHandleInvalid",
+        "OperationActive",
+        "OperationNotInitialized",
+        "SessionClosed",
+        "SessionHandleInvalid",
+        "SlotIDInvalid",
+        "TokenNotPresent",
+        "TokenNotRecognised",
+        "UserNotLoggedIn",
+    }
+)
+"""Exceptions of python-pkcs11 that say nothing about what was to be opened."""
+
+
+def _head(sealed: bytes) -> bytes:
+    """The mechanism's number and the KEK's identity."""
+    end = 1
+    for _ in range(2):
+        if end >= len(sealed):
+            raise Broken("torn")
+        end += 1 + sealed[end]
+    if end > len(sealed):
+        raise Broken("torn")
+    return sealed[:end]
+
+
+def _find_token(library: Any, settings: Settings) -> Token:
+    found: list[Token] = []
+    for slot in library.get_slots(token_present=True):
+        try:
+            token = slot.get_token()
+        except (TokenNotPresent, TokenNotRecognised):
+            continue
+        if _matches(library, slot, token, settings.matching):
+            found.append(token)
+    if len(found) > 1 and settings.slot_id is not None:
+        found = [token for token in found if token.slot.slot_id == settings.slot_id]
+    wanted = ", ".join(f"{name}={value}" for name, value in settings.matching.items())
+    if not found:
+        raise TokenNotPresent(wanted)
+    if len(found) > 1:
+        serials = ", ".join(token.serial.decode("utf-8", "replace") for token in found)
+        raise Refused(
+            f"{len(found)} tokens match {wanted}", f"name one by its serial in the URL; their serials are {serials}"
+        )
+    return found[0]
+
+
+def _matches(library: Any, slot: Slot, token: Token, matching: abc.Mapping[str, str]) -> bool:
+    seen = {
+        "token": token.label,
+        "manufacturer": token.manufacturer_id,
+        "serial": token.serial.decode("utf-8", "replace").strip("\0 "),
+        "model": token.model,
+        "library-manufacturer": library.manufacturer_id,
+        "library-description": library.library_description,
+        "library-version": "{}.{}".format(*library.library_version),
+        "slot-manufacturer": slot.manufacturer_id,
+        "slot-description": slot.slot_description,
+    }
+    return all(seen[name] == value for name, value in matching.items())
+
+
+def _guard_pin(token: Token, *, pin_proved: bool) -> None:
+    """Raises Refused rather than spend one of the last tries."""
+    if token.flags & TokenFlag.USER_PIN_LOCKED:
+        raise Refused(f"the user PIN of the token {token.label} is locked", "its security officer unlocks it")
+    if token.flags & TokenFlag.USER_PIN_FINAL_TRY:
+        raise Refused(f"the token {token.label} allows one last try of its PIN: keysvc does not take it", _RESET_COUNT)
+    if token.flags & TokenFlag.USER_PIN_COUNT_LOW and not pin_proved:
+        raise Refused(f"a wrong PIN was given to the token {token.label}: keysvc does not try another", _RESET_COUNT)
+
+
+def _log_in(token: Token, pin: str) -> Session:
+    """Read-write; read-only where the token gives no more, so that what is sealed still opens."""
+    writable = not token.flags & TokenFlag.WRITE_PROTECTED
+    try:
+        return token.open(rw=writable, user_pin=pin)
+    except UserAlreadyLoggedIn:
+        return token.open(rw=writable)
+    except (TokenWriteProtected, SessionReadOnly):
+        return token.open(rw=False, user_pin=pin)

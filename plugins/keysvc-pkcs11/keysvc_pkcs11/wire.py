@@ -1,0 +1,48 @@
+"""What the keysvc process and the token's own process say to each other over two pipes: lists of byte strings, each
+with its length before it. Nothing that is received can run."""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import BinaryIO
+
+MAX_BYTES = 1024 * 1024
+_LENGTH_BYTES = 4
+
+
+class BrokenMessage(ValueError):
+    """The other side wrote something else, or stopped in the middle."""
+
+
+def write(stream: BinaryIO, parts: abc.Iterable[bytes]) -> None:
+    """One message, at once."""
+    body = b"".join(_length(part) + part for part in parts)
+    stream.write(_length(body) + body)
+    stream.flush()
+
+
+def read(stream: BinaryIO) -> list[bytes] | None:
+    """The next message; None when the other side has closed. Raises BrokenMessage."""
+    head = stream.read(_LENGTH_BYTES)
+    if not head:
+        return None
+    length = int.from_bytes(head, "big")
+    if len(head) < _LENGTH_BYTES or length > MAX_BYTES:
+        raise BrokenMessage
+    body = stream.read(length)
+    if len(body) < length:
+        raise BrokenMessage
+    return list(_parts(body))
+
+
+def _parts(body: bytes) -> abc.Iterator[bytes]:
+    while body:
+        end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
+        if len(body) < max(end, _LENGTH_BYTES):
+            raise BrokenMessage
+        yield body[_LENGTH_BYTES:end]
+        body = body[end:]
+
+
+def _length(part: bytes) -> bytes:
+    return len(part).to_bytes(_LENGTH_BYTES, "big")

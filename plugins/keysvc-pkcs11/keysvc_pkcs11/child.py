@@ -70,7 +70,7 @@ def _answer(open_tokens: list[TokenSession], message: list[bytes]) -> list[bytes
     try:
         if operation == b"open":
             open_tokens.append(_open(*arguments))
-            return [OK]
+            return [OK, open_tokens[0].token.serial]
         (token,) = open_tokens
         return [OK, *OPERATIONS[operation.decode()](token, *arguments)]
     except Refused as refused:
@@ -79,16 +79,19 @@ def _answer(open_tokens: list[TokenSession], message: list[bytes]) -> list[bytes
         return [BROKEN, str(broken).encode()]
     except pkcs11.PKCS11Error as error:
         return [LIBRARY, type(error).__name__.encode(), str(error).encode()]
+    except Exception as error:  # noqa: BLE001  only its name: the text could hold what was sealed
+        told = f"{type(error).__name__} in {operation.decode()}, in the token's process"
+        return [REFUSED, told.encode(), b"report this to the maintainers of keysvc-pkcs11"]
     finally:
         _alarm_after(0)
 
 
-def _open(settings: bytes, pin: bytes, pin_proved: bytes) -> TokenSession:
+def _open(settings: bytes, pin: bytes, may_follow_a_wrong_pin: bytes) -> TokenSession:
     from keysvc_pkcs11.session import Settings, TokenSession
 
     fields = json.loads(settings)
     fields["key_id"] = bytes.fromhex(fields["key_id"])
-    return TokenSession(Settings(**fields), pin.decode(), pin_proved=bool(pin_proved))
+    return TokenSession(Settings(**fields), pin.decode(), may_follow_a_wrong_pin=bool(may_follow_a_wrong_pin))
 
 
 def _get(token: TokenSession, name: bytes) -> list[bytes]:

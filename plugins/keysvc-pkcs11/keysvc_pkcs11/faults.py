@@ -1,8 +1,8 @@
 """What a return value (CKR) of the library means for keysvc, and what to do about it.
 
 Transient: the token, the session or the library is in a bad way; a new process, which means C_Finalize, C_Initialize
-and a new login, may mend it, so the call is repeated. Operator: a person must act, and repeating could do harm. Everything
-else is fatal: the token refuses what keysvc asks of it.
+and a new login, may mend it, so the call is repeated. Operator: a person must act, and repeating could do harm.
+Everything else is fatal: the token refuses what keysvc asks of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ class Fault:
     remedy: Remedy
     hint: str
 
+    @property
+    def may_be_about_data(self) -> bool:
+        """Whether a token may answer it to a ciphertext that was changed. SoftHSM says CKR_GENERAL_ERROR."""
+        return self.remedy is Remedy.FATAL or self.name in _VAGUE
+
 
 _BRING_BACK = "bring the token back (power, network, its service); keysvc logs in again by itself"
 _SEE_LOG = "see the log of the token's service and library; keysvc logs in again by itself"
@@ -49,7 +54,7 @@ _TRANSIENT = {
     "CKR_SESSION_COUNT": "the token has no session left: close other applications, or raise its limit",
     "CKR_SESSION_HANDLE_INVALID": _SEE_LOG,
     "CKR_SLOT_ID_INVALID": _BRING_BACK,
-    "CKR_TOKEN_NOT_PRESENT": _BRING_BACK,
+    "CKR_TOKEN_NOT_PRESENT": "bring the token back (power, network, its service), or correct its name in the URL",
     "CKR_TOKEN_NOT_RECOGNIZED": _BRING_BACK,
     "CKR_UNWRAPPING_KEY_HANDLE_INVALID": _SEE_LOG,
     "CKR_USER_NOT_LOGGED_IN": _SEE_LOG,
@@ -71,6 +76,8 @@ _OPERATOR = {
 _FATAL = "the token does not allow what keysvc needs; hsm/ has notes on tokens and their traps"
 PIN_REFUSED = frozenset({"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE"})
 
+_VAGUE = frozenset({"CKR_DEVICE_ERROR", "CKR_FUNCTION_FAILED", "CKR_GENERAL_ERROR"})
+
 _CODES = {0x00000190: "CKR_CRYPTOKI_NOT_INITIALIZED", 0x00000068: "CKR_KEY_FUNCTION_NOT_PERMITTED"}
 _IRREGULAR = {
     "FunctionCancelled": "CKR_FUNCTION_CANCELED",
@@ -82,6 +89,8 @@ _IRREGULAR = {
 
 def fault_of(exception: str, text: str) -> Fault:
     """From the name and the text of python-pkcs11's exception."""
+    if text.startswith("OS exception while loading"):
+        return Fault(text, Remedy.OPERATOR, "correct module-path in the URL, or install the library that it names")
     name = _ckr(exception, text)
     for remedy, hints in ((Remedy.TRANSIENT, _TRANSIENT), (Remedy.OPERATOR, _OPERATOR)):
         if name in hints:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pkcs11.attributes import AttributeMapper
 from pkcs11.constants import Attribute, MechanismFlag, ObjectClass
 from pkcs11.exceptions import AttributeTypeInvalid, PKCS11Error
-from pkcs11.mechanisms import KeyType
-from pkcs11.types import (
-    DecryptMixin,
-    EncryptMixin,
-    SecretKey,
-    Session,
-    SignMixin,
-    UnwrapMixin,
-    WrapMixin,
-)
+from pkcs11.mechanisms import GCMParams, KeyType, Mechanism
+from pkcs11.types import Object, Session
 
 from keysvc_pkcs11.refusal import Refused
 
@@ -38,8 +30,16 @@ _WORDS = {
 }
 
 
-class TokenKey(SecretKey, EncryptMixin, DecryptMixin, WrapMixin, UnwrapMixin, SignMixin):
-    """What python-pkcs11 makes of a secret key, for type checkers: its attributes decide which of these it really has."""
+class TokenKey(Protocol):
+    """A secret key of python-pkcs11, as far as keysvc uses it; its attributes decide which of these it really can."""
+
+    def __getitem__(self, attribute: Attribute, /) -> Any: ...
+    def encrypt(self, data: bytes, *, mechanism: Mechanism, mechanism_param: GCMParams | bytes) -> bytes: ...  # noqa: D102
+    def decrypt(self, data: bytes, *, mechanism: Mechanism, mechanism_param: GCMParams | bytes) -> bytes: ...  # noqa: D102
+    def wrap_key(self, key: Object, *, mechanism: Mechanism) -> bytes: ...  # noqa: D102
+    def unwrap_key(self, *what: object, **how: object) -> Object: ...  # noqa: D102
+    def sign(self, data: bytes, *, mechanism: Mechanism) -> bytes: ...  # noqa: D102
+    def destroy(self) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

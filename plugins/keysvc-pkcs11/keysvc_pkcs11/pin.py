@@ -36,9 +36,10 @@ class PIN:
             raise KeyStoreUnavailable(f"the token {self._uri.token_name} refused this PIN before", hint=REFUSED)
         return pin
 
-    def proved(self, pin: SecretText) -> bool:
-        """Whether this process logged in with it before."""
-        return self._fingerprint(pin) == self._proved
+    def may_follow_a_wrong_one(self, pin: SecretText) -> bool:
+        """Whether it may be sent though the token has counted a wrong one: this process logged in with it before, or
+        was given it after its own wrong one."""
+        return self._refused is not None or self._fingerprint(pin) == self._proved
 
     def was_accepted(self, pin: SecretText) -> None:
         """The token let us in."""

@@ -47,6 +47,7 @@ class TokenProcess:
         self._pin = pin
         self._lock = threading.Lock()
         self._running: _Running | None = None
+        self._serial: bytes | None = None
         _open.add(self)
 
     def call(self, operation: str, *arguments: bytes) -> list[bytes]:
@@ -85,7 +86,11 @@ class TokenProcess:
 
     def _start(self) -> None:
         pin = self._pin.read()
-        self._running = _Running()
+        try:
+            self._running = _Running()
+        except OSError as error:
+            hint = "see what this machine is short of"
+            raise _Interrupted(f"no process can be started: {error.strerror}", hint) from None
         settings = {
             "module": self.uri.module,
             "key_label": self.uri.key_label,
@@ -96,11 +101,11 @@ class TokenProcess:
             "allow_extractable": self.uri.allow_extractable,
             "system_id": self._system_id,
         }
-        proved = b"1" if self._pin.proved(pin) else b""
-        opening = (json.dumps(settings).encode(), pin.reveal().encode(), proved)
+        may_follow = b"yes" if self._pin.may_follow_a_wrong_one(pin) else b""
+        opening = (json.dumps(settings).encode(), pin.reveal().encode(), may_follow)
         answer = self._running.ask("open", opening, self.uri.timeout)
         try:
-            self._interpret("open", answer)
+            (serial,) = self._interpret("open", answer)
         except KeyStoreError:
             if answer[0] == child.LIBRARY and _fault(answer).name in PIN_REFUSED:
                 self._pin.was_refused(pin)
@@ -108,6 +113,9 @@ class TokenProcess:
             raise
         self._pin.was_accepted(pin)
         self._running.logged_in()
+        if self._serial not in (None, serial):
+            log.warning("the token %s has another serial number now: %s", self.uri.token_name, serial.decode())
+        self._serial = serial
 
     def _interpret(self, operation: str, answer: list[bytes]) -> list[bytes]:
         kind, *parts = answer
@@ -164,12 +172,14 @@ class _Running:
         self._answers: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="pkcs11-answers", daemon=True)
         self._reader.start()
+        self._waiting = False
         self._logged_in_at: float | None = None
         self._used_at = time.monotonic()
 
     def ask(self, operation: str, arguments: abc.Sequence[bytes], timeout: float) -> list[bytes]:
         """Raises _Interrupted."""
         own_limit = str(int(timeout) + 5).encode()
+        self._waiting = True
         try:
             wire.write(self.process.stdin, [own_limit, operation.encode(), *arguments])  # type: ignore[arg-type]
             answer = self._answers.get(timeout=timeout)
@@ -181,6 +191,7 @@ class _Running:
             raise _Interrupted(
                 f"the library ended its process ({self._how_it_ended()})", "report the crash to the library's vendor"
             )
+        self._waiting = False
         self._used_at = time.monotonic()
         return answer
 
@@ -196,11 +207,10 @@ class _Running:
         return f" (logged in {now - self._logged_in_at:.0f} s ago, last used {now - self._used_at:.0f} s ago)"
 
     def end(self) -> None:
-        """In order when it answers, by force when not."""
-        idle = self._answers.empty() and self.process.poll() is None
+        """In order, so that the token's service forgets the session too; by force when it is stuck in a call."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()  # type: ignore[union-attr]
-        if not idle or not self._ends_within(_CLOSING_SECONDS):
+        if self._waiting or not self._ends_within(_CLOSING_SECONDS):
             self.process.kill()
             self._ends_within(_CLOSING_SECONDS)
         self._reader.join(_CLOSING_SECONDS)

@@ -19,13 +19,13 @@ from pkcs11.exceptions import (
 from pkcs11.types import Session, Slot, Token
 
 from keysvc_pkcs11 import kek as keys
+from keysvc_pkcs11.faults import Remedy, fault_of
 from keysvc_pkcs11.mechanisms import MECHANISMS, Keys, SealingMechanism, by_number, works
 from keysvc_pkcs11.objects import DataObjects
 from keysvc_pkcs11.refusal import Broken, Refused
 
 MAC_KEY_SUFFIX = " mac"
 _MAC_USES = MechanismFlag.SIGN | MechanismFlag.VERIFY
-_RESET_COUNT = "log in once with the right PIN, by the token's own tool or pkcs11-tool --login: that resets the count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,17 @@ class TokenSession:
     """Loads the library, finds the token, logs in. Handles live as long as this object: whatever goes wrong with a
     session ends the process."""
 
-    def __init__(self, settings: Settings, pin: str, *, pin_proved: bool) -> None:
+    def __init__(self, settings: Settings, pin: str, *, may_follow_a_wrong_pin: bool) -> None:
         self._settings = settings
         self._library = pkcs11.lib(settings.module)
         self.token = _find_token(self._library, settings)
-        _guard_pin(self.token, pin_proved=pin_proved)
+        _guard_pin(self.token, settings, may_follow_a_wrong_pin=may_follow_a_wrong_pin)
         self._session = _log_in(self.token, pin)
         self._objects = DataObjects(self._session, settings.system_id, settings.key_name)
         self._name = keys.KeyName(settings.key_label, settings.key_id)
         self._kek: keys.TokenKey | None = None
         self._chosen: SealingMechanism | None = None
+        self._last: SealingMechanism | None = None
 
     def close(self) -> None:
         """C_Finalize, which ends the login too."""
@@ -66,27 +67,29 @@ class TokenSession:
     def seal(self, secret: bytes, context: bytes) -> bytes:
         """mechanism(1) ‖ identity of the KEK ‖ what the mechanism made of it, with the context and that head bound."""
         mechanism = self._mechanism()
-        ready = self._keys(mechanism)
+        ready = self._keys(mechanism, may_make=True)
         head = bytes([mechanism.number]) + keys.identity(ready.kek)
+        self._last = mechanism
         return head + mechanism.seal(ready, secret, head + context)
 
     def unseal(self, sealed: bytes, context: bytes) -> bytes:
-        """Raises Broken only when the token works: what a token answers to a changed ciphertext differs (SoftHSM says
-        CKR_GENERAL_ERROR), so keysvc asks it to seal and open something else, and tries once more."""
-        if not sealed:
-            raise Broken("torn")
-        mechanism = by_number(sealed[0])
-        ready = self._keys(mechanism)
+        """Raises Broken only when the token works: tokens answer all sorts of things to a changed ciphertext, so keysvc
+        asks it to seal and open something else, and then tries once more."""
+        mechanism = by_number(sealed[:1])
+        ready = self._keys(mechanism, may_make=False)
         head = _head(sealed)
         body = sealed[len(head) :]
-        try:
-            return mechanism.unseal(ready, body, head + context)
-        except PKCS11Error as error:
-            if type(error).__name__ in _NOT_ABOUT_DATA or not works(mechanism, ready):
-                raise
+        self._last = mechanism
         try:
             return mechanism.unseal(ready, body, head + context)
         except PKCS11Error:
+            if not works(mechanism, ready):
+                raise
+        try:
+            return mechanism.unseal(ready, body, head + context)
+        except PKCS11Error as error:
+            if not fault_of(type(error).__name__, str(error)).may_be_about_data:
+                raise
             same = head[1:] == keys.identity(ready.kek)
             raise Broken("changed" if same else "changed, or sealed under another KEK than the token has now") from None
 
@@ -120,25 +123,27 @@ class TokenSession:
             "model": self.token.model,
             "slot": self.token.slot.slot_id,
             "library": self._library.library_description,
-            "mechanism": self._chosen.name if self._chosen else "",
+            "mechanism": self._last.name if self._last else "",
             "exportable": bool(key and keys.weakness(key)),
         }
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
-    def _keys(self, mechanism: SealingMechanism) -> Keys:
+    def _keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
         mac = None
         if mechanism.has_mac_key:
             name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, self._name.key_id)
-            mac = self._key(name, keys.MAC_KEY, _MAC_USES)
+            mac = self._key(name, keys.MAC_KEY, _MAC_USES, may_make=may_make)
         if self._kek is None:
-            self._kek = self._key(self._name, keys.KEK, mechanism.uses)
+            self._kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
         return Keys(self._session, self._kek, mac)
 
-    def _key(self, name: keys.KeyName, specification: keys.KeySpecification, uses: MechanismFlag) -> keys.TokenKey:
+    def _key(
+        self, name: keys.KeyName, specification: keys.KeySpecification, uses: MechanismFlag, *, may_make: bool
+    ) -> keys.TokenKey:
         key = keys.find(self._session, name, specification)
         if key is None:
-            if self._objects.key_in_use():
+            if not may_make or self._objects.key_in_use():
                 raise Refused(
                     f"the {specification.what} {name} is missing from the token, but versions are sealed under it",
                     "restore the token from its backup, or the master secret: keysvc secret restore FILE",
@@ -161,44 +166,24 @@ class TokenSession:
             if not mechanism.needs <= offered or (kek and not keys.allows(kek, mechanism.uses)):
                 continue
             try:
-                if works(mechanism, self._keys(mechanism) if kek else self._probe(mechanism)):
+                if works(mechanism, self._keys(mechanism, may_make=True) if kek else self._probe(mechanism)):
                     return mechanism
             except PKCS11Error as error:
-                if type(error).__name__ in _NOT_ABOUT_DATA:
-                    raise
+                if fault_of(type(error).__name__, str(error)).remedy is not Remedy.FATAL:
+                    raise  # what passes must not change the mechanism
                 problem = error
         if problem is not None:
             raise problem
+        names = ", ".join(mechanism.name for mechanism in MECHANISMS)
         raise Refused(
-            f"the token {self.token.label} has no mechanism that keysvc can seal with under {self._name}",
-            "it needs AES-GCM, AES-KEY-WRAP-PAD, or AES-CBC-PAD with SHA256-HMAC, and a KEK that allows it",
+            f"the token {self.token.label} with its KEK {self._name} has no mechanism to seal with",
+            f"it needs one of {names}, and a KEK whose attributes allow it",
         )
 
     def _probe(self, mechanism: SealingMechanism) -> Keys:
         """Keys that end with the session: the KEK is made only for a mechanism that is known to work."""
         mac = keys.throw_away(self._session, keys.MAC_KEY, _MAC_USES) if mechanism.has_mac_key else None
         return Keys(self._session, keys.throw_away(self._session, keys.KEK, mechanism.uses), mac)
-
-
-_NOT_ABOUT_DATA = frozenset(
-    {
-        "DeviceError",
-        "DeviceMemory",
-        "DeviceRemoved",
-        "HostMemory",
-        "KeyHandleInvalid",
-        "ObjectHandleInvalid",
-        "OperationActive",
-        "OperationNotInitialized",
-        "SessionClosed",
-        "SessionHandleInvalid",
-        "SlotIDInvalid",
-        "TokenNotPresent",
-        "TokenNotRecognised",
-        "UserNotLoggedIn",
-    }
-)
-"""Exceptions of python-pkcs11 that say nothing about what was to be opened."""
 
 
 def _head(sealed: bytes) -> bytes:
@@ -250,14 +235,18 @@ def _matches(library: Any, slot: Slot, token: Token, matching: abc.Mapping[str, 
     return all(seen[name] == value for name, value in matching.items())
 
 
-def _guard_pin(token: Token, *, pin_proved: bool) -> None:
+def _guard_pin(token: Token, settings: Settings, *, may_follow_a_wrong_pin: bool) -> None:
     """Raises Refused rather than spend one of the last tries."""
+    reset = (
+        "log in once with the right PIN, which resets the count: "
+        f"pkcs11-tool --module {settings.module} --token-label '{token.label}' --login --list-objects"
+    )
     if token.flags & TokenFlag.USER_PIN_LOCKED:
         raise Refused(f"the user PIN of the token {token.label} is locked", "its security officer unlocks it")
     if token.flags & TokenFlag.USER_PIN_FINAL_TRY:
-        raise Refused(f"the token {token.label} allows one last try of its PIN: keysvc does not take it", _RESET_COUNT)
-    if token.flags & TokenFlag.USER_PIN_COUNT_LOW and not pin_proved:
-        raise Refused(f"a wrong PIN was given to the token {token.label}: keysvc does not try another", _RESET_COUNT)
+        raise Refused(f"the token {token.label} allows one last try of its PIN: keysvc does not take it", reset)
+    if token.flags & TokenFlag.USER_PIN_COUNT_LOW and not may_follow_a_wrong_pin:
+        raise Refused(f"a wrong PIN was given to the token {token.label}: keysvc does not try another", reset)
 
 
 def _log_in(token: Token, pin: str) -> Session:

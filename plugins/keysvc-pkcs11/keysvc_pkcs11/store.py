@@ -8,8 +8,9 @@ from collections import abc
 from keysvc.interfaces import KeyStoreInfo
 from keysvc.model import SecretBytes
 from keysvc.sealed import SealedKeyStore, Shelf
-from keysvc_pkcs11.process import TokenProcess
+from keysvc_pkcs11.process import TokenProcess, log
 
+BEST_MECHANISM = "AES-GCM"
 _SOFTWARE_MODELS = ("softhsm", "soft", "kryoptic", "nss")
 
 
@@ -25,6 +26,7 @@ class TokenSealer:
         self._url = url
         self._process = process
         self._seen: dict[str, object] = {}
+        self._said: object = BEST_MECHANISM
 
     def info(self) -> KeyStoreInfo:
         """`hardware` and `exportable` are known once a version was sealed or unsealed."""
@@ -41,6 +43,9 @@ class TokenSealer:
         """Makes the KEK where the token has none and nothing is sealed under it yet."""
         (sealed,) = self._process.call("seal", secret.reveal(), context)
         self._look()
+        if self._seen["mechanism"] != self._said:
+            self._said = self._seen["mechanism"]
+            log.warning("the token %s has no %s: %s seals", self._process.uri.token_name, BEST_MECHANISM, self._said)
         return sealed
 
     def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:

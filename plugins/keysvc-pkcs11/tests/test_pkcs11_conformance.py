@@ -1,19 +1,19 @@
-"""The PKCS#11 key store keeps every promise of a key store."""
+"""The PKCS#11 key store keeps every promise of a key store, with each of its mechanisms."""
 
 from __future__ import annotations
 
 from collections import abc
 
 import pytest
+
+from keysvc.interfaces import KeyStore, Opening
+from keysvc.model import Location, SecretText
+from keysvc.testing import KeyStoreConformance
 from keysvc_pkcs11 import open_token
 from keysvc_pkcs11.pin import PIN
 from keysvc_pkcs11.process import TokenProcess
 from keysvc_pkcs11.store import TokenShelf, open_key_store
 from keysvc_pkcs11.uri import TokenURI
-
-from keysvc.interfaces import KeyStore, Opening
-from keysvc.model import Location, SecretText
-from keysvc.testing import KeyStoreConformance
 
 SYSTEM_ID = "5" * 32
 
@@ -38,12 +38,16 @@ class TestOnSoftHSM(KeyStoreConformance):
             store.close()
 
 
-class TestWhatTheTokenKeeps(KeyStoreConformance):
-    """One process for all, so that hundreds of entries can be changed in little time."""
+class OneProcess(KeyStoreConformance):
+    """One process for all openings, so that hundreds of entries can be changed in little time."""
 
     @pytest.fixture
-    def process(self, softhsm) -> abc.Iterator[TokenProcess]:
-        uri = TokenURI.parse(softhsm.url())
+    def url(self, softhsm) -> str:
+        return softhsm.url()
+
+    @pytest.fixture
+    def process(self, url: str) -> abc.Iterator[TokenProcess]:
+        uri = TokenURI.parse(url)
         process = TokenProcess(uri, SYSTEM_ID, PIN(uri, nobody))
         yield process
         process.close()
@@ -55,3 +59,37 @@ class TestWhatTheTokenKeeps(KeyStoreConformance):
     @pytest.fixture
     def open_store(self, process: TokenProcess):
         return lambda: open_key_store("pkcs11:token=prod", process, SYSTEM_ID)
+
+
+class TestSealedWithAESGCM(OneProcess):
+    def test_it_is_the_one_in_use(self, open_store, stored) -> None:
+        assert mechanism_in_use(open_store, stored) == (1, "AES-GCM")
+
+
+class TestSealedWithAESKeyWrapPad(OneProcess):
+    @pytest.fixture
+    def url(self, shim, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("PKCS11_SHIM_HIDE_MECHANISMS", "0x1087")
+        return shim.softhsm.url()
+
+    def test_it_is_the_one_in_use(self, open_store, stored) -> None:
+        assert mechanism_in_use(open_store, stored) == (2, "AES-KEY-WRAP-PAD")
+
+
+class TestSealedWithAESCBCPadAndHMAC(OneProcess):
+    @pytest.fixture
+    def url(self, shim, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("PKCS11_SHIM_HIDE_MECHANISMS", "0x1087,0x210a")
+        return shim.softhsm.url()
+
+    def test_it_is_the_one_in_use(self, open_store, stored) -> None:
+        assert mechanism_in_use(open_store, stored) == (3, "AES-CBC-PAD-HMAC-SHA256")
+
+
+def mechanism_in_use(open_store, stored) -> tuple[int, str]:
+    from keysvc.testing.key_store import secret
+
+    store = open_store()
+    store.seal(secret(1))
+    (entry,) = stored.values()
+    return entry.partition(b"\n")[2][0], store.info().root.partition("(")[2].partition(")")[0]

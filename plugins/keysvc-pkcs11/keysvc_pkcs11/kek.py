@@ -66,12 +66,21 @@ KEK = KeySpecification("KEK", KeyType.AES, KEK_BITS)
 MAC_KEY = KeySpecification("MAC key", KeyType.GENERIC_SECRET, 256)
 
 
-def find(session: Session, name: KeyName, specification: KeySpecification) -> TokenKey | None:
-    """None when there is none. Raises Refused when there are several, or it is another kind of key."""
+def exists(session: Session, name: KeyName) -> bool:
+    """Whether there is any, of whatever kind."""
+    return bool(_search(session, name))
+
+
+def _search(session: Session, name: KeyName) -> list[Object]:
     template: dict[Attribute, Any] = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: name.label}
     if name.key_id:
         template[Attribute.ID] = name.key_id
-    found = list(session.get_objects(template))
+    return list(session.get_objects(template))
+
+
+def find(session: Session, name: KeyName, specification: KeySpecification) -> TokenKey | None:
+    """None when there is none. Raises Refused when there are several, or it is another kind of key."""
+    found = _search(session, name)
     if len(found) > 1:
         ids = ", ".join(sorted(key[Attribute.ID].hex() or "none" for key in found))
         raise Refused(

@@ -1,29 +1,25 @@
 """What is sealed, kept as private data objects (CKO_DATA) of the token. Runs in the token's own process.
 
-An object is never changed: a new one is created, looked at, and only then the old one destroyed. Its value begins with
-a generation (uint32), so that after a crash between the two the newer one counts, which is whole.
+An object is created whole and never changed or replaced, only destroyed: what one master sealed, no other can lose.
 """
 
 from __future__ import annotations
 
+import time
 from collections import abc
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pkcs11.constants import Attribute, ObjectClass
+from pkcs11.exceptions import ObjectHandleInvalid
 from pkcs11.types import Object, Session
 
 from keysvc_pkcs11.refusal import Refused
 
 APPLICATION = "keysvc"
-_GENERATION_BYTES = 4
+_LOOKS = 10
+_PAUSE_SECONDS = 0.05
 
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    object: Object
-    generation: int
-    content: bytes
+_Seen = TypeVar("_Seen")
 
 
 class DataObjects:
@@ -36,69 +32,64 @@ class DataObjects:
 
     def names(self) -> list[str]:
         """Of this system and key, ascending."""
-        labels = (found[Attribute.LABEL] for found in self._session.get_objects(_template()))
-        return sorted({label.removeprefix(self._prefix) for label in labels if label.startswith(self._prefix)})
+        return sorted({label.removeprefix(self._prefix) for label in self._labels() if label.startswith(self._prefix)})
 
     def key_in_use(self) -> bool:
         """Whether any system keeps something under a key of this name."""
-        labels = (found[Attribute.LABEL] for found in self._session.get_objects(_template()))
-        return any(label.partition("/")[2].rpartition("/")[0] == self._key_name for label in labels)
+        return any(label.partition("/")[2].rpartition("/")[0] == self._key_name for label in self._labels())
 
     def get(self, name: str) -> bytes | None:
         """None when there is none. Raises Refused when two processes left two."""
-        newest = self._newest(name)
-        if not newest:
-            return None
-        if len({entry.content for entry in newest}) > 1:
-            raise Refused(
-                f"the token has two different objects {self._prefix}{name}",
-                "two master secret servers wrote at the same time: remove the one that is not in use",
-            )
-        return newest[0].content
+        for _ in range(_LOOKS):
+            contents = set(self._contents(name))
+            if len(contents) <= 1:
+                return contents.pop() if contents else None
+            time.sleep(_PAUSE_SECONDS)  # of two that wrote at the same time, one takes its own back
+        raise Refused(
+            f"the token has two different objects {self._prefix}{name}",
+            "two master secret servers wrote at the same time: remove the one that is not in use",
+        )
 
     def put(self, name: str, content: bytes) -> None:
-        """Whole, or not there. The same again changes nothing. Raises Refused when another writes at the same time."""
-        before = self._newest(name)
-        if before and all(entry.content == content for entry in before):
+        """Whole and durable, or not there. The same again changes nothing. Raises Refused where there is another."""
+        before = set(self._contents(name))
+        if before == {content}:
             return
-        generation = before[0].generation + 1 if before else 1
-        value = generation.to_bytes(_GENERATION_BYTES, "big") + content
-        created = self._session.create_object(
-            {
-                **_template(self._prefix + name),
-                Attribute.TOKEN: True,
-                Attribute.PRIVATE: True,
-                Attribute.VALUE: value,
-            }
-        )
-        newest = self._newest(name)
-        if [(entry.generation, entry.content) for entry in newest] != [(generation, content)]:
-            created.destroy()
-            raise Refused(
-                f"the object {self._prefix}{name} does not read back as written: another process writes it too",
-                "there is only one master secret server; stop the other one, then try again",
+        if not before:
+            created = self._session.create_object(
+                {
+                    **_template(self._prefix + name),
+                    Attribute.TOKEN: True,
+                    Attribute.PRIVATE: True,
+                    Attribute.VALUE: content,
+                }
             )
-        self._destroy(name, below=generation)
+            if self._contents(name) == [content]:
+                return
+            created.destroy()
+        raise Refused(
+            f"the object {self._prefix}{name} is written by another process too",
+            "there is only one master secret server: stop the other one, then try again",
+        )
 
     def delete(self, name: str) -> bool:
         """Whether there was one."""
-        return self._destroy(name, below=None)
+        return bool(self._search(_template(self._prefix + name), lambda found: found.destroy()))
 
-    def _destroy(self, name: str, below: int | None) -> bool:
-        doomed = [entry for entry in self._entries(name) if below is None or entry.generation < below]
-        for entry in doomed:
-            entry.object.destroy()
-        return bool(doomed)
+    def _labels(self) -> list[str]:
+        return self._search(_template(), lambda found: str(found[Attribute.LABEL]))
 
-    def _newest(self, name: str) -> list[_Entry]:
-        entries = list(self._entries(name))
-        last = max((entry.generation for entry in entries), default=0)
-        return [entry for entry in entries if entry.generation == last]
+    def _contents(self, name: str) -> list[bytes]:
+        return self._search(_template(self._prefix + name), lambda found: bytes(found[Attribute.VALUE]))
 
-    def _entries(self, name: str) -> abc.Iterator[_Entry]:
-        for found in list(self._session.get_objects(_template(self._prefix + name))):
-            value = bytes(found[Attribute.VALUE])
-            yield _Entry(found, int.from_bytes(value[:_GENERATION_BYTES], "big"), value[_GENERATION_BYTES:])
+    def _search(self, template: dict[Attribute, Any], look: abc.Callable[[Object], _Seen]) -> list[_Seen]:
+        """Looks again when another process destroys one of them meanwhile."""
+        for _ in range(_LOOKS):
+            try:
+                return [look(found) for found in list(self._session.get_objects(template))]
+            except ObjectHandleInvalid:
+                continue
+        raise ObjectHandleInvalid
 
 
 def _template(label: str | None = None) -> dict[Attribute, Any]:

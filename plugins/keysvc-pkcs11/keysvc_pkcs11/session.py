@@ -57,6 +57,7 @@ class TokenSession:
         self._kek: keys.TokenKey | None = None
         self._chosen: SealingMechanism | None = None
         self._last: SealingMechanism | None = None
+        self._has_key = self._key_is_there()
 
     def close(self) -> None:
         """C_Finalize, which ends the login too."""
@@ -95,11 +96,17 @@ class TokenSession:
 
     def names(self) -> list[str]:
         """Of what the token keeps."""
-        return self._objects.names()
+        names = self._objects.names()
+        if not names:
+            self._must_be_there()
+        return names
 
     def get(self, name: str) -> bytes | None:
         """None when there is none."""
-        return self._objects.get(name)
+        content = self._objects.get(name)
+        if content is None:
+            self._must_be_there()
+        return content
 
     def put(self, name: str, content: bytes) -> None:
         """Durable on return."""
@@ -107,7 +114,10 @@ class TokenSession:
 
     def delete(self, name: str) -> bool:
         """Whether there was one."""
-        return self._objects.delete(name)
+        deleted = self._objects.delete(name)
+        if not deleted:
+            self._must_be_there()
+        return deleted
 
     def random(self, count: int) -> bytes:
         """From the token's own generator."""
@@ -127,15 +137,24 @@ class TokenSession:
             "exportable": bool(key and keys.weakness(key)),
         }
 
+    def _must_be_there(self) -> None:
+        """A token that was lost can look like an empty one: SoftHSM's does, when its directory is moved away. Nothing
+        found is believed only while the KEK is still seen. Raises TokenNotPresent."""
+        if self._has_key and not self._key_is_there():
+            raise TokenNotPresent
+
+    def _key_is_there(self) -> bool:
+        return keys.exists(self._session, self._name)
+
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     def _keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
+        if self._kek is None:
+            self._kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
         mac = None
         if mechanism.has_mac_key:
             name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, self._name.key_id)
             mac = self._key(name, keys.MAC_KEY, _MAC_USES, may_make=may_make)
-        if self._kek is None:
-            self._kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
         return Keys(self._session, self._kek, mac)
 
     def _key(
@@ -143,12 +162,14 @@ class TokenSession:
     ) -> keys.TokenKey:
         key = keys.find(self._session, name, specification)
         if key is None:
+            self._must_be_there()
             if not may_make or self._objects.key_in_use():
                 raise Refused(
                     f"the {specification.what} {name} is missing from the token, but versions are sealed under it",
                     "restore the token from its backup, or the master secret: keysvc secret restore FILE",
                 )
             key = keys.make(self._session, name, specification, uses)
+            self._has_key = True
         keys.check(key, name, specification, allow_extractable=self._settings.allow_extractable)
         return key
 

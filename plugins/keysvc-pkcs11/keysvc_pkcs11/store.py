@@ -70,7 +70,8 @@ class TokenSealer:
 
 
 class TokenShelf(Shelf):
-    """Private data objects of the token: masters that share an HSM share them."""
+    """Private data objects of the token: masters that share an HSM share them. An entry is never replaced, only
+    deleted: another master may have written it. Raises KeyStoreUnavailable."""
 
     def __init__(self, process: TokenProcess) -> None:
         self._process = process

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from keysvc_pkcs11 import open_token
 
 from keysvc.interfaces import KeyStore, Opening
 from keysvc.model import Location, SecretText
-from keysvc_pkcs11 import open_token
 
 PIN = "48151623"
 SO_PIN = "4815162342"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import abc
 
 import pytest
-
-from keysvc.interfaces import KeyStore, Opening
-from keysvc.model import Location, SecretText
-from keysvc.testing import KeyStoreConformance
 from keysvc_pkcs11 import open_token
 from keysvc_pkcs11.pin import PIN
 from keysvc_pkcs11.process import TokenProcess
 from keysvc_pkcs11.store import TokenShelf, open_key_store
 from keysvc_pkcs11.uri import TokenURI
+
+from keysvc.interfaces import KeyStore, Opening
+from keysvc.model import Location, SecretText
+from keysvc.testing import KeyStoreConformance
 
 SYSTEM_ID = "5" * 32
 
@@ -54,11 +54,19 @@ class OneProcess(KeyStoreConformance):
 
     @pytest.fixture
     def stored(self, process: TokenProcess):
-        return TokenShelf(process)
+        return Tampered(process)
 
     @pytest.fixture
     def open_store(self, process: TokenProcess):
         return lambda: open_key_store("pkcs11:token=prod", process, SYSTEM_ID)
+
+
+class Tampered(TokenShelf):
+    """As somebody would who may write to the token, but not use its KEK."""
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        self.pop(name, None)
+        super().__setitem__(name, content)
 
 
 class TestSealedWithAESGCM(OneProcess):

@@ -39,6 +39,7 @@ _SEE_LOG = "see the log of the token's service and library; keysvc logs in again
 _CHECK_PIN = "check the PIN and its source; after a wrong one log in once with the right one, to reset the count"
 
 _TRANSIENT = {
+    "CKR_BUFFER_TOO_SMALL": _SEE_LOG,  # what python-pkcs11 makes of any failure while it asks for a length
     "CKR_CRYPTOKI_NOT_INITIALIZED": _SEE_LOG,
     "CKR_DEVICE_ERROR": _SEE_LOG,
     "CKR_DEVICE_REMOVED": _BRING_BACK,
@@ -78,7 +79,8 @@ PIN_REFUSED = frozenset({"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RA
 
 _VAGUE = frozenset({"CKR_DEVICE_ERROR", "CKR_FUNCTION_FAILED", "CKR_GENERAL_ERROR"})
 
-_CODES = {0x00000190: "CKR_CRYPTOKI_NOT_INITIALIZED", 0x00000068: "CKR_KEY_FUNCTION_NOT_PERMITTED"}
+_CODES = {0x00000068: "CKR_KEY_FUNCTION_NOT_PERMITTED"}
+_TEXTS = {"not initialized": "CKR_CRYPTOKI_NOT_INITIALIZED", "Buffer was too small": "CKR_BUFFER_TOO_SMALL"}
 _IRREGULAR = {
     "FunctionCancelled": "CKR_FUNCTION_CANCELED",
     "TokenNotRecognised": "CKR_TOKEN_NOT_RECOGNIZED",
@@ -100,8 +102,9 @@ def fault_of(exception: str, text: str) -> Fault:
 
 def _ckr(exception: str, text: str) -> str:
     if exception == "PKCS11Error":
-        if "not initialized" in text:
-            return "CKR_CRYPTOKI_NOT_INITIALIZED"
+        for part, name in _TEXTS.items():
+            if part in text:
+                return name
         if code := re.search(r"0x[0-9a-f]+", text):
             return _CODES.get(int(code[0], 16), f"CKR {code[0]}")
         return text or exception

@@ -83,9 +83,9 @@ class TokenSession:
         self._last = mechanism
         try:
             return mechanism.unseal(ready, body, head + context)
-        except PKCS11Error:
-            if not works(mechanism, ready):
-                raise
+        except PKCS11Error as error:
+            if not self._still_works(mechanism, ready):
+                raise error from None
         try:
             return mechanism.unseal(ready, body, head + context)
         except PKCS11Error as error:
@@ -93,6 +93,12 @@ class TokenSession:
                 raise
             same = head[1:] == keys.identity(ready.kek)
             raise Broken("changed" if same else "changed, or sealed under another KEK than the token has now") from None
+
+    def _still_works(self, mechanism: SealingMechanism, ready: Keys) -> bool:
+        try:
+            return works(mechanism, ready)
+        except PKCS11Error:
+            return False
 
     def names(self) -> list[str]:
         """Of what the token keeps."""

@@ -86,12 +86,12 @@ def _answer(open_tokens: list[TokenSession], message: list[bytes]) -> list[bytes
         _alarm_after(0)
 
 
-def _open(settings: bytes, pin: bytes, may_follow_a_wrong_pin: bytes) -> TokenSession:
-    from keysvc_pkcs11.session import Settings, TokenSession
+def _open(url: bytes, system_id: bytes, pin: bytes, may_follow_a_wrong_pin: bytes) -> TokenSession:
+    from keysvc_pkcs11.session import TokenSession
+    from keysvc_pkcs11.uri import TokenURI
 
-    fields = json.loads(settings)
-    fields["key_id"] = bytes.fromhex(fields["key_id"])
-    return TokenSession(Settings(**fields), pin.decode(), may_follow_a_wrong_pin=bool(may_follow_a_wrong_pin))
+    uri = TokenURI.parse(url.decode())
+    return TokenSession(uri, system_id.decode(), pin.decode(), may_follow_a_wrong_pin=bool(may_follow_a_wrong_pin))
 
 
 def _get(token: TokenSession, name: bytes) -> list[bytes]:

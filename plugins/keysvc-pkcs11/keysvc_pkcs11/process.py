@@ -7,7 +7,6 @@ in again: the one state machine that recovers from everything, and no handle out
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -62,7 +61,6 @@ class TokenProcess:
                     told = f"the token {self.uri.token_name}: {fault} in {operation}{self._age()}"
                     self._end()
                     if pause is None or time.monotonic() > deadline:
-                        log.error("%s; %s", told, fault.hint)
                         raise KeyStoreUnavailable(told, hint=fault.hint) from None
                     log.warning("%s; its process is started again", told)
                     time.sleep(pause)
@@ -72,11 +70,6 @@ class TokenProcess:
         """Repeatable; a call afterwards opens it again."""
         with self._lock:
             self._end()
-
-    @property
-    def pid(self) -> int | None:
-        """Of the token's process, while there is one."""
-        return self._running.process.pid if self._running else None
 
     def _call_once(self, operation: str, arguments: abc.Sequence[bytes]) -> list[bytes]:
         if self._running is None:
@@ -91,18 +84,8 @@ class TokenProcess:
         except OSError as error:
             hint = "see what this machine is short of"
             raise _Interrupted(f"no process can be started: {error.strerror}", hint) from None
-        settings = {
-            "module": self.uri.module,
-            "key_label": self.uri.key_label,
-            "key_id": self.uri.key_id.hex(),
-            "key_name": self.uri.key_name,
-            "matching": dict(self.uri.matching),
-            "slot_id": self.uri.slot_id,
-            "allow_extractable": self.uri.allow_extractable,
-            "system_id": self._system_id,
-        }
         may_follow = b"yes" if self._pin.may_follow_a_wrong_one(pin) else b""
-        opening = (json.dumps(settings).encode(), pin.reveal().encode(), may_follow)
+        opening = (self.uri.text.encode(), self._system_id.encode(), pin.reveal().encode(), may_follow)
         answer = self._running.ask("open", opening, self.uri.timeout)
         try:
             (serial,) = self._interpret("open", answer)
@@ -129,7 +112,6 @@ class TokenProcess:
         if fault.remedy is Remedy.TRANSIENT:
             raise _Interrupted(fault.name, fault.hint)
         told = f"the token {self.uri.token_name}: {fault.name} in {operation}{self._age()}"
-        log.error("%s; %s", told, fault.hint)
         if fault.remedy is Remedy.OPERATOR:
             raise KeyStoreUnavailable(told, hint=fault.hint)
         raise KeyStoreError(told, hint=fault.hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass
 from typing import Any
 
 import pkcs11
@@ -23,37 +22,24 @@ from keysvc_pkcs11.faults import Remedy, fault_of
 from keysvc_pkcs11.mechanisms import MECHANISMS, Keys, SealingMechanism, by_number, works
 from keysvc_pkcs11.objects import DataObjects
 from keysvc_pkcs11.refusal import Broken, Refused
+from keysvc_pkcs11.uri import TokenURI
 
 MAC_KEY_SUFFIX = " mac"
 _MAC_USES = MechanismFlag.SIGN | MechanismFlag.VERIFY
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the process is told when it starts, besides the PIN."""
-
-    module: str
-    key_label: str
-    key_id: bytes
-    key_name: str
-    matching: abc.Mapping[str, str]
-    slot_id: int | None
-    allow_extractable: bool
-    system_id: str
 
 
 class TokenSession:
     """Loads the library, finds the token, logs in. Handles live as long as this object: whatever goes wrong with a
     session ends the process."""
 
-    def __init__(self, settings: Settings, pin: str, *, may_follow_a_wrong_pin: bool) -> None:
-        self._settings = settings
-        self._library = pkcs11.lib(settings.module)
-        self.token = _find_token(self._library, settings)
-        _guard_pin(self.token, settings, may_follow_a_wrong_pin=may_follow_a_wrong_pin)
+    def __init__(self, uri: TokenURI, system_id: str, pin: str, *, may_follow_a_wrong_pin: bool) -> None:
+        self._uri = uri
+        self._library = pkcs11.lib(uri.module)
+        self.token = _find_token(self._library, uri)
+        _guard_pin(self.token, uri, may_follow_a_wrong_pin=may_follow_a_wrong_pin)
         self._session = _log_in(self.token, pin)
-        self._objects = DataObjects(self._session, settings.system_id, settings.key_name)
-        self._name = keys.KeyName(settings.key_label, settings.key_id)
+        self._objects = DataObjects(self._session, system_id, uri.key_name)
+        self._name = keys.KeyName(uri.key_label, uri.key_id)
         self._kek: keys.TokenKey | None = None
         self._chosen: SealingMechanism | None = None
         self._last: SealingMechanism | None = None
@@ -137,8 +123,6 @@ class TokenSession:
             "serial": self.token.serial.decode("utf-8", "replace"),
             "manufacturer": self.token.manufacturer_id,
             "model": self.token.model,
-            "slot": self.token.slot.slot_id,
-            "library": self._library.library_description,
             "mechanism": self._last.name if self._last else "",
             "exportable": bool(key and keys.weakness(key)),
         }
@@ -176,7 +160,7 @@ class TokenSession:
                 )
             key = keys.make(self._session, name, specification, uses)
             self._has_key = True
-        keys.check(key, name, specification, allow_extractable=self._settings.allow_extractable)
+        keys.check(key, name, specification, allow_extractable=self._uri.allow_extractable)
         return key
 
     def _mechanism(self) -> SealingMechanism:
@@ -225,18 +209,18 @@ def _head(sealed: bytes) -> bytes:
     return sealed[:end]
 
 
-def _find_token(library: Any, settings: Settings) -> Token:
+def _find_token(library: Any, uri: TokenURI) -> Token:
     found: list[Token] = []
     for slot in library.get_slots(token_present=True):
         try:
             token = slot.get_token()
         except (TokenNotPresent, TokenNotRecognised):
             continue
-        if _matches(library, slot, token, settings.matching):
+        if _matches(library, slot, token, uri.matching):
             found.append(token)
-    if len(found) > 1 and settings.slot_id is not None:
-        found = [token for token in found if token.slot.slot_id == settings.slot_id]
-    wanted = ", ".join(f"{name}={value}" for name, value in settings.matching.items())
+    if len(found) > 1 and uri.slot_id is not None:
+        found = [token for token in found if token.slot.slot_id == uri.slot_id]
+    wanted = ", ".join(f"{name}={value}" for name, value in uri.matching.items())
     if not found:
         raise TokenNotPresent(wanted)
     if len(found) > 1:
@@ -262,11 +246,11 @@ def _matches(library: Any, slot: Slot, token: Token, matching: abc.Mapping[str, 
     return all(seen[name] == value for name, value in matching.items())
 
 
-def _guard_pin(token: Token, settings: Settings, *, may_follow_a_wrong_pin: bool) -> None:
+def _guard_pin(token: Token, uri: TokenURI, *, may_follow_a_wrong_pin: bool) -> None:
     """Raises Refused rather than spend one of the last tries."""
     reset = (
         "log in once with the right PIN, which resets the count: "
-        f"pkcs11-tool --module {settings.module} --token-label '{token.label}' --login --list-objects"
+        f"pkcs11-tool --module {uri.module} --token-label '{token.label}' --login --list-objects"
     )
     if token.flags & TokenFlag.USER_PIN_LOCKED:
         raise Refused(f"the user PIN of the token {token.label} is locked", "its security officer unlocks it")

@@ -11,7 +11,7 @@ from keysvc.sealed import SealedKeyStore, Shelf
 from keysvc_pkcs11.process import TokenProcess, log
 
 BEST_MECHANISM = "AES-GCM"
-_SOFTWARE_MODELS = ("softhsm", "soft", "kryoptic", "nss")
+_SOFTWARE_MODELS = ("soft", "kryoptic")
 
 
 def open_key_store(url: str, process: TokenProcess, system_id: str) -> SealedKeyStore:
@@ -35,8 +35,7 @@ class TokenSealer:
         if not seen:
             return KeyStoreInfo(self._url, f"KEK {label}", hardware=False, exportable=False)
         root = f"KEK {label} ({seen['mechanism']}) in token {seen['token']}, serial {seen['serial']}"
-        model = f"{seen['model']} {seen['manufacturer']}".lower()
-        hardware = not any(word in model for word in _SOFTWARE_MODELS)
+        hardware = not str(seen["model"]).lower().startswith(_SOFTWARE_MODELS)
         return KeyStoreInfo(self._url, root, hardware=hardware, exportable=bool(seen["exportable"]))
 
     def seal(self, secret: SecretBytes, context: bytes) -> bytes:

@@ -51,6 +51,7 @@ class TokenURI:
     only decides between tokens that all match: slot numbers move when a token is added.
     """
 
+    text: str
     module: str
     key_label: str
     key_id: bytes
@@ -81,6 +82,7 @@ class TokenURI:
         if attributes.get("type", b"secret-key") != b"secret-key":
             raise ConfigurationError("pkcs11: the key is a secret key: leave type out, or write type=secret-key")
         return cls(
+            text=url,
             module=_module(options),
             key_label=_text("object", attributes["object"]),
             key_id=attributes.get("id", b""),

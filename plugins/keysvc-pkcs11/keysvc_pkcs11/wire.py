@@ -17,22 +17,32 @@ class BrokenMessage(ValueError):
 def write(stream: BinaryIO, parts: abc.Iterable[bytes]) -> None:
     """One message, at once."""
     body = b"".join(_length(part) + part for part in parts)
-    stream.write(_length(body) + body)
+    rest = memoryview(_length(body) + body)
+    while rest:
+        rest = rest[stream.write(rest) :]
     stream.flush()
 
 
 def read(stream: BinaryIO) -> list[bytes] | None:
     """The next message; None when the other side has closed. Raises BrokenMessage."""
-    head = stream.read(_LENGTH_BYTES)
+    head = _read_exactly(stream, _LENGTH_BYTES)
     if not head:
         return None
     length = int.from_bytes(head, "big")
     if len(head) < _LENGTH_BYTES or length > MAX_BYTES:
         raise BrokenMessage
-    body = stream.read(length)
+    body = _read_exactly(stream, length)
     if len(body) < length:
         raise BrokenMessage
     return list(_parts(body))
+
+
+def _read_exactly(stream: BinaryIO, count: int) -> bytes:
+    """Less only where the stream ends. A pipe hands over what it has, which may be a part."""
+    read = b""
+    while len(read) < count and (more := stream.read(count - len(read))):
+        read += more
+    return read
 
 
 def _parts(body: bytes) -> abc.Iterator[bytes]:

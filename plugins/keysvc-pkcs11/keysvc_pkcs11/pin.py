@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import stat
-import threading
 from hashlib import sha256
 
-from keysvc.errors import KeyStoreUnavailable
+from keysvc.errors import ConfigurationError, KeyStoreUnavailable
 from keysvc.interfaces import Prompt
 from keysvc.model import SecretText
 from keysvc_pkcs11.uri import TokenURI
 
-REFUSED = "correct the PIN in its source: this one is not sent again, so that it cannot lock the token"
+_CORRECT_IT = "correct the PIN in its source: this one is not sent again, so that it cannot lock the token"
 
 
 class PIN:
-    """From the file of `pin-source`, read anew for every login and never kept; otherwise asked for, and kept to log in
-    again at night."""
+    """From `pin-source`, read anew for every login and never kept; otherwise asked for once, and kept to log in again
+    at night. What else it keeps are HMACs under a key of this object's own. One thread at a time."""
 
     def __init__(self, uri: TokenURI, prompt: Prompt) -> None:
         self._uri = uri
         self._prompt = prompt
         self._asked: SecretText | None = None
-        self._lock = threading.Lock()
         self._salt = secrets.token_bytes(32)
         self._refused: bytes | None = None
         self._proved: bytes | None = None
 
     def read(self) -> SecretText:
         """Raises KeyStoreUnavailable when there is none, and when it is the one that the token refused."""
-        pin = self._from_file() if self._uri.pin_file else self._from_prompt()
+        try:
+            pin = self._asked or self._prompt("pin")
+        except ConfigurationError as error:
+            raise KeyStoreUnavailable(str(error), hint=error.hint) from None
+        if not self._uri.pin_source:
+            self._asked = pin
         if self._fingerprint(pin) == self._refused:
-            raise KeyStoreUnavailable(f"the token {self._uri.token_name} refused this PIN before", hint=REFUSED)
+            raise KeyStoreUnavailable(f"the token {self._uri.token_name} refused this PIN before", hint=_CORRECT_IT)
         return pin
 
     def may_follow_a_wrong_one(self, pin: SecretText) -> bool:
@@ -51,25 +53,3 @@ class PIN:
 
     def _fingerprint(self, pin: SecretText) -> bytes:
         return hmac.digest(self._salt, pin.reveal().encode(), sha256)
-
-    def _from_prompt(self) -> SecretText:
-        with self._lock:
-            if self._asked is None:
-                self._asked = self._prompt(f"PIN of the token {self._uri.token_name}")
-            return self._asked
-
-    def _from_file(self) -> SecretText:
-        path = self._uri.pin_file
-        assert path is not None  # noqa: S101  the caller looked
-        try:
-            with path.open("rb") as file:
-                if stat.S_IMODE(path.stat().st_mode) & stat.S_IRWXO:
-                    raise KeyStoreUnavailable(f"the PIN file {path} can be read by others", hint=f"chmod 600 {path}")
-                pin = file.read(1024).decode("utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise KeyStoreUnavailable(f"the PIN file {path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise KeyStoreUnavailable(f"the PIN file {path} is not UTF-8 text") from None
-        if not pin:
-            raise KeyStoreUnavailable(f"the PIN file {path} is empty")
-        return SecretText(pin)

@@ -80,7 +80,7 @@ class TokenProcess:
     def _start(self) -> None:
         pin = self._pin.read()
         try:
-            self._running = _Running()
+            self._running = _Running(self.uri.pin_source.removeprefix("env:"))
         except OSError as error:
             hint = "see what this machine is short of"
             raise _Interrupted(f"no process can be started: {error.strerror}", hint) from None
@@ -137,10 +137,14 @@ def _fault(answer: list[bytes]) -> Fault:
 
 
 class _Running:
-    """One process, from its start to its end."""
+    """One process, from its start to its end. It does not see the environment variable `withheld`, nor keysvc's own."""
 
-    def __init__(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)}
+    def __init__(self, withheld: str) -> None:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_OUR_VARIABLES) and name != withheld
+        }
         isolation = "-I" if sys.flags.isolated else "-P"
         self.process = subprocess.Popen(
             [sys.executable, isolation, "-m", child.__name__],

@@ -13,7 +13,7 @@ from keysvc.errors import ConfigurationError
 OPTIONS = {
     "module-path": "the absolute path of the token's PKCS#11 library",
     "module-name": "the library's name instead, such as softhsm2 for libsofthsm2.so in a usual directory",
-    "pin-source": "file:/… with the PIN and nothing else; without it the PIN is asked for",
+    "pin-source": "file:/PATH or env:NAME; without it the operator is asked",
     "pin-value": "refused: a PIN does not belong into a configuration file",
     "allow-extractable-kek": "yes: accept a KEK that could leave the token, or was once outside",
     "timeout": "seconds that one call of the library may take before it is stopped; 30",
@@ -57,7 +57,7 @@ class TokenURI:
     key_id: bytes
     matching: abc.Mapping[str, str]
     slot_id: int | None
-    pin_file: Path | None
+    pin_source: str
     allow_extractable: bool
     timeout: float
 
@@ -88,7 +88,7 @@ class TokenURI:
             key_id=attributes.get("id", b""),
             matching=matching,
             slot_id=_slot_id(attributes),
-            pin_file=_pin_file(options),
+            pin_source=_pin_source(options),
             allow_extractable=_yes("allow-extractable-kek", options),
             timeout=_seconds("timeout", options),
         )
@@ -159,17 +159,11 @@ def _module(options: abc.Mapping[str, bytes]) -> str:
     raise ConfigurationError(f"pkcs11: no library named {name} was found", hint="write module-path=/… instead")
 
 
-def _pin_file(options: abc.Mapping[str, bytes]) -> Path | None:
+def _pin_source(options: abc.Mapping[str, bytes]) -> str:
     source = _text("pin-source", options.get("pin-source", b""))
-    if not source:
-        return None
-    path = Path(source.removeprefix("file://") if source.startswith("file:///") else source.removeprefix("file:"))
-    if not path.is_absolute():
-        raise ConfigurationError(
-            "pkcs11: pin-source is file:/… with an absolute path",
-            hint="for a PIN from the environment leave pin-source out and set KEYSVC_KEY_STORE_PASSPHRASE",
-        )
-    return path
+    if not re.fullmatch(r"(file:/.+|env:.+)?", source):
+        raise ConfigurationError("pkcs11: pin-source is file:/PATH or env:NAME", hint="leave it out to be asked")
+    return source
 
 
 def _yes(name: str, options: abc.Mapping[str, bytes]) -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from keysvc_pkcs11 import open_token
 
-from keysvc.interfaces import KeyStore, Opening
-from keysvc.model import Location, SecretText
+from keysvc.interfaces import KeyStore
+from keysvc.model import SecretText
+from keysvc.plugins import Plugins
 
 PIN = "48151623"
 SO_PIN = "4815162342"
@@ -149,9 +149,10 @@ def shim(softhsm: SoftHSM, shim_module: str, tmp_path: Path, monkeypatch: pytest
 def opened() -> abc.Iterator[abc.Callable[..., KeyStore]]:
     """Opens key stores by URL, and closes them when the test ends."""
     stores: list[KeyStore] = []
+    plugins = Plugins(only=["keysvc-pkcs11"])
 
     def open_store(url: str, ask: Ask = nobody) -> KeyStore:
-        stores.append(open_token(Opening(Location.parse(url), ask, SYSTEM_ID)))
+        stores.append(plugins.key_stores.open(url, ask, SYSTEM_ID))
         return stores[-1]
 
     yield open_store

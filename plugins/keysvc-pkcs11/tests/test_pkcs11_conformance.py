@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import abc
 
 import pytest
-from keysvc_pkcs11 import open_token
 from keysvc_pkcs11.pin import PIN
 from keysvc_pkcs11.process import TokenProcess
 from keysvc_pkcs11.store import TokenShelf, open_key_store
 from keysvc_pkcs11.uri import TokenURI
 
-from keysvc.interfaces import KeyStore, Opening
+from keysvc.interfaces import KeyStore
 from keysvc.model import Location, SecretText
+from keysvc.sources import sourced
 from keysvc.testing import KeyStoreConformance
 
 SYSTEM_ID = "5" * 32
@@ -26,16 +26,8 @@ class TestOnSoftHSM(KeyStoreConformance):
     """Every opening starts a process of its own, and logs in."""
 
     @pytest.fixture
-    def open_store(self, softhsm) -> abc.Iterator[abc.Callable[[], KeyStore]]:
-        opened: list[KeyStore] = []
-
-        def open_again() -> KeyStore:
-            opened.append(open_token(Opening(Location.parse(softhsm.url()), nobody, SYSTEM_ID)))
-            return opened[-1]
-
-        yield open_again
-        for store in opened:
-            store.close()
+    def open_store(self, softhsm, opened) -> abc.Callable[[], KeyStore]:
+        return lambda: opened(softhsm.url())
 
 
 class OneProcess(KeyStoreConformance):
@@ -48,7 +40,7 @@ class OneProcess(KeyStoreConformance):
     @pytest.fixture
     def process(self, url: str) -> abc.Iterator[TokenProcess]:
         uri = TokenURI.parse(url)
-        process = TokenProcess(uri, SYSTEM_ID, PIN(uri, nobody))
+        process = TokenProcess(uri, SYSTEM_ID, PIN(uri, sourced(Location.parse(url), nobody)))
         yield process
         process.close()
 

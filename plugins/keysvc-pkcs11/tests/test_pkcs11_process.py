@@ -218,10 +218,8 @@ def test_a_library_that_hangs_at_its_end_is_ended(shim, opened) -> None:
 
 OPEN_AND_WAIT = """
 import sys, time
-from keysvc.interfaces import Opening
-from keysvc.model import Location
-from keysvc_pkcs11 import open_token
-store = open_token(Opening(Location.parse(sys.argv[1]), None, "5" * 32))
+from keysvc.plugins import Plugins
+store = Plugins().key_stores.open(sys.argv[1], None, "5" * 32)
 store.versions()
 print(store._sealer._process._running.process.pid, flush=True)
 if len(sys.argv) > 2:

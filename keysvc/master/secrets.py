@@ -22,17 +22,21 @@ class UnsealedVersions:
         self.problems: dict[int, KeyStoreError] = {}
 
     def load(self, records: abc.Iterable[VersionRecord]) -> None:
-        """Unseal what is missing, forget what is destroyed. A version that cannot be had becomes a problem."""
+        """Unseal what is missing, forget what is destroyed. A version that cannot be had becomes a problem.
+
+        What is held is given out meanwhile: a key store may take a minute to say that it cannot be reached.
+        """
         live = {record.version: record for record in records if record.state is not VersionState.DESTROYED}
         with self._lock:
             self._held = {version: held for version, held in self._held.items() if version in live}
-            self.problems = {}
-            for version, record in live.items():
-                if version not in self._held:
-                    try:
-                        self._held[version] = self._unseal(record)
-                    except KeyStoreError as error:
-                        self.problems[version] = error
+            missing = [record for version, record in live.items() if version not in self._held]
+        problems: dict[int, KeyStoreError] = {}
+        for record in missing:
+            try:
+                self.hold(self._unseal(record))
+            except KeyStoreError as error:
+                problems[record.version] = error
+        self.problems = problems
 
     def _unseal(self, record: VersionRecord) -> MasterSecret:
         secret = self._key_store.unseal(record.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import abc
 from datetime import timedelta
 
@@ -26,6 +27,7 @@ log = structlog.get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
 FORGET_AFTER = timedelta(days=1)
 REPEAT_WARNINGS_SECONDS = 3600.0
+UNSEAL_AGAIN_SECONDS = 30.0
 
 
 class MasterSecretServer:
@@ -172,11 +174,15 @@ class MasterSecretServer:
 
     def _work(self) -> None:
         since_warning = REPEAT_WARNINGS_SECONDS
+        unseal_at = time.monotonic() + UNSEAL_AGAIN_SECONDS
         while not self._stopping:
             more = False
             try:
                 if self._leadership.valid:
                     self._record_servers()
+                    if self._secrets.problems and time.monotonic() >= unseal_at:
+                        self._unseal_again()
+                        unseal_at = time.monotonic() + UNSEAL_AGAIN_SECONDS
                     before = self.rotation.advance()
                     if before:
                         self.announce_if_changed()
@@ -196,6 +202,13 @@ class MasterSecretServer:
                 self._wake.wait(pause)
                 since_warning += pause
                 self._wake.clear()
+
+    def _unseal_again(self) -> None:
+        """What the key store could not give: a token that was away may be back."""
+        before = set(self._secrets.problems)
+        self.announce()
+        for version in sorted(before - self._secrets.problems.keys()):
+            log.info("a version can be unsealed again", version=version)
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version."""

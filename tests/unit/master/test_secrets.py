@@ -1,0 +1,57 @@
+"""The versions that the master holds unsealed: a key store that is away costs nobody what is held already."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from systems import System, eventually
+
+from keysvc.interfaces import KeyStore
+from keysvc.master import service
+from keysvc.master.rotation import announced
+from keysvc.master.secrets import UnsealedVersions
+from keysvc.model import MasterSecret, VersionState
+
+
+class Stuck:
+    """A key store whose device does not answer until it is freed."""
+
+    def __init__(self, key_store: KeyStore) -> None:
+        self._key_store = key_store
+        self.asked, self.freed = threading.Event(), threading.Event()
+
+    def unseal(self, version: int) -> MasterSecret:
+        self.asked.set()
+        assert self.freed.wait(30)
+        return self._key_store.unseal(version)
+
+
+def test_what_is_held_is_given_out_while_the_key_store_does_not_answer(system: System) -> None:
+    first = system.key_store().unseal(1)
+    stuck = Stuck(system.key_store())
+    held = UnsealedVersions(stuck)  # type: ignore[arg-type]
+    held.hold(first)
+    second = MasterSecret(2, first.created_at, first.material)
+    system.key_store().seal(second)
+    records = [announced(first, VersionState.ACTIVE), announced(second, VersionState.ANNOUNCED)]
+    loading = threading.Thread(target=held.load, args=(records,))
+    loading.start()
+    assert stuck.asked.wait(30)
+    assert held.get(1) == first
+    stuck.freed.set()
+    loading.join()
+    assert held.get(2) == second
+
+
+def test_a_degraded_master_is_ready_again_when_its_key_store_is_back(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "UNSEAL_AGAIN_SECONDS", 0.1)
+    secret = Path(system.folder / "secret")
+    away = secret.rename(system.folder / "away")
+    master = system.start()
+    assert master.status().state == "degraded"
+    away.rename(secret)
+    eventually(lambda: master.status().state == "ready")

@@ -1,0 +1,91 @@
+"""A whole system on a token: its outage stops no poll, no lookup and no encryption, and it recovers by itself."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+
+import pytest
+from systems import System, eventually, run_keysvc
+
+from keysvc.crypto import certificates
+from keysvc.errors import KeyStoreUnavailable
+from keysvc.interfaces import KeyStore
+from keysvc.master import lifecycle, service
+from keysvc.model import Identity, Role, utc_now
+from keysvc.plugins import Plugins
+
+SYSTEM_ID = "5" * 32
+
+
+@dataclass
+class TokenSystem(System):
+    """As `System`, with its master secret in a token."""
+
+    url: str = ""
+
+    def key_store(self) -> KeyStore:
+        return self.plugins.key_stores.open(self.url, lambda _what: pytest.fail("asked"), self.system_id)
+
+
+@pytest.fixture
+def system(softhsm, tmp_path) -> abc.Iterator[TokenSystem]:
+    authority = certificates.create_authority(SYSTEM_ID, now=utc_now())
+    made = TokenSystem(tmp_path, Plugins(), authority, url=softhsm.url())
+    store = made.store()
+    store.prepare()
+    key_store = made.key_store()
+    lifecycle.configure(store, key_store, SYSTEM_ID, Identity("administrator", Role.ADMINISTRATOR, "01", utc_now()))
+    key_store.close()
+    yield made
+    made.close()
+
+
+def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem, softhsm) -> None:
+    system.with_users("anna", "bert")
+    master = system.start()
+    sso, _link = system.sso()
+    sso.set_credential("SAP", user="anna", password="geheim")
+    away = softhsm.tokens.rename(softhsm.directory / "away")
+    sso.set_credential("SAP", user="bert", password="streng")
+    assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
+    late, link = system.sso("web-02")
+    assert late.credential("SAP", user="bert")["password"].reveal() == "streng"
+    assert link.polls
+    with pytest.raises(KeyStoreUnavailable):
+        master.rotate("administrator")
+    away.rename(softhsm.tokens)
+    master.rotate("administrator")
+    eventually(lambda: system.store().rows_by_version() == {2: 2})
+    assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
+
+
+def test_a_start_during_an_outage_is_degraded_and_heals_when_the_token_is_back(
+    system: TokenSystem, softhsm, monkeypatch
+) -> None:
+    monkeypatch.setattr(service, "UNSEAL_AGAIN_SECONDS", 0.1)
+    away = softhsm.tokens.rename(softhsm.directory / "away")
+    master = system.start()
+    status = master.status()
+    assert status.state == "degraded"
+    assert "the token prod" in status.problems[0]
+    away.rename(softhsm.tokens)
+    eventually(lambda: master.status().state == "ready")
+
+
+def test_keysvc_init_and_doctor_on_a_token(softhsm, tmp_path) -> None:
+    home, directory = tmp_path / "home", tmp_path / "keysvc"
+    made = run_keysvc(home, "init", "--dir", directory, "--key-store", softhsm.url(), "--no-backup")
+    assert (made.status, made.err) == (0, "")
+    assert "sealed and read back" in made.out
+    doctor = run_keysvc(home, "--config", directory / "keysvc.toml", "doctor")
+    assert "version 1 opens from pkcs11:token=prod" in doctor.out
+
+
+def test_a_refused_init_says_why_in_one_line_and_leaves_nothing(softhsm, tmp_path) -> None:
+    softhsm.pin_file.write_text("00000000")
+    made = run_keysvc(tmp_path, "init", "--dir", tmp_path / "keysvc", "--key-store", softhsm.url(), "--no-backup")
+    assert made.status == 1
+    (line,) = made.err.splitlines()
+    assert line.startswith("error: key-store-unavailable: the token prod: CKR_PIN_INCORRECT")
+    assert not (tmp_path / "keysvc" / "keysvc.toml").exists()

@@ -141,6 +141,8 @@ class TokenSession:
     def _keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
         if self._kek is None:
             self._kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
+        if not keys.allows(self._kek, mechanism.uses):
+            raise Broken(f"changed: the KEK does not allow {mechanism.name}")
         mac = None
         if mechanism.has_mac_key:
             name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, self._name.key_id)

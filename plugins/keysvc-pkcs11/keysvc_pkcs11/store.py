@@ -35,7 +35,7 @@ class TokenSealer:
         if not seen:
             return KeyStoreInfo(self._url, f"KEK {label}", hardware=False, exportable=False)
         root = f"KEK {label} ({seen['mechanism']}) in token {seen['token']}, serial {seen['serial']}"
-        hardware = not str(seen["model"]).lower().startswith(_SOFTWARE_MODELS)
+        hardware = not any(word in str(seen["model"]).lower() for word in _SOFTWARE_MODELS)
         return KeyStoreInfo(self._url, root, hardware=hardware, exportable=bool(seen["exportable"]))
 
     def seal(self, secret: SecretBytes, context: bytes) -> bytes:

@@ -10,10 +10,12 @@ from keysvc_pkcs11.process import TokenProcess
 from keysvc_pkcs11.store import TokenShelf, open_key_store
 from keysvc_pkcs11.uri import TokenURI
 
+from keysvc.errors import SealBroken
 from keysvc.interfaces import KeyStore
 from keysvc.model import Location, SecretText
 from keysvc.sources import sourced
 from keysvc.testing import KeyStoreConformance
+from keysvc.testing.key_store import secret
 
 SYSTEM_ID = "5" * 32
 
@@ -52,6 +54,17 @@ class OneProcess(KeyStoreConformance):
     def open_store(self, process: TokenProcess):
         return lambda: open_key_store("pkcs11:token=prod", process, SYSTEM_ID)
 
+    def test_what_was_changed_is_called_broken_and_not_unavailable(self, open_store, stored) -> None:
+        """Whatever the token answers to it: a person who is sent to look after a healthy HSM finds nothing."""
+        store = open_store()
+        store.seal(secret(1))
+        ((name, whole),) = stored.items()
+        begin = whole.index(b"\n") + 1
+        for position in (*range(begin, begin + 30), len(whole) - 40, len(whole) - 1):
+            stored[name] = whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :]
+            with pytest.raises(SealBroken):
+                store.unseal(1)
+
 
 class Tampered(TokenShelf):
     """As somebody would who may write to the token, but not use its KEK."""
@@ -87,8 +100,6 @@ class TestSealedWithAESCBCPadAndHMAC(OneProcess):
 
 
 def mechanism_in_use(open_store, stored) -> tuple[int, str]:
-    from keysvc.testing.key_store import secret
-
     store = open_store()
     store.seal(secret(1))
     (entry,) = stored.values()

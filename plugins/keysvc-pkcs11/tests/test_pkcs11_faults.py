@@ -152,6 +152,15 @@ def test_a_decryption_that_fails_for_long_is_never_called_tampering(shim, store)
     assert store.unseal(1) == kek
 
 
+@pytest.mark.parametrize("fault", ["CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"])
+def test_a_fault_that_passes_never_changes_the_mechanism(shim, opened, told, fault: str) -> None:
+    store = opened(shim.softhsm.url())
+    told.on_first = shim.heal
+    shim.fail(f"C_EncryptInit times=1 {fault}")
+    store.seal(kek)
+    assert "AES-GCM" in store.info().root
+
+
 def test_a_slow_token_is_waited_for(shim, store) -> None:
     shim.fail("* delay=20")
     assert store.unseal(1) == kek

@@ -85,7 +85,6 @@ _IRREGULAR = {
     "FunctionCancelled": "CKR_FUNCTION_CANCELED",
     "TokenNotRecognised": "CKR_TOKEN_NOT_RECOGNIZED",
     "AnotherUserAlreadyLoggedIn": "CKR_USER_ANOTHER_ALREADY_LOGGED_IN",
-    "SlotIDInvalid": "CKR_SLOT_ID_INVALID",
 }
 
 
@@ -108,4 +107,5 @@ def _ckr(exception: str, text: str) -> str:
         if code := re.search(r"0x[0-9a-f]+", text):
             return _CODES.get(int(code[0], 16), f"CKR {code[0]}")
         return text or exception
-    return _IRREGULAR.get(exception) or "CKR_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", exception).upper()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", exception)
+    return _IRREGULAR.get(exception) or f"CKR_{words.upper()}"

@@ -121,7 +121,6 @@ class TokenSession:
         return {
             "token": self.token.label,
             "serial": self.token.serial.decode("utf-8", "replace"),
-            "manufacturer": self.token.manufacturer_id,
             "model": self.token.model,
             "mechanism": self._last.name if self._last else "",
             "exportable": bool(key and keys.weakness(key)),

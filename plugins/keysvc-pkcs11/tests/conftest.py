@@ -127,7 +127,7 @@ def softhsm(softhsm_module: str, made_token: Path, tmp_path: Path, monkeypatch: 
 
 @pytest.fixture(scope="session")
 def shim_module(tmp_path_factory: pytest.TempPathFactory) -> str:
-    source = Path(os.environ.get("KEYSVC_HSM", ROOT / "hsm")) / "shim"
+    source = ROOT / "hsm/shim"
     if not (source / "Makefile").exists() or not shutil.which("make") or not shutil.which("cc"):
         return missing("the fault-injecting shim needs hsm/shim and a C compiler: apt-get install gcc make libc6-dev")
     made = tmp_path_factory.mktemp("shim")

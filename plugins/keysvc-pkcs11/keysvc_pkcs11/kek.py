@@ -164,11 +164,16 @@ def _flag(key: TokenKey, attribute: Attribute) -> bool | None:
         return None
 
 
+def key_id(key: TokenKey) -> bytes:
+    """CKA_ID; the key of the MAC has the same as its KEK."""
+    return bytes(key[Attribute.ID])
+
+
 def identity(key: TokenKey) -> bytes:
     """CKA_ID, and CKA_CHECK_VALUE where the token has it: enough to say which KEK sealed."""
     try:
         check_value = bytes(key[Attribute.CHECK_VALUE])
     except PKCS11Error:
         check_value = b""
-    key_id = bytes(key[Attribute.ID])
-    return len(key_id).to_bytes(1, "big") + key_id + len(check_value).to_bytes(1, "big") + check_value
+    own_id = key_id(key)
+    return len(own_id).to_bytes(1, "big") + own_id + len(check_value).to_bytes(1, "big") + check_value

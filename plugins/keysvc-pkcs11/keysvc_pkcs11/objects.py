@@ -23,20 +23,20 @@ _Seen = TypeVar("_Seen")
 
 
 class DataObjects:
-    """Named by CKA_LABEL: system id, key, and the entry's own name, with slashes between."""
+    """Named by CKA_LABEL: system id, label of the key, and the entry's own name, with slashes between."""
 
-    def __init__(self, session: Session, system_id: str, key_name: str) -> None:
+    def __init__(self, session: Session, system_id: str, key_label: str) -> None:
         self._session = session
-        self._prefix = f"{system_id}/{key_name}/"
-        self._key_name = key_name
+        self._prefix = f"{system_id}/{key_label}/"
+        self._key_label = key_label
 
     def names(self) -> list[str]:
         """Of this system and key, ascending."""
         return sorted({label.removeprefix(self._prefix) for label in self._labels() if label.startswith(self._prefix)})
 
     def key_in_use(self) -> bool:
-        """Whether any system keeps something under a key of this name."""
-        return any(label.partition("/")[2].rpartition("/")[0] == self._key_name for label in self._labels())
+        """Whether any system keeps something under a key of this label."""
+        return any(label.partition("/")[2].rpartition("/")[0] == self._key_label for label in self._labels())
 
     def get(self, name: str) -> bytes | None:
         """None when there is none. Raises Refused when two processes left two."""

@@ -38,7 +38,7 @@ class TokenSession:
         self.token = _find_token(self._library, uri)
         _guard_pin(self.token, uri, may_follow_a_wrong_pin=may_follow_a_wrong_pin)
         self._session = _log_in(self.token, pin)
-        self._objects = DataObjects(self._session, system_id, uri.key_name)
+        self._objects = DataObjects(self._session, system_id, uri.key_label)
         self._name = keys.KeyName(uri.key_label, uri.key_id)
         self._kek: keys.TokenKey | None = None
         self._chosen: SealingMechanism | None = None
@@ -144,7 +144,7 @@ class TokenSession:
             raise Broken(f"changed: the KEK does not allow {mechanism.name}")
         mac = None
         if mechanism.has_mac_key:
-            name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, self._name.key_id)
+            name = keys.KeyName(self._name.label + MAC_KEY_SUFFIX, keys.key_id(self._kek))
             mac = self._key(name, keys.MAC_KEY, _MAC_USES, may_make=may_make)
         return Keys(self._session, self._kek, mac)
 

@@ -99,11 +99,6 @@ class TokenURI:
         serial = self.matching.get("serial")
         return " ".join(filter(None, [self.matching.get("token", ""), serial and f"(serial {serial})"]))
 
-    @property
-    def key_name(self) -> str:
-        """How what it seals is filed: the same URL attributes, the same place."""
-        return f"{self.key_label};id={self.key_id.hex()}" if self.key_id else self.key_label
-
 
 def _selects(name: str) -> bool:
     return name not in ("object", "id", "type", "slot-id")

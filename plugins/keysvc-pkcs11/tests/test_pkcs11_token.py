@@ -135,6 +135,14 @@ answer = None
         opened(softhsm.url()).seal(secret(1))
 
 
+def test_a_second_key_of_the_label_stops_no_mac_key_either(shim, opened, monkeypatch) -> None:
+    monkeypatch.setenv("PKCS11_SHIM_HIDE_MECHANISMS", "0x1087,0x210a")
+    make_kek(shim.softhsm, key_id=b"\x01")
+    opened(shim.softhsm.url()).seal(secret(1))
+    make_kek(shim.softhsm, key_id=b"\x02")
+    assert opened(shim.softhsm.url(path="token=prod;object=keysvc;id=%01")).unseal(1) == secret(1)
+
+
 @pytest.mark.parametrize("other", [{"bits": 128}, {"kind": "GENERIC_SECRET"}])
 def test_a_key_of_another_kind_is_refused(softhsm, opened, other) -> None:
     make_kek(softhsm, **other)
@@ -151,6 +159,17 @@ def test_two_keys_of_one_label_are_ambiguous_until_the_url_names_one_by_id(softh
     store = opened(softhsm.url(path="token=prod;object=keysvc;id=%02"))
     store.seal(secret(1))
     assert store.unseal(1) == secret(1)
+
+
+def test_a_second_key_of_the_label_stops_nothing_once_the_url_names_the_first_by_id(softhsm, opened) -> None:
+    make_kek(softhsm, key_id=b"\x01")
+    opened(softhsm.url()).seal(secret(1))
+    make_kek(softhsm, key_id=b"\x02")
+    with pytest.raises(KeyStoreUnavailable, match="2 keys labelled 'keysvc'"):
+        opened(softhsm.url()).unseal(1)
+    assert opened(softhsm.url(path="token=prod;object=keysvc;id=%01")).unseal(1) == secret(1)
+    with pytest.raises(SealBroken, match="sealed under another KEK"):
+        opened(softhsm.url(path="token=prod;object=keysvc;id=%02")).unseal(1)
 
 
 def test_each_kek_has_what_it_sealed_for_itself(softhsm, opened) -> None:
@@ -229,7 +248,7 @@ def test_what_one_mechanism_sealed_opens_when_another_seals(shim, opened, monkey
     make_kek(shim.softhsm)
     opened(shim.softhsm.url()).seal(secret(1))
     shim.softhsm.run("""
-session.generate_key(KeyType.GENERIC_SECRET, 256, label="keysvc mac", store=True,
+session.generate_key(KeyType.GENERIC_SECRET, 256, id=b"\x01", label="keysvc mac", store=True,
     capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
     template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False})
 answer = None

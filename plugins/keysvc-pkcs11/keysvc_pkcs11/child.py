@@ -104,15 +104,18 @@ def _put(token: TokenSession, name: bytes, content: bytes) -> list[bytes]:
     return []
 
 
+def _described(token: TokenSession) -> bytes:
+    return json.dumps(token.describe()).encode()
+
+
 OPERATIONS: abc.Mapping[str, abc.Callable[..., abc.Sequence[bytes]]] = {
-    "seal": lambda token, secret, context: [token.seal(secret, context)],
-    "unseal": lambda token, sealed, context: [token.unseal(sealed, context)],
+    "seal": lambda token, secret, context: [token.seal(secret, context), _described(token)],
+    "unseal": lambda token, sealed, context: [token.unseal(sealed, context), _described(token)],
     "names": lambda token: [name.encode() for name in token.names()],
     "get": _get,
     "put": _put,
     "delete": lambda token, name: [b"deleted"] if token.delete(name.decode()) else [],
     "random": lambda token, count: [token.random(int(count))],
-    "describe": lambda token: [json.dumps(token.describe()).encode()],
 }
 """What may be asked, each with byte strings and for byte strings. All of them can be repeated."""
 

@@ -43,6 +43,7 @@ class TokenSession:
         self._kek: keys.TokenKey | None = None
         self._chosen: SealingMechanism | None = None
         self._last: SealingMechanism | None = None
+        self._exportable = False
         self._has_key = self._key_is_there()
 
     def close(self) -> None:
@@ -115,15 +116,14 @@ class TokenSession:
         """From the token's own generator."""
         return self._session.generate_random(count * 8)
 
-    def describe(self) -> dict[str, Any]:
-        """Safe to show. `mechanism` is empty until something was sealed or unsealed."""
-        key = self._kek or keys.find(self._session, self._name, keys.KEK)
+    def describe(self) -> dict[str, str | bool]:
+        """Safe to show, and asks nothing of the token. Of the KEK and the mechanism that were used last."""
         return {
             "token": self.token.label,
             "serial": self.token.serial.decode("utf-8", "replace"),
             "model": self.token.model,
             "mechanism": self._last.name if self._last else "",
-            "exportable": bool(key and keys.weakness(key)),
+            "exportable": self._exportable,
         }
 
     def _must_be_there(self) -> None:
@@ -139,7 +139,9 @@ class TokenSession:
 
     def _keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
         if self._kek is None:
-            self._kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
+            kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
+            self._exportable = bool(keys.weakness(kek))
+            self._kek = kek
         if not keys.allows(self._kek, mechanism.uses):
             raise Broken(f"changed: the KEK does not allow {mechanism.name}")
         mac = None

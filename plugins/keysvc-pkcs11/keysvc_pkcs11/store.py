@@ -20,7 +20,7 @@ def open_key_store(url: str, process: TokenProcess, system_id: str) -> SealedKey
 
 
 class TokenSealer:
-    """Seals under the KEK. What it says of itself is from the last login; nothing that it keeps is secret."""
+    """Seals under the KEK. What it says of itself is from the last use; nothing that it keeps is secret."""
 
     def __init__(self, url: str, process: TokenProcess) -> None:
         self._url = url
@@ -40,8 +40,8 @@ class TokenSealer:
 
     def seal(self, secret: SecretBytes, context: bytes) -> bytes:
         """Makes the KEK where the token has none and nothing is sealed under it yet."""
-        (sealed,) = self._process.call("seal", secret.reveal(), context)
-        self._look()
+        sealed, description = self._process.call("seal", secret.reveal(), context)
+        self._seen = json.loads(description)
         if self._seen["mechanism"] != self._said:
             self._said = self._seen["mechanism"]
             log.warning("the token %s has no %s: %s seals", self._process.uri.token_name, BEST_MECHANISM, self._said)
@@ -49,8 +49,8 @@ class TokenSealer:
 
     def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:
         """Raises SealBroken, KeyStoreUnavailable."""
-        (secret,) = self._process.call("unseal", sealed, context)
-        self._look()
+        secret, description = self._process.call("unseal", sealed, context)
+        self._seen = json.loads(description)
         return SecretBytes(secret)
 
     def random(self, count: int) -> bytes:
@@ -61,11 +61,6 @@ class TokenSealer:
     def close(self) -> None:
         """Ends the token's process, and with it the login."""
         self._process.close()
-
-    def _look(self) -> None:
-        if not self._seen or not self._seen["mechanism"]:
-            (description,) = self._process.call("describe")
-            self._seen = json.loads(description)
 
 
 class TokenShelf(Shelf):

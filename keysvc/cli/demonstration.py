@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,23 @@ MappingStoreOption = Annotated[
 ]
 
 
-def demo(mapping_store: MappingStoreOption = None, as_json: JsonOption = False) -> None:
+class KeyStoreKind(StrEnum):
+    """Where the demo keeps the master secret."""
+
+    FILE = "file"
+    SOFTHSM = "softhsm"
+
+
+KeyStoreKindOption = Annotated[
+    KeyStoreKind, typer.Option("--key-store", help="softhsm: a throw-away token, by keysvc-pkcs11.")
+]
+
+
+def demo(
+    mapping_store: MappingStoreOption = None,
+    key_store: KeyStoreKindOption = KeyStoreKind.FILE,
+    as_json: JsonOption = False,
+) -> None:
     """Show the whole story on this machine.
 
     In a temporary folder: one master, two SSO servers, 1,200 mappings of 6 applications, a rotation under load, a dead
@@ -32,11 +49,12 @@ def demo(mapping_store: MappingStoreOption = None, as_json: JsonOption = False) 
     \b
     keysvc demo
     keysvc demo --mapping-store postgresql://keysvc@localhost/empty
+    keysvc demo --key-store softhsm
     """
     from keysvc.cli.output import print_json
     from keysvc.demo import story
 
-    summary = story.tell(quiet=as_json, mapping_store=mapping_store)
+    summary = story.tell(quiet=as_json, mapping_store=mapping_store, key_store=key_store)
     if as_json:
         print_json(summary)
     else:

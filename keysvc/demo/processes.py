@@ -61,6 +61,7 @@ class Machine:
 
     directory: Path
     logs: Path
+    environment: abc.Mapping[str, str] = field(default_factory=dict)
     commands: list[list[str]] = field(default_factory=list)
 
     @property
@@ -76,7 +77,7 @@ class Machine:
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=False,
-            env=_environment(),
+            env=self._environment(),
         )
         self.logs.mkdir(exist_ok=True)
         with (self.logs / f"{self.directory.name}-commands.log").open("ab") as log:
@@ -95,19 +96,19 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(),
+                env=self._environment(),
             )
         return Process(popen, log)
+
+    def _environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
+        return {**own, **self.environment}
 
     def _command(self, arguments: abc.Sequence[str], configured: bool) -> list[str]:
         where = ["--config", str(self.config)] if configured else []
         command = [sys.executable, "-m", "keysvc", *where, *arguments]
         self.commands.append(command)
         return command
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
 
 
 def free_port() -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from keysvc import config as configuration
 from keysvc.assembly import identity, master_client
+from keysvc.demo.key_stores import KINDS
 from keysvc.demo.lookups import Lookups
 from keysvc.demo.processes import DemoFailed, Machine, Process, free_port, wait_until
 from keysvc.errors import MasterSecretServerUnavailable
@@ -53,14 +54,15 @@ class Summary:
 Say = abc.Callable[[str], None]
 
 
-def tell(*, quiet: bool = False, mapping_store: str | None = None) -> Summary:
+def tell(*, quiet: bool = False, mapping_store: str | None = None, key_store: str = "file") -> Summary:
     """Run it in a temporary folder, which is removed; say each step on stderr unless `quiet`.
 
-    `mapping_store` is the URL of an empty database, in which the demo leaves what it wrote.
+    `mapping_store` is the URL of an empty database, in which the demo leaves what it wrote; `key_store` is file or
+    softhsm.
     """
     folder = Path(tempfile.mkdtemp(prefix="keysvc-demo-"))
     try:
-        return Story(folder, (lambda _: None) if quiet else _say, mapping_store).tell()
+        return Story(folder, (lambda _: None) if quiet else _say, mapping_store, key_store).tell()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -72,11 +74,12 @@ def _say(step: str) -> None:
 class Story:
     """`secrets` are all that it used, `machines` all that it ran on: a test looks where no secret may be."""
 
-    def __init__(self, folder: Path, say: Say, mapping_store: str | None = None) -> None:
+    def __init__(self, folder: Path, say: Say, mapping_store: str | None = None, key_store: str = "file") -> None:
         self.secrets: list[str] = []
         self.machines: dict[str, Machine] = {}
         self._folder = folder
         self._say = say
+        self._key_store = KINDS[key_store](folder)
         self._where = ("--mapping-store", mapping_store) if mapping_store else ()
         self._passwords: dict[CredentialKey, dict[str, str]] = {}
         self._passphrase = folder / "passphrase"
@@ -110,11 +113,12 @@ class Story:
 
     def _configure(self) -> None:
         self._say("configuring a master secret server")
-        self._master = self._machine("master")
+        self._master = self._machine("master", self._key_store.environment)
         self._master.run(
             *("init", "--dir", str(self._master.directory), "--no-backup"),
             *("--listen", f"127.0.0.1:{free_port()}", "--poll-interval", POLL_INTERVAL, "--lease-ttl", LEASE_TTL),
             *self._where,
+            *self._key_store.options,
             configured=False,
         )
         self._config = configuration.load(self._master.config)
@@ -122,8 +126,8 @@ class Story:
         self._ending.callback(self._client.close)
         self._serving = self._serve()
 
-    def _machine(self, name: str) -> Machine:
-        self.machines[name] = Machine(self._folder / name, self._folder / "logs")
+    def _machine(self, name: str, environment: abc.Mapping[str, str] | None = None) -> Machine:
+        self.machines[name] = Machine(self._folder / name, self._folder / "logs", environment or {})
         return self.machines[name]
 
     def _serve(self) -> Process:
@@ -235,8 +239,7 @@ class Story:
         self._master.run("secret", "backup", str(backup), *given)
         self._master.run("secret", "rehearse", str(backup), *given)
         self._serving.end()
-        shutil.rmtree(self._master.directory / "secret")
-        (self._master.directory / "secret.key").unlink()
+        self._key_store.lose()
         self._master.run("secret", "restore", str(backup), *given)
         self._serving = self._serve()
         return self._works_after_a_restart(SSO_SERVERS[1])

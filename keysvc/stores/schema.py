@@ -59,11 +59,14 @@ class Name(TypeDecorator[str]):
         return dialect.type_descriptor(Unicode(length, collation=_COLLATIONS.get(dialect.name)))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is not None and len(value) > self.length:
+        if value is None:
+            return None
+        if len(value) > self.length:
             raise InvalidInput(f"a name has more than {self.length} characters: {value[:40]!r}…")
-        if value is not None and (value.endswith(" ") or "\0" in value):
+        value.encode()  # half of a surrogate pair is no text, and some databases would keep it
+        if value.endswith(" ") or "\0" in value:
             raise InvalidInput(f"a name ends in a blank or holds a null: {value[:40]!r}")
-        return None if value is None else str(value)
+        return str(value)
 
 
 class Instant(TypeDecorator[datetime]):

@@ -9,6 +9,9 @@ from collections import abc
 from types import FrameType, ModuleType
 from typing import Any
 
+LIFETIME_SECONDS = 60
+"""A child that hangs is ended, and fails the test."""
+
 
 def die_at_every_line(
     run: abc.Callable[[], object],
@@ -43,6 +46,7 @@ def _dies_at(line: int, run: abc.Callable[[], object], files: abc.Collection[str
                     os.kill(os.getpid(), signal.SIGKILL)
             return trace
 
+        signal.alarm(LIFETIME_SECONDS)
         try:
             sys.settrace(trace)
             run()

@@ -22,11 +22,14 @@ OLDEST = (13, 0)  # SQL Server 2016
 
 # Shared and exclusive locks by name, because a server that reads snapshots gives no such lock on a row: a reader under
 # READ COMMITTED SNAPSHOT does not wait, and other makers' servers ignore the hints that would make it wait.
+# NOCOUNT, so that the SELECT is the first result; off again, as the number of rows tells whether a swap succeeded.
 LOCK = """
+SET NOCOUNT ON;
 DECLARE @result int;
 EXEC @result = sp_getapplock @Resource = N'keysvc {what}', @LockMode = N'{mode}', @LockOwner = N'Transaction',
      @LockTimeout = {milliseconds};
-SELECT @result;
+SET NOCOUNT OFF;
+SELECT @result AS result;
 """
 
 UNDONE = (

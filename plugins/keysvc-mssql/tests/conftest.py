@@ -40,3 +40,9 @@ def store(open_store: Open) -> abc.Iterator[SQLServerMappingStore]:
     made.prepare()
     yield made
     made.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line, instead of one for each test."""
+    if not os.environ.get(VARIABLE):
+        terminalreporter.write_line(f"{VARIABLE} names no SQL Server: the suites on a server did NOT run")

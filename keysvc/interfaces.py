@@ -96,6 +96,10 @@ class KeyStore(Protocol):
     def unseal(self, version: int) -> MasterSecret:
         """Raises VersionNotFound, SealBroken, KeyStoreUnavailable."""
 
+    def random(self, count: int) -> bytes:
+        """`count` bytes from its own generator, where it has one, else the operating system's. A new version is made of
+        these and of the operating system's, so that neither alone decides. Raises KeyStoreUnavailable."""
+
     def destroy(self, version: int) -> None:
         """Remove a version for good. Repeatable. Raises KeyStoreUnavailable."""
 

@@ -36,6 +36,9 @@ class Sealer(Protocol):
     def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:
         """Raises SealBroken (changed, another context or another root key), KeyStoreUnavailable."""
 
+    def random(self, count: int) -> bytes:
+        """`count` bytes from its own generator, else `os.urandom`. Raises KeyStoreUnavailable."""
+
     def close(self) -> None:
         """Repeatable."""
 
@@ -95,6 +98,10 @@ class SealedKeyStore:
             if self._header(secret) != header:
                 raise SealBroken(f"{self._where(name)} opens to a secret that is not the one in its header")
             return secret
+
+    def random(self, count: int) -> bytes:
+        """The sealer's."""
+        return self._sealer.random(count)
 
     def destroy(self, version: int) -> None:
         """Repeatable."""

@@ -3,6 +3,7 @@ made, unsealed or destroyed; and the making of a new one."""
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import threading
 from collections import abc
@@ -58,11 +59,16 @@ class UnsealedVersions:
         for orphan in self._key_store.versions():
             if orphan > highest:
                 return self.hold(self._key_store.unseal(orphan))
-        secret = MasterSecret(highest + 1, utc_now(), SecretBytes(secrets.token_bytes(MASTER_SECRET_BYTES)))
+        secret = MasterSecret(highest + 1, utc_now(), self._new_material())
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back as another secret: it was not announced")
         return self.hold(secret)
+
+    def _new_material(self) -> SecretBytes:
+        """Unpredictable when either generator is: HMAC-SHA256 of the one under the other (NIST SP 800-133r2, 6.3)."""
+        of_system, of_store = secrets.token_bytes(MASTER_SECRET_BYTES), self._key_store.random(MASTER_SECRET_BYTES)
+        return SecretBytes(hmac.digest(of_system, of_store, "sha256"))
 
     def hold(self, secret: MasterSecret) -> MasterSecret:
         """Keep a version that was just made."""

@@ -48,6 +48,10 @@ class KeyFileSealer:
         """Raises SealBroken, KeyStoreUnavailable."""
         return _unseal(self._root(create=False), sealed, context, "changed, or sealed under another key file")
 
+    def random(self, count: int) -> bytes:
+        """The operating system's."""
+        return os.urandom(count)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -136,6 +140,10 @@ class PassphraseSealer:
         if low or any(value > most for value, most in zip(cost, self._MAXIMUM, strict=True)):
             raise SealBroken("changed: its Argon2id parameters are out of bounds")
         return _unseal(self._key(header), rest, header + context, "wrong passphrase, or changed")
+
+    def random(self, count: int) -> bytes:
+        """The operating system's."""
+        return os.urandom(count)
 
     def close(self) -> None:
         """Forget the passphrase and what was derived."""

@@ -126,6 +126,13 @@ class KeyStoreConformance(Conformance):
         assert len(outcomes) == 1
         assert store.unseal(2) == secret(2, outcomes[0])
 
+    def test_its_random_bytes_are_as_many_as_asked_for_and_never_the_same(self, open_store: OpenStore) -> None:
+        store = open_store()
+        drawn = [store.random(MASTER_SECRET_BYTES) for _ in range(20)]
+        assert {len(found) for found in drawn} == {MASTER_SECRET_BYTES}
+        assert len(set(drawn)) == len(drawn)
+        store.close()
+
     def test_closing_is_repeatable(self, open_store: OpenStore) -> None:
         store = open_store()
         store.close()

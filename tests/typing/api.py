@@ -45,6 +45,9 @@ class MemoKeyStore:
 
     def destroy(self, version: int) -> None: ...
 
+    def random(self, count: int) -> bytes:
+        return bytes(count)
+
     def close(self) -> None: ...
 
 
@@ -57,6 +60,9 @@ class MemoSealer:
 
     def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:
         return SecretBytes(sealed[len(context) :])
+
+    def random(self, count: int) -> bytes:
+        return bytes(count)
 
     def close(self) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from collections import abc
 from ctypes.wintypes import BYTE
 from enum import StrEnum
@@ -59,6 +60,10 @@ class DpapiSealer:
                     raise KeyStoreUnavailable(f"DPAPI does not answer: {_last_error()}", hint=_mend(self._scope))
                 raise SealBroken(f"changed, or sealed on another machine or by another account ({_last_error()})")
             return SecretBytes(ctypes.string_at(clear.pbData, clear.cbData))
+
+    def random(self, count: int) -> bytes:
+        """The operating system's."""
+        return os.urandom(count)
 
     def close(self) -> None:
         """Nothing is held."""

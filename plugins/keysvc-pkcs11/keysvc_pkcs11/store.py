@@ -54,7 +54,7 @@ class TokenSealer:
         return SecretBytes(secret)
 
     def random(self, count: int) -> bytes:
-        """From the token's own generator, to be mixed with the operating system's."""
+        """C_GenerateRandom of the token."""
         (made,) = self._process.call("random", str(count).encode())
         return made
 

@@ -13,6 +13,7 @@ from keysvc.master import service
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import MasterSecret, VersionState
+from keysvc.plugins import Plugins
 
 
 class Stuck:
@@ -55,3 +56,29 @@ def test_a_degraded_master_is_ready_again_when_its_key_store_is_back(
     assert master.status().state == "degraded"
     away.rename(secret)
     eventually(lambda: master.status().state == "ready")
+
+
+class Drawing:
+    """A key store with a generator of the test's."""
+
+    def __init__(self, key_store: KeyStore, random: bytes) -> None:
+        self._key_store, self._random = key_store, random
+
+    def random(self, count: int) -> bytes:
+        return self._random[:count]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._key_store, name)
+
+
+def made(tmp_path, number: int, random: bytes) -> bytes:
+    key_store = Plugins().key_stores.open(f"file://{tmp_path}/{number}", pytest.fail, "5" * 32)
+    return UnsealedVersions(Drawing(key_store, random)).generate([]).material.reveal()  # type: ignore[arg-type]
+
+
+def test_neither_generator_alone_decides_a_new_version(tmp_path, monkeypatch) -> None:
+    bad = bytes(32)
+    assert made(tmp_path, 1, bad) != made(tmp_path, 2, bad)
+    monkeypatch.setattr("keysvc.master.secrets.secrets.token_bytes", bytes)
+    assert made(tmp_path, 3, b"a" * 32) != made(tmp_path, 4, b"b" * 32)
+    assert made(tmp_path, 5, bad) == made(tmp_path, 6, bad)  # so that the above can fail

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 HEAD = """
+import os
 import pytest
 from keysvc.errors import SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.interfaces import KeyStoreInfo
@@ -24,6 +25,7 @@ class Memory:
     def unseal(self, v):
         if v not in self.kept: raise VersionNotFound("none")
         return self.kept[v]
+    def random(self, count): return os.urandom(count)
     def destroy(self, v): self.kept.pop(v, None)
     def close(self): pass
 
@@ -41,6 +43,10 @@ SINS = {
     "overwrites": (
         "class Store(Memory):\n    def seal(self, s): self.kept[s.version] = s",
         "test_a_version_is_never_replaced_by_another_secret",
+    ),
+    "is_not_random": (
+        "class Store(Memory):\n    def random(self, count): return bytes(count)",
+        "test_its_random_bytes_are_as_many_as_asked_for_and_never_the_same",
     ),
     "does_not_destroy": (
         "class Store(Memory):\n    def destroy(self, v): pass",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import abc
@@ -16,7 +17,7 @@ PERMISSION_INTERVALS = 2
 
 def elapsed() -> float:
     """Seconds of a clock that no one can set, and that goes on while the machine sleeps where the platform has one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,13 @@ from keysvc.model import Announcement, MasterSecret
 PERMISSION_INTERVALS = 2
 
 
-def elapsed() -> float:
-    """Seconds of a clock that no one can set, and that goes on while the machine sleeps where the platform has one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+if sys.platform == "linux":
+
+    def elapsed() -> float:
+        """Seconds of a clock that no one can set, and that goes on while the machine sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+else:
+    elapsed = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ COMMAND = typer.main.get_command(app)
 
 
 SHOWN = re.compile(r"(^\s*\$ |`|^\s*|: |; |&& |runs?: )keysvc ((?:--?\w|[a-z])[^\n`#|&]*)", re.MULTILINE)
-LABELS = {"credential key v1"}  # of key derivation
+LABELS = ("credential key v1", "fetch v1", "key check value v1")  # of key derivation
 
 
 def shown(text: str) -> abc.Iterator[list[str]]:
@@ -28,7 +28,7 @@ def shown(text: str) -> abc.Iterator[list[str]]:
     for before, said in SHOWN.findall(text):
         words = [word.strip("'\"`.,:;)") for word in re.split(r"  |; |\", ", said)[0].split()]
         command = before.strip() in {"$", "`"} or words[0] in COMMAND.commands
-        if command and " ".join(words) not in LABELS:
+        if command and not said.startswith(LABELS):
             yield words
 
 

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 from collections import abc
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 import pluggy
@@ -89,10 +90,13 @@ class Registry(Generic[Part]):
         registration = self.registrations.get(location.scheme) or self.registrations.get(outer)
         if registration is None:
             raise self._unknown(location.scheme)
-        unknown = sorted(set(location.options) - set(registration.options))
+        as_registered = {option.lower(): option for option in registration.options}
+        unknown = sorted(option for option in location.options if option.lower() not in as_registered)
         if unknown:
             known = ", ".join(sorted(registration.options)) or "none"
             raise ConfigurationError(f"{location.scheme}: has no option {unknown[0]!r}", hint=f"options: {known}")
+        options = {as_registered[option.lower()]: value for option, value in location.options.items()}
+        location = replace(location, options=MappingProxyType(options))
         return registration.opener(Opening(location, sourced(location, prompt), system_id))
 
     def _unknown(self, scheme: str) -> UnknownScheme:

@@ -40,12 +40,11 @@ _CANONICAL = {keyword.lower(): keyword for keyword in KEYWORDS}
 @hookimpl
 def keysvc_mapping_stores(register: Register[MappingStore]) -> None:
     """Register `mssql:`."""
-    lower_case = {keyword.lower(): f"the same as {keyword}" for keyword in KEYWORDS}
     register(
         "mssql",
         open_mssql,
         summary="a SQL Server or Azure SQL database",
-        options={"password-source": "file:/PATH or env:NAME", **KEYWORDS, **lower_case},
+        options={"password-source": "file:/PATH or env:NAME", **KEYWORDS},
     )
 
 

@@ -57,7 +57,8 @@ class Register(Protocol[Part_contra]):
         self, scheme: str, opener: abc.Callable[[Opening], Part_contra], *, summary: str, options: abc.Mapping[str, str]
     ) -> None:
         """Register `opener` for `scheme`. `options` names every option of the URL and says what it does; a URL with
-        any other is refused before the opener is called, and names in another case are put into this one. Raises PluginError when the scheme is taken."""
+        any other is refused before the opener is called, and names in another case are put into this one. Raises
+        PluginError when the scheme is taken."""
 
 
 # -- key store -----------------------------------------------------------------------------------------------------

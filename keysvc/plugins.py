@@ -96,6 +96,8 @@ class Registry(Generic[Part]):
             known = ", ".join(sorted(registration.options)) or "none"
             raise ConfigurationError(f"{location.scheme}: has no option {unknown[0]!r}", hint=f"options: {known}")
         options = {as_registered[option.lower()]: value for option, value in location.options.items()}
+        if len(options) < len(location.options):
+            raise ConfigurationError(f"the {location.scheme}: URL gives an option twice")
         location = replace(location, options=MappingProxyType(options))
         return registration.opener(Opening(location, sourced(location, prompt), system_id))
 

@@ -113,3 +113,5 @@ def test_the_embedded_plugins_import_no_driver() -> None:
 def test_an_option_may_be_written_in_any_case(install) -> None:
     install("memo", GOOD)
     assert Plugins().key_stores.open("memo:x?PAD=Blue", never, "5" * 32).location.options == {"pad": "Blue"}
+    with pytest.raises(ConfigurationError, match="twice"):
+        Plugins().key_stores.open("memo:x?PAD=Blue&pad=green", never, "5" * 32)

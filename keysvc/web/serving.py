@@ -37,6 +37,13 @@ class _MutualTLSProtocol(H11Protocol):
     The ASGI TLS extension would be the standard place; uvicorn does not have it yet.
     """
 
+    def shutdown(self) -> None:
+        """An idle connection is cut: who keeps it in a pool does not answer the goodbye of TLS, and would be waited for."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")

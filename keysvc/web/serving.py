@@ -38,7 +38,7 @@ class _MutualTLSProtocol(H11Protocol):
     """
 
     def shutdown(self) -> None:
-        """An idle connection is cut: who keeps it in a pool does not answer the goodbye of TLS, and would be waited for."""
+        """An idle connection is cut: who keeps it in a pool does not answer TLS's goodbye, and would be waited for."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
         else:

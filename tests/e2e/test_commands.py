@@ -224,7 +224,6 @@ def test_init_twice_is_refused_and_changes_nothing(site: Site, keysvc: Keysvc) -
 def test_an_init_that_was_refused_can_be_repeated_corrected(keysvc: Keysvc, tmp_path: Path) -> None:
     for wrong, code in (
         (("--key-store", "floppy:a"), "unknown-scheme"),
-        (("--key-store", "pkcs11:token=x"), "unknown-scheme"),
         (("--mapping-store", "file:///x"), "unknown-scheme"),
         (("--listen", "nowhere"), "configuration"),
         (("--poll-interval", "soon"), "configuration"),

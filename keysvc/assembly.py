@@ -52,7 +52,12 @@ def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
             f"{config.path} names no key_store: this is not the master secret server's configuration",
             hint="run it with the configuration that keysvc init made",
         )
-    return plugins(config.plugins).key_stores.open(config.key_store, prompt, config.system_id)
+    return open_key_store_at(config, config.key_store, prompt)
+
+
+def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
+    """Any key store, for this system."""
+    return plugins(config.plugins).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifiers(config: Config) -> list[Notifier]:

@@ -12,7 +12,7 @@ from keysvc.config import Config
 from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
 from keysvc.master.status import backup_warnings
-from keysvc.model import Role, VersionState, utc_now
+from keysvc.model import Location, Role, VersionState, utc_now
 from keysvc.web.identity import CERTIFICATE, KEY
 
 SOON = timedelta(days=30)
@@ -80,6 +80,9 @@ def _backup(config: Config) -> abc.Iterator[Finding]:
 def _key_store(config: Config) -> abc.Iterator[Finding]:
     if config.key_store is None:
         return
+    if config.resealed_from is not None:
+        mend = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
+        yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, mend=mend)
     store = assembly.open_mapping_store(config)
     try:
         key_store = assembly.open_key_store(config, assembly.no_prompt)

@@ -195,6 +195,31 @@ def destroy(
     typer.echo(f"version {version} is destroyed")
 
 
+@app.command()
+def reseal(
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="The key store that the versions move into.")],
+    config: ConfigOption = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the versions in the old key store too.")] = False,
+) -> None:
+    """Move every version into another key store, or under another root, while the master secret server is stopped.
+
+    All are sealed there and read back before the configuration names it; then the old key store is emptied.
+    After an interruption, run the same command again.
+
+    \b
+    keysvc secret reseal --to 'file:///var/lib/keysvc/secret-2027?key-file=/mnt/keys/2027.key'
+    """
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+
+    moved = protectors.reseal(
+        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, protectors.shown(url)), keep=keep
+    )
+    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {protectors.shown(to)} and read back")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
 def _administrator(config: Config) -> MasterClient:
     from keysvc.assembly import master_client
 
@@ -202,8 +227,8 @@ def _administrator(config: Config) -> MasterClient:
     return master_client(config)
 
 
-def _require_administrator(config: Config) -> None:
+def _require_administrator(config: Config) -> str:
     from keysvc.assembly import identity
     from keysvc.model import Role
 
-    identity(config).require(Role.ADMINISTRATOR)
+    return identity(config).require(Role.ADMINISTRATOR).name

@@ -73,12 +73,12 @@ def passphrase(
     return SecretText(text)
 
 
-def key_store_prompt(config: Config) -> Prompt:
+def key_store_prompt(config: Config, of: str = "the key store") -> Prompt:
     """How a key store asks for what it needs."""
 
     def prompt(what: str) -> SecretText:
         file = config.resolve(config.passphrase_file) if config.passphrase_file else None
-        return passphrase(f"{what} of the key store", file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
+        return passphrase(f"{what} of {of}", file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
 
     return prompt
 

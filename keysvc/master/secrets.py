@@ -51,9 +51,8 @@ class UnsealedVersions:
     def generate(self, known: abc.Iterable[int]) -> MasterSecret:
         """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""
         highest = max(known, default=0)
-        for orphan in self._key_store.versions():
-            if orphan > highest:
-                return self.hold(self._key_store.unseal(orphan))
+        if highest + 1 in self._key_store.versions():
+            return self.hold(self._key_store.unseal(highest + 1))
         secret = MasterSecret(highest + 1, utc_now(), SecretBytes(secrets.token_bytes(MASTER_SECRET_BYTES)))
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:

@@ -1,0 +1,71 @@
+"""Moving, losing and getting back the master secret by the real command line; every credential decrypts afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sites import Site
+
+USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
+
+
+def with_credentials(site: Site) -> None:
+    """Serve, store a credential for each user, half of them before a rotation; stop."""
+    serving = site.serve()
+    site("app", "create", "SAP", "--enable")
+    for number, (user, password) in enumerate(USERS.items()):
+        if number == 3:
+            site("secret", "rotate", "--wait")
+        site("mapping", "set", "SAP", user, user.upper(), "--enable")
+        fields = json.dumps({"Password": password})
+        site("credential", "set", "SAP", user, "--fields-file", "-", stdin=fields)
+    serving.end()
+
+
+def assert_every_credential_decrypts(site: Site) -> None:
+    """After a restart, so that nothing is in memory."""
+    serving = site.serve()
+    assert site.state()["state"] == "ready"
+    for user, password in USERS.items():
+        assert password in site("credential", "get", "SAP", user, "--show").out
+    serving.end()
+
+
+def test_a_system_moves_into_another_key_store_and_rotates_its_root(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    with_credentials(site)
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("a passphrase of some length\n")
+    old = site.machine.directory / "secret"
+    serving = site.serve()
+    url = f"file://{tmp_path}/second?unlock=passphrase&passphrase-source=file:{passphrase}"
+    assert "lease-held" in site("secret", "reseal", "--to", url, ok=False).err
+    serving.end()
+    done = site("secret", "reseal", "--to", url)
+    assert "versions 1, 2" in done.out
+    assert list(old.glob("version-*")) == []
+    assert_every_credential_decrypts(site)
+
+    rotated = f"file://{tmp_path}/third?key-file={tmp_path}/2027.key"
+    site("secret", "reseal", "--to", rotated, "--keep")
+    assert len(list((tmp_path / "second").glob("version-*"))) == 2
+    assert site.machine.config.read_text().count(f'key_store = "{rotated}"') == 1
+    assert_every_credential_decrypts(site)
+    assert "secret.resealed" in site("audit", "list").out
+
+
+def test_a_place_has_one_root_and_is_never_emptied_into_itself(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    before = site.machine.config.read_bytes()
+    directory = site.machine.directory
+    (tmp_path / "link").symlink_to(directory)
+    for to in (
+        f"file://{directory}/secret?key-file={tmp_path}/other.key",
+        f"file://{tmp_path}/link/secret",
+        f"file://{directory}/secret?unlock=key-file",
+    ):
+        assert "one place has one root" in site("secret", "reseal", "--to", to, ok=False).err
+    assert site.machine.config.read_bytes() == before
+    assert [path.name for path in (directory / "secret").iterdir()] == ["version-0000000001"]
+    site.serve()

@@ -1,0 +1,64 @@
+"""SIGKILL at every line of a reseal: the configuration names a key store that holds every version, at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from systems import SYSTEM_ID, System
+
+from keysvc import assembly, config, protectors
+from keysvc.master import resealing
+from keysvc.testing.deaths import die_at_every_line
+
+MODULES = (protectors, resealing, config)
+
+
+def write_configuration(folder: Path) -> Path:
+    path = folder / "keysvc.toml"
+    settings = {
+        "system_id": SYSTEM_ID,
+        "mapping_store": f"sqlite:///{folder}/keysvc.db",
+        "master": "https://127.0.0.1:1",
+        "key_store": f"file://{folder}/secret",
+    }
+    path.write_text(config.dump(settings))
+    return path
+
+
+def nobody(_url: str):
+    return lambda what: pytest.fail(f"asked for {what}")
+
+
+def test_resealing_can_die_at_every_line_and_be_repeated(system: System, tmp_path: Path) -> None:
+    path = write_configuration(tmp_path)
+    old, new = f"file://{tmp_path}/secret", f"file://{tmp_path}/second"
+    store, secret = system.store(), system.key_store().unseal(1)
+    begun: set[str] = set()
+
+    def end_the_lease_of_the_dead() -> None:
+        if (lease := store.lease()) is not None:
+            store.release_lease(lease)
+
+    def reseal() -> None:
+        protectors.reseal(path, new, "administrator", nobody, keep=False)
+
+    def look(_death: int) -> None:
+        end_the_lease_of_the_dead()
+        found = config.load(path)
+        begun.add(f"{found.key_store} {found.resealed_from}")
+        with contextlib.closing(assembly.open_key_store(found, nobody(""))) as named:
+            assert named.unseal(1) == secret
+        reseal()
+        assert (config.load(path).key_store, config.load(path).resealed_from) == (new, None)
+        with contextlib.closing(assembly.open_key_store(config.load(path), nobody(""))) as named:
+            assert [named.unseal(version) for version in named.versions()] == [secret]
+        assert list(system.key_store().versions()) == []
+        system.key_store().seal(secret)
+        write_configuration(tmp_path)
+
+    deaths = die_at_every_line(reseal, look, MODULES)
+    assert deaths > 80
+    assert begun == {f"{old} None", f"{new} {old}", f"{new} None"}
+    print(f"{deaths} deaths")

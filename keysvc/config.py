@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Directory with this machine's certificate.pem, key.pem and authority.pem."""
     key_store: str | None = None
     """URL of the key store. Only on the master secret server."""
+    recovery_key_stores: tuple[str, ...] = ()
+    """URLs of further key stores that hold every version too, to recover from. Only on the master secret server."""
     listen: str | None = None
     """HOST:PORT of the master secret server. Only on the master secret server."""
     authority: str | None = None

@@ -1,4 +1,4 @@
-"""What `keysvc secret reseal` does: puts the versions under another root, and the configuration in step with it.
+"""What `keysvc secret reseal` and `protect` do: put the versions under other roots, and the configuration in step.
 
 At every moment the configuration names a key store that holds every version. Whatever a death leaves, the system can be
 served, and the same command goes on.
@@ -19,6 +19,7 @@ from keysvc.interfaces import KeyStore, MappingStore, Prompt
 from keysvc.master import resealing
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
+from keysvc.master.protectors import seal_and_compare
 from keysvc.model import Location, MasterSecret
 
 Prompts = abc.Callable[[str], Prompt]
@@ -79,6 +80,8 @@ def reseal(path: Path, to: str, actor: str, prompts: Prompts, *, keep: bool) -> 
         current, leaving = bench.config.key_store or "", bench.config.resealed_from
         if current == to:
             return _finish(bench, to, leaving, keep=keep)
+        if to in bench.config.recovery_key_stores:
+            raise ConfigurationError(f"{shown(to)} is a recovery key store already", hint="name another place")
         if leaving is not None:
             raise ConfigurationError(
                 f"an earlier reseal has not emptied {shown(leaving)} yet",
@@ -90,6 +93,29 @@ def reseal(path: Path, to: str, actor: str, prompts: Prompts, *, keep: bool) -> 
         if not keep:
             _leave(bench, to, current)
         return moved
+
+
+def protect(path: Path, url: str, actor: str, prompts: Prompts) -> tuple[int, ...]:
+    """Seal every version into a recovery key store too, and name it in the configuration. Returns which.
+
+    Nobody is asked for its secret: it must take new versions with nobody there. Repeatable; for one that is named
+    already it completes what that lacks. Raises as `reseal`.
+    """
+    with at_the_bench(path, prompts) as bench:
+        recovery = assembly.recovery(bench.config, url)
+        with contextlib.closing(bench.open(bench.config.key_store or "")) as primary:
+            wanted = resealing.read(bench.store.versions(), primary)
+            with contextlib.closing(recovery.open()) as new:
+                resealing.refuse_same_place(primary, new)
+        for secret in wanted:
+            bench.leadership.require()
+            seal_and_compare(secret, recovery.open)
+        versions = tuple(secret.version for secret in wanted)
+        named = bench.config.recovery_key_stores
+        if url not in named:
+            bench.note(actor, "secret.protected", f"versions {','.join(map(str, versions))}")
+            bench.change(recovery_key_stores=(*named, url))
+        return versions
 
 
 def _move(bench: Bench, current: str, to: str) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the versions.
+    """List the versions, and which protectors opened them when that was last proved.
 
     \b
     keysvc secret list
@@ -45,6 +45,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
             empty="no versions",
         )
+        status.show_protectors(found)
 
 
 @app.command()
@@ -217,6 +218,30 @@ def reseal(
         Path(settings.path), to, actor, lambda url: key_store_prompt(settings, protectors.shown(url)), keep=keep
     )
     typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {protectors.shown(to)} and read back")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
+@app.command()
+def protect(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A key store with a root of its own.")],
+    config: ConfigOption = None,
+) -> None:
+    """Seal every version into a recovery key store too, while the master secret server is stopped.
+
+    From then on each new version is sealed there as well, before it is announced. For one that is named already it
+    completes what that lacks.
+
+    \b
+    keysvc secret protect 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
+    """
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+
+    sealed = protectors.protect(
+        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
+    )
+    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {protectors.shown(url)} too and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 

@@ -102,10 +102,20 @@ def show(found: SystemStatus) -> None:
         [(s.name, s.version, ago(s.last_seen_at), s.can_encrypt) for s in found.servers],
         empty="no SSO server has polled yet: keysvc server enroll NAME",
     )
+    show_protectors(found)
     for problem in found.problems:
         warn(problem)
     for warning in found.warnings:
         warn(warning)
+
+
+def show_protectors(found: SystemStatus) -> None:
+    """Which protector opened which version, and when that was proved."""
+    print_table(
+        ("protector", "root", "opens versions", "proved"),
+        [(p.url, p.root, ", ".join(map(str, p.opens)) or "none", ago(p.proved_at)) for p in found.protectors],
+        empty="protectors: proved by a running master secret server, or by keysvc doctor on its machine",
+    )
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -52,7 +52,9 @@ class UnsealedVersions:
         """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""
         highest = max(known, default=0)
         if highest + 1 in self._key_store.versions():
-            return self.hold(self._key_store.unseal(highest + 1))
+            orphan = self._key_store.unseal(highest + 1)
+            self._key_store.seal(orphan)  # in those protectors too that the earlier run did not reach
+            return self.hold(orphan)
         secret = MasterSecret(highest + 1, utc_now(), SecretBytes(secrets.token_bytes(MASTER_SECRET_BYTES)))
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:

@@ -138,6 +138,7 @@ def test_before_init_every_command_says_what_to_do_first(keysvc: Keysvc, tmp_pat
         ("secret", "restore", "x"),
         ("secret", "destroy", "1"),
         ("secret", "reseal", "--to", "x"),
+        ("secret", "protect", "x"),
         ("app", "list"),
         ("app", "create", "X"),
         ("mapping", "list", "X"),

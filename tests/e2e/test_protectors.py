@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from sites import Site
+from systems import eventually
 
 USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 
@@ -69,3 +70,38 @@ def test_a_place_has_one_root_and_is_never_emptied_into_itself(site: Site, tmp_p
     assert site.machine.config.read_bytes() == before
     assert [path.name for path in (directory / "secret").iterdir()] == ["version-0000000001"]
     site.serve()
+
+
+def test_a_second_protector_takes_every_version_and_is_proved(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    url = f"file://{tmp_path}/usb/keysvc?key-file={tmp_path}/safe.key"
+    serving = site.serve()
+    assert "lease-held" in site("secret", "protect", url, ok=False).err
+    serving.end()
+    assert (
+        "one place has one root" in site("secret", "protect", f"file://{site.machine.directory}/secret", ok=False).err
+    )
+    unattended = f"file://{tmp_path}/asks?unlock=passphrase"
+    assert "nobody can be asked" in site("secret", "protect", unattended, ok=False).err
+    assert "recovery_key_stores" not in site.machine.config.read_text(encoding="utf-8")
+    for _ in range(2):
+        assert "version" in site("secret", "protect", url).out
+    assert site.machine.config.read_text(encoding="utf-8").count(url) == 1
+
+    with_credentials(site)
+    assert len(list((tmp_path / "usb/keysvc").glob("version-*"))) == 2
+    site.serve()
+    eventually(lambda: len(site.state()["protectors"]) == 2)
+    versions = json.loads(site("secret", "list", "--json").out)
+    assert [len(version["protectors"]) for version in versions] == [2, 2]
+    assert "safe.key" in site("secret", "list").out
+    assert f"version 2 opens from {url}" in site("doctor", ok=None).out
+
+    (tmp_path / "usb").rename(tmp_path / "gone")
+    refused = site("secret", "rotate", ok=False).err
+    assert refused.startswith("error: key-store-unavailable: the recovery key store")
+    assert site.state()["active_version"] == 2
+    doctor = site("doctor", ok=None)
+    assert f"BAD  {url}" in doctor.out
+    (tmp_path / "gone").rename(tmp_path / "usb")
+    assert "version 3 is active" in site("secret", "rotate", "--wait").out

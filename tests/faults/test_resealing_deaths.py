@@ -1,4 +1,5 @@
-"""SIGKILL at every line of a reseal: the configuration names a key store that holds every version, at every moment."""
+"""SIGKILL at every line of reseal, protect and of sealing in several key stores: what the configuration names holds
+every version, at every moment."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ import pytest
 from systems import SYSTEM_ID, System
 
 from keysvc import assembly, config, protectors
+from keysvc.interfaces import MappingStore
+from keysvc.master import protectors as several
 from keysvc.master import resealing
+from keysvc.master.secrets import UnsealedVersions
 from keysvc.testing.deaths import die_at_every_line
 
 MODULES = (protectors, resealing, config)
@@ -27,6 +31,11 @@ def write_configuration(folder: Path) -> Path:
     return path
 
 
+def end_the_lease_of_the_dead(store: MappingStore) -> None:
+    if (lease := store.lease()) is not None:
+        store.release_lease(lease)
+
+
 def nobody(_url: str):
     return lambda what: pytest.fail(f"asked for {what}")
 
@@ -37,15 +46,11 @@ def test_resealing_can_die_at_every_line_and_be_repeated(system: System, tmp_pat
     store, secret = system.store(), system.key_store().unseal(1)
     begun: set[str] = set()
 
-    def end_the_lease_of_the_dead() -> None:
-        if (lease := store.lease()) is not None:
-            store.release_lease(lease)
-
     def reseal() -> None:
         protectors.reseal(path, new, "administrator", nobody, keep=False)
 
     def look(_death: int) -> None:
-        end_the_lease_of_the_dead()
+        end_the_lease_of_the_dead(store)
         found = config.load(path)
         begun.add(f"{found.key_store} {found.resealed_from}")
         with contextlib.closing(assembly.open_key_store(found, nobody(""))) as named:
@@ -62,3 +67,40 @@ def test_resealing_can_die_at_every_line_and_be_repeated(system: System, tmp_pat
     assert deaths > 80
     assert begun == {f"{old} None", f"{new} {old}", f"{new} None"}
     print(f"{deaths} deaths")
+
+
+def test_protecting_can_die_at_every_line_and_be_repeated(system: System, tmp_path: Path) -> None:
+    path, store = write_configuration(tmp_path), system.store()
+    second = f"file://{tmp_path}/second"
+
+    def look(_death: int) -> None:
+        end_the_lease_of_the_dead(store)
+        for protector in assembly.open_protectors(config.load(path), nobody("")).prove(store.versions()):
+            assert protector.opens == (1,)
+
+    def protect() -> None:
+        protectors.protect(path, second, "administrator", nobody)
+
+    assert die_at_every_line(protect, look, (protectors, several)) > 20
+    assert config.load(path).recovery_key_stores == (second,)
+    look(0)
+
+
+def test_a_version_that_dies_on_its_way_into_several_key_stores_is_the_same_in_all(
+    system: System, tmp_path: Path
+) -> None:
+    path, store = write_configuration(tmp_path), system.store()
+    protectors.protect(path, f"file://{tmp_path}/second", "administrator", nobody)
+    settings = config.load(path)
+
+    def generate() -> None:
+        UnsealedVersions(assembly.open_protectors(settings, nobody(""))).generate([1])
+
+    def look(_death: int) -> None:
+        generate()
+        second = assembly.open_key_store_at(settings, settings.recovery_key_stores[0], nobody(""))
+        assert second.unseal(2) == system.key_store().unseal(2)
+        assembly.open_protectors(settings, nobody("")).destroy(2)
+
+    assert die_at_every_line(generate, look, (several,)) > 10
+    assert [record.version for record in store.versions()] == [1]

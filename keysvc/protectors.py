@@ -1,4 +1,5 @@
-"""What `keysvc secret reseal` and `protect` do: put the versions under other roots, and the configuration in step.
+"""What `keysvc secret reseal`, `protect` and `recover` do: put the versions under other roots, and the configuration in
+step with it.
 
 At every moment the configuration names a key store that holds every version. Whatever a death leaves, the system can be
 served, and the same command goes on.
@@ -14,12 +15,13 @@ from pathlib import Path
 from keysvc import assembly
 from keysvc import config as configuration
 from keysvc.config import Config
-from keysvc.errors import ConfigurationError
+from keysvc.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailable
 from keysvc.interfaces import KeyStore, MappingStore, Prompt
 from keysvc.master import resealing
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import seal_and_compare
+from keysvc.master.sample import check_sample
 from keysvc.model import Location, MasterSecret
 
 Prompts = abc.Callable[[str], Prompt]
@@ -116,6 +118,50 @@ def protect(path: Path, url: str, actor: str, prompts: Prompts) -> tuple[int, ..
             bench.note(actor, "secret.protected", f"versions {','.join(map(str, versions))}")
             bench.change(recovery_key_stores=(*named, url))
         return versions
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """`versions` are sealed in the key store again; the recovery key store did not give `missing`; `checked` of today's
+    credentials were decrypted with what it gave."""
+
+    versions: tuple[int, ...]
+    missing: tuple[int, ...]
+    checked: int
+
+
+def recover(path: Path, source: str, to: str | None, actor: str, prompts: Prompts) -> Recovered:
+    """Bring the system up from a recovery key store alone: seal what it gives into a fresh key store, at `to` or where
+    the lost one was, read it back, decrypt a sample of today's credentials, and name it in the configuration.
+
+    Repeatable. Raises as `reseal`, and CannotDecrypt.
+    """
+    with at_the_bench(path, prompts) as bench:
+        fresh = to or bench.config.key_store or ""
+        if fresh in bench.config.recovery_key_stores:
+            raise ConfigurationError(f"{shown(fresh)} is a recovery key store", hint="name a fresh place with --to URL")
+        records = bench.store.versions()
+        with contextlib.closing(bench.open(source)) as given:
+            wanted, missing = resealing.read_what_opens(records, given)
+            checked = check_sample(bench.store, bench.config.system_id, wanted)
+            _seal_afresh(bench, wanted, given, fresh)
+        versions = tuple(secret.version for secret in wanted)
+        bench.note(actor, "secret.recovered", f"versions {','.join(map(str, versions))}")
+        if fresh != bench.config.key_store:
+            bench.change(key_store=fresh)
+        return Recovered(versions, missing, checked)
+
+
+def _seal_afresh(bench: Bench, wanted: abc.Sequence[MasterSecret], given: KeyStore, fresh: str) -> None:
+    try:
+        with contextlib.closing(bench.open(fresh)) as store:
+            resealing.refuse_same_place(given, store)
+            resealing.seal(wanted, store, bench.leadership)
+        bench.prove(wanted, fresh)
+    except (ConfigurationError, KeyStoreError) as error:
+        raise KeyStoreUnavailable(
+            f"{shown(fresh)} cannot be the key store again: {error}", hint="name a fresh place with --to URL"
+        ) from None
 
 
 def _move(bench: Bench, current: str, to: str) -> tuple[int, ...]:

@@ -245,6 +245,33 @@ def protect(
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 
+@app.command()
+def recover(
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="The key store that is left.")],
+    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Default: where the lost one was.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Bring the system up from a recovery key store alone, when the key store is lost for good.
+
+    Seals all that it gives into a fresh key store, reads it back and decrypts a sample of today's credentials.
+
+    \b
+    keysvc secret recover --from 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
+    """
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+
+    done = protectors.recover(
+        Path(settings.path), source, to, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
+    )
+    typer.echo(f"versions {', '.join(map(str, done.versions))} are sealed in the key store again and read back")
+    typer.echo(f"{done.checked} of today's credentials were decrypted with them")
+    if done.missing:
+        warn(f"versions {', '.join(map(str, done.missing))} were not there: keysvc secret restore FILE")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
 def _administrator(config: Config) -> MasterClient:
     from keysvc.assembly import master_client
 

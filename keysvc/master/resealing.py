@@ -11,7 +11,7 @@ import secrets
 from collections import abc
 from datetime import timedelta
 
-from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken
+from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, VersionNotFound
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.lease import Leadership
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
@@ -48,12 +48,34 @@ def read(records: Records, *sources: KeyStore) -> list[MasterSecret]:
     found = []
     for record in live(records):
         source = next((source for source, versions in held if record.version in versions), sources[0])
-        secret = source.unseal(record.version)
-        if not record.describes(secret):
-            raise SealBroken(f"version {record.version} in {source.info().url} is not the one that this system uses")
-        found.append(secret)
+        found.append(_compared(record, source))
+    return found + _unannounced(records, sources[0])
+
+
+def read_what_opens(records: Records, source: KeyStore) -> tuple[list[MasterSecret], tuple[int, ...]]:
+    """As `read`, but what a recovery key store does not give is passed over, and named. Raises KeyStoreError when it
+    gives nothing."""
+    found, problems = [], {}
+    for record in live(records):
+        try:
+            found.append(_compared(record, source))
+        except (VersionNotFound, SealBroken) as error:
+            problems[record.version] = error
+    if problems and not found:
+        raise next(iter(problems.values()))
+    return found + _unannounced(records, source), tuple(problems)
+
+
+def _compared(record: VersionRecord, source: KeyStore) -> MasterSecret:
+    secret = source.unseal(record.version)
+    if not record.describes(secret):
+        raise SealBroken(f"version {record.version} in {source.info().url} is not the one that this system uses")
+    return secret
+
+
+def _unannounced(records: Records, source: KeyStore) -> list[MasterSecret]:
     following = max((record.version for record in records), default=0) + 1
-    return found + [source.unseal(following) for source, versions in held[:1] if following in versions]
+    return [source.unseal(following)] if following in source.versions() else []
 
 
 def seal(wanted: abc.Sequence[MasterSecret], target: KeyStore, leadership: Leadership) -> None:

@@ -139,6 +139,7 @@ def test_before_init_every_command_says_what_to_do_first(keysvc: Keysvc, tmp_pat
         ("secret", "destroy", "1"),
         ("secret", "reseal", "--to", "x"),
         ("secret", "protect", "x"),
+        ("secret", "recover", "--from", "x"),
         ("app", "list"),
         ("app", "create", "X"),
         ("mapping", "list", "X"),

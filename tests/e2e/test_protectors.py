@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from sites import Site
@@ -105,3 +106,33 @@ def test_a_second_protector_takes_every_version_and_is_proved(site: Site, tmp_pa
     assert f"BAD  {url}" in doctor.out
     (tmp_path / "gone").rename(tmp_path / "usb")
     assert "version 3 is active" in site("secret", "rotate", "--wait").out
+
+
+def test_a_key_store_deleted_for_good_is_recovered_from_the_second_protector(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    second = f"file://{tmp_path}/second?unlock=passphrase&passphrase-source=file:{tmp_path}/passphrase"
+    (tmp_path / "passphrase").write_text("a passphrase of some length\n", encoding="utf-8")
+    site("secret", "protect", second)
+    with_credentials(site)
+    directory = site.machine.directory
+
+    (directory / "secret.key").unlink()
+    assert "--to URL" in site("secret", "recover", "--from", second, ok=False).err
+    shutil.rmtree(directory / "secret")
+    serving = site.serve_degraded()
+    assert "lease-held" in site("secret", "recover", "--from", second, ok=False).err
+    serving.end()
+    (tmp_path / "passphrase").write_text("another passphrase\n", encoding="utf-8")
+    assert "error: seal-broken" in site("secret", "recover", "--from", second, ok=False).err
+    (tmp_path / "passphrase").write_text("a passphrase of some length\n", encoding="utf-8")
+    done = site("secret", "recover", "--from", second)
+    assert "versions 1, 2 are sealed" in done.out
+    assert "5 of today's credentials were decrypted" in done.out
+    assert_every_credential_decrypts(site)
+
+    shutil.rmtree(directory / "secret")
+    (tmp_path / "second/version-0000000001").unlink()
+    done = site("secret", "recover", "--from", second, "--to", f"file://{tmp_path}/third")
+    assert "versions 1 were not there" in done.err
+    site.serve_degraded()
+    assert "geheim-4" in site("credential", "get", "SAP", "user-4", "--show").out

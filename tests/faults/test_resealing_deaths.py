@@ -104,3 +104,23 @@ def test_a_version_that_dies_on_its_way_into_several_key_stores_is_the_same_in_a
 
     assert die_at_every_line(generate, look, (several,)) > 10
     assert [record.version for record in store.versions()] == [1]
+
+
+def test_recovering_can_die_at_every_line_and_be_repeated(system: System, tmp_path: Path) -> None:
+    path, store, secret = write_configuration(tmp_path), system.store(), system.key_store().unseal(1)
+    second, third = f"file://{tmp_path}/second", f"file://{tmp_path}/third"
+    protectors.protect(path, second, "administrator", nobody)
+    system.key_store().destroy(1)
+
+    def recover() -> None:
+        protectors.recover(path, second, third, "administrator", nobody)
+
+    def look(_death: int) -> None:
+        end_the_lease_of_the_dead(store)
+        found = config.load(path)
+        assert found.recovery_key_stores == (second,)
+        named = assembly.open_key_store(found, nobody(""))
+        assert found.key_store != third or named.unseal(1) == secret
+
+    assert die_at_every_line(recover, look, (protectors,)) > 20
+    assert assembly.open_key_store(config.load(path), nobody("")).unseal(1) == secret

@@ -41,6 +41,12 @@ class Site:
         eventually(lambda: self.state()["state"] in ("ready", "rotating") or process.popen.poll() is not None)
         return process
 
+    def serve_degraded(self) -> Process:
+        process = self.machine.start("serve")
+        self.running.append(process)
+        eventually(lambda: any("version 1" in problem for problem in self.state()["problems"]))
+        return process
+
     def state(self) -> dict:
         return json.loads(self("status", "--json").out)
 

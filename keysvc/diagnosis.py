@@ -90,6 +90,8 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
         for protector in protectors.prove(store.versions()):
             for version in protector.opens:
                 yield Finding(f"version {version} opens from {protector.url}", ok=True)
+            for version in protector.with_shares:
+                yield Finding(f"version {version} is in {protector.url}; only its shares can prove it", ok=True)
             if protector.problem:
                 mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else _RESTORE
                 yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)

@@ -21,6 +21,7 @@ from keysvc.cli.shared import (
 
 if TYPE_CHECKING:
     from keysvc.config import Config
+    from keysvc.interfaces import Prompt
     from keysvc.web.client import MasterClient
 
 app = typer.Typer(help="The master secret: rotate, back up, restore.", no_args_is_help=True, rich_markup_mode=None)
@@ -246,8 +247,39 @@ def protect(
 
 
 @app.command()
+def shares(
+    threshold: Annotated[int, typer.Option(metavar="M", min=2, max=16, help="How many open it.")],
+    of: Annotated[int, typer.Option("--of", metavar="N", min=2, max=16, help="How many are made.")],
+    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the sealed versions are to be.")],
+    to_files: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each share into a file of its own, not on the terminal.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make SLIP-39 shares of a new root that nobody keeps, each shown once and typed back before any counts.
+
+    Prints the URL of the key store that they open. The master secret server may run meanwhile.
+
+    \b
+    keysvc secret shares --threshold 3 --of 5 --dir /mnt/second/shares
+    """
+    settings = load(config)
+    _require_administrator(settings)
+    from keysvc.cli.shares import make
+    from keysvc.crypto.memory import harden_process
+
+    harden_process()
+    url = make(threshold, of, directory.absolute(), to_files)
+    typer.echo(f"{of} shares are confirmed; any {threshold} of them open what is sealed from now on in")
+    typer.echo(url)
+    typer.echo(f"next, while keysvc serve is stopped: keysvc --config {settings.path} secret protect '{url}'")
+
+
+@app.command()
 def recover(
-    source: Annotated[str, typer.Option("--from", metavar="URL", help="The key store that is left.")],
+    source: Annotated[str | None, typer.Option("--from", metavar="URL", help="The key store that is left.")] = None,
+    from_shares: Annotated[bool, typer.Option("--from-shares", help="Ask for shares, one by one.")] = False,
+    share_file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A share; repeat it.")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Default: where the lost one was.")] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -257,14 +289,24 @@ def recover(
 
     \b
     keysvc secret recover --from 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
+    keysvc secret recover --from-shares
     """
+    if source is None and not from_shares:
+        raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
     actor = _require_administrator(settings)
     from keysvc import protectors
+    from keysvc.cli.shares import key_store_of, prompt_for
+    from keysvc.crypto.memory import harden_process
 
-    done = protectors.recover(
-        Path(settings.path), source, to, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
-    )
+    harden_process()
+    left = key_store_of(settings, source) if from_shares or source is None else source
+    holders = prompt_for(share_file)
+
+    def prompts(url: str) -> Prompt:
+        return holders if from_shares and url == left else key_store_prompt(settings, protectors.shown(url))
+
+    done = protectors.recover(Path(settings.path), left, to, actor, prompts)
     typer.echo(f"versions {', '.join(map(str, done.versions))} are sealed in the key store again and read back")
     typer.echo(f"{done.checked} of today's credentials were decrypted with them")
     if done.missing:

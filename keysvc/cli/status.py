@@ -12,6 +12,7 @@ from keysvc.cli.shared import ConfigOption, JsonOption, load
 
 if TYPE_CHECKING:
     from keysvc.config import Config
+    from keysvc.master.protectors import ProtectorStatus
     from keysvc.master.status import SystemStatus
 
 
@@ -113,9 +114,15 @@ def show_protectors(found: SystemStatus) -> None:
     """Which protector opened which version, and when that was proved."""
     print_table(
         ("protector", "root", "opens versions", "proved"),
-        [(p.url, p.root, ", ".join(map(str, p.opens)) or "none", ago(p.proved_at)) for p in found.protectors],
+        [(p.url, p.root, _opened(p), ago(p.proved_at)) for p in found.protectors],
         empty="protectors: proved by a running master secret server, or by keysvc doctor on its machine",
     )
+
+
+def _opened(protector: ProtectorStatus) -> str:
+    if protector.with_shares:
+        return f"{', '.join(map(str, protector.with_shares))} with shares, not proved"
+    return ", ".join(map(str, protector.opens)) or "none"
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:

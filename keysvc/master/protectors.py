@@ -8,7 +8,7 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import datetime
 
-from keysvc.errors import KeyStoreUnavailable, KeysvcError, SealBroken
+from keysvc.errors import KeyStoreUnavailable, KeysvcError, SealBroken, SharesNeeded
 from keysvc.interfaces import KeyStore, KeyStoreInfo
 from keysvc.model import MasterSecret, VersionRecord, VersionState, utc_now
 
@@ -24,7 +24,8 @@ class Recovery:
 @dataclass(frozen=True, slots=True)
 class ProtectorStatus:
     """What one protector could do at `proved_at`: it opened the versions `opens`, each compared with what the system
-    knows of it. `problem` says why it did not open the others; empty when there are none."""
+    knows of it. It holds `with_shares`, which only the holders of shares can prove. `problem` says why it did not open
+    the others; empty when there are none."""
 
     url: str
     root: str
@@ -32,6 +33,7 @@ class ProtectorStatus:
     opens: tuple[int, ...]
     problem: str
     proved_at: datetime
+    with_shares: tuple[int, ...] = ()
 
 
 class Protectors:
@@ -108,10 +110,11 @@ class Protectors:
 
 
 def seal_and_compare(secret: MasterSecret, open_store: abc.Callable[[], KeyStore]) -> None:
-    """Seal a version; then open the key store anew and compare. Raises what these raise, and SealBroken."""
+    """Seal a version; then open the key store anew and compare, unless that takes the holders of shares: such a key
+    store compares what it wrote. Raises what these raise, and SealBroken."""
     with contextlib.closing(open_store()) as store:
         store.seal(secret)
-    with contextlib.closing(open_store()) as store:
+    with contextlib.closing(open_store()) as store, contextlib.suppress(SharesNeeded):
         if store.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back as another secret")
 
@@ -125,12 +128,17 @@ def _proved_recovery(recovery: Recovery, live: abc.Sequence[VersionRecord]) -> P
 
 
 def _proved(store: KeyStore, live: abc.Sequence[VersionRecord], *, recovery: bool) -> ProtectorStatus:
-    opens, problem = [], ""
+    opens: list[int] = []
+    with_shares: list[int] = []
+    problem = ""
     for record in live:
         try:
             if not record.describes(store.unseal(record.version)):
                 raise SealBroken(f"version {record.version} is not the one that this system uses")
             opens.append(record.version)
+        except SharesNeeded:
+            with_shares.append(record.version)
         except KeysvcError as error:
             problem = problem or str(error)
-    return ProtectorStatus(store.info().url, store.info().root, recovery, tuple(opens), problem, utc_now())
+    info = store.info()
+    return ProtectorStatus(info.url, info.root, recovery, tuple(opens), problem, utc_now(), tuple(with_shares))

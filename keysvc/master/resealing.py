@@ -11,7 +11,7 @@ import secrets
 from collections import abc
 from datetime import timedelta
 
-from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, VersionNotFound
+from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, SharesNeeded, VersionNotFound
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.lease import Leadership
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
@@ -110,6 +110,8 @@ def refuse_same_place(source: KeyStore, target: KeyStore) -> None:
 def _require_one_root(version: int, target: KeyStore) -> None:
     try:
         target.unseal(version)
+    except SharesNeeded:
+        return
     except KeyStoreError as error:
         raise ConfigurationError(
             f"{target.info().url} holds version {version} already, which does not open there: {error}", hint=_ELSEWHERE

@@ -140,6 +140,7 @@ def test_before_init_every_command_says_what_to_do_first(keysvc: Keysvc, tmp_pat
         ("secret", "reseal", "--to", "x"),
         ("secret", "protect", "x"),
         ("secret", "recover", "--from", "x"),
+        ("secret", "shares", "--threshold", "2", "--of", "3", "--dir", "x"),
         ("app", "list"),
         ("app", "create", "X"),
         ("mapping", "list", "X"),

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import select
 import shutil
+import sys
+import time
+from collections import abc
 from pathlib import Path
 
 from sites import Site
@@ -136,3 +143,95 @@ def test_a_key_store_deleted_for_good_is_recovered_from_the_second_protector(sit
     assert "versions 1 were not there" in done.err
     site.serve_degraded()
     assert "geheim-4" in site("credential", "get", "SAP", "user-4", "--show").out
+
+
+def test_a_key_store_deleted_for_good_is_recovered_from_three_of_five_shares(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    make = ("secret", "shares", "--threshold", "3", "--of", "5", "--dir", tmp_path / "sealed")
+    assert "shown on a terminal alone" in site(*make, ok=False).err
+    made = site(*make, "--to-files", tmp_path / "paper").out
+    papers = sorted((tmp_path / "paper").iterdir())
+    assert [path.stat().st_mode & 0o777 for path in papers] == [0o600] * 5
+    assert "never overwrites" in site(*make, "--to-files", tmp_path / "paper", ok=False).err
+    url = next(line for line in made.splitlines() if line.startswith("shares:"))
+    assert "shares-needed" in site("secret", "reseal", "--to", url, ok=False).err
+    site("secret", "protect", url)
+    with_credentials(site)
+    site.serve()
+    eventually(lambda: [p["with_shares"] for p in site.state()["protectors"]] == [[], [1, 2]])
+    assert "1, 2 with shares" in site("secret", "list").out
+    assert "only its shares can prove it" in site("doctor", ok=None).out
+    site.end()
+
+    shutil.rmtree(site.machine.directory / "secret")
+    (site.machine.directory / "secret.key").unlink()
+
+    def recover(*chosen: Path, ok: bool = True):
+        files = [word for path in chosen for word in ("--share-file", path)]
+        return site("secret", "recover", "--from-shares", *files, ok=ok)
+
+    assert "too few" in recover(*papers[:2], ok=False).err
+    words = papers[2].read_text(encoding="utf-8").split()
+    smudged = tmp_path / "smudged.txt"
+    smudged.write_text(" ".join([*words[:9], "smudge", *words[10:]]), encoding="utf-8")
+    refused = recover(papers[0], smudged, papers[4], ok=False).err
+    assert f"{smudged}: word 10 is not" in refused
+    assert "smudge " not in refused
+    assert "5 of today's credentials were decrypted" in recover(papers[4], papers[0], papers[2]).out
+    assert_every_credential_decrypts(site)
+
+
+def on_a_terminal(site: Site, folder: Path, arguments: abc.Sequence[object], answer: abc.Callable[[str], str]) -> str:
+    """Run a command on a terminal; `answer` is given all that was shown since the last answer, at each question."""
+    command = [sys.executable, "-m", "keysvc", "--config", str(site.machine.config), *map(str, arguments)]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(command[0], command, {**os.environ, "HOME": str(folder), "TERM": "dumb"})
+    shown, told, deadline = "", "", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            new = os.read(terminal, 4096).decode()
+        except OSError:
+            break
+        shown += new
+        if shown.endswith(": "):
+            time.sleep(0.2)  # until the question has turned echo off
+            os.write(terminal, answer(shown).encode() + b"\n")
+            told, shown = told + shown, ""
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+    return told + shown
+
+
+def test_shares_are_shown_once_typed_back_and_typed_in_on_a_terminal(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    with_credentials(site)
+    papers: list[str] = []
+    wrong_once = iter([4])
+
+    def holder(shown: str) -> str:
+        if "Press Enter" in shown:
+            found = dict(re.findall(r"(\d+) ([a-z]+)\b", shown.partition("this once.")[2]))
+            papers.append(" ".join(found[str(place)] for place in range(1, 34)))
+            return ""
+        words = papers[-1].split()
+        for place in wrong_once:
+            words[place] += "x"
+        return " ".join(words)
+
+    make = ("secret", "shares", "--threshold", "2", "--of", "3", "--dir", tmp_path / "sealed")
+    told = on_a_terminal(site, tmp_path, make, holder)
+    assert len(set(papers)) == 3
+    assert "word 5 is another" in told
+    assert not any(paper in told for paper in papers)
+    url = next(line for line in told.split() if line.startswith("shares:"))
+    site("secret", "protect", url)
+    shutil.rmtree(site.machine.directory / "secret")
+
+    answers = iter([f"{papers[2]} more", papers[2], papers[2], papers[0]])
+    told = on_a_terminal(site, tmp_path, ("secret", "recover", "--from-shares"), lambda _shown: next(answers))
+    assert "these are 34" in told or "word 34 is not" in told
+    assert "share 3, which was given already" in told
+    assert "5 of today's credentials were decrypted" in told
+    assert_every_credential_decrypts(site)

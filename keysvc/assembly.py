@@ -11,6 +11,7 @@ from keysvc.config import Config
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
+from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Location, SecretBytes
 from keysvc.plugins import Plugins
@@ -52,7 +53,22 @@ def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
             f"{config.path} names no key_store: this is not the master secret server's configuration",
             hint="run it with the configuration that keysvc init made",
         )
-    return plugins(config.plugins).key_stores.open(config.key_store, prompt, config.system_id)
+    return open_key_store_at(config, config.key_store, prompt)
+
+
+def open_protectors(config: Config, prompt: Prompt) -> Protectors:
+    """The key store with the recovery key stores, which are opened when they are used and never ask anybody."""
+    return Protectors(open_key_store(config, prompt), [recovery(config, url) for url in config.recovery_key_stores])
+
+
+def recovery(config: Config, url: str) -> Recovery:
+    """A recovery key store, not opened yet."""
+    return Recovery(str(Location.parse(url)), functools.partial(open_key_store_at, config, url, no_prompt))
+
+
+def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
+    """Any key store, for this system."""
+    return plugins(config.plugins).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifiers(config: Config) -> list[Notifier]:
@@ -84,7 +100,7 @@ def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
         store.prepare()
         return MasterSecretServer(
             store,
-            open_key_store(config, prompt),
+            open_protectors(config, prompt),
             authority(config),
             poll_interval=config.polling,
             lease_ttl=config.lease,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
+from collections import abc
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Directory with this machine's certificate.pem, key.pem and authority.pem."""
     key_store: str | None = None
     """URL of the key store. Only on the master secret server."""
+    recovery_key_stores: tuple[str, ...] = ()
+    """URLs of further key stores that hold every version too, to recover from. Only on the master secret server."""
     listen: str | None = None
     """HOST:PORT of the master secret server. Only on the master secret server."""
     authority: str | None = None
@@ -46,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Names of the only distributions whose plugins may be loaded; all when absent."""
     passphrase_file: str | None = None
     """File with the passphrase of the key store, when it has one."""
+    resealed_from: str | None = None
+    """URL of the key store that `keysvc secret reseal` is leaving, until it has emptied it."""
     path: str = ""
     """Set when loaded: where the file is."""
 
@@ -129,21 +135,74 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def dump(settings: dict[str, str]) -> str:
+Value = str | tuple[str, ...] | None
+
+
+def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
+    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and owner stay as they are.
+
+    Raises ConfigurationError, having changed nothing, where that cannot be done.
+    """
+    path = path.resolve()
+    try:
+        before, status = path.read_text("utf-8"), path.stat()
+        after = before
+        for name, value in settings.items():
+            after = _with_setting(after, name, value)
+        if not _differs_only(before, after, settings):
+            raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
+        write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
+        if os.name != "nt" and path.stat().st_uid != status.st_uid:
+            os.chown(path, status.st_uid, status.st_gid)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None
+    return load(path)
+
+
+def _differs_only(before: str, after: str, settings: abc.Mapping[str, Value]) -> bool:
+    wanted = {**tomllib.loads(before), **{name: _plain(value) for name, value in settings.items()}}
+    try:
+        return tomllib.loads(after) == {name: value for name, value in wanted.items() if value is not None}
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _by_hand(settings: abc.Mapping[str, Value]) -> str:
+    return f"set {', '.join(settings)} each on lines of its own, as keysvc init writes them"
+
+
+def _plain(value: Value) -> str | list[str] | None:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _with_setting(text: str, name: str, value: Value) -> str:
+    """Replace the lines of one setting, or add it at the end: no setting is a table."""
+    lines = text.splitlines()
+    new = [] if value is None else [f"{name} = {_toml(value)}"]
+    for start, line in enumerate(lines):
+        if re.match(rf"\s*{name}\s*=", line):
+            return "\n".join([*lines[:start], *new, *lines[_end_of_setting(lines, start) :], ""])
+    return "\n".join([*lines, *new, ""])
+
+
+def _end_of_setting(lines: abc.Sequence[str], start: int) -> int:
+    for end in range(start + 1, len(lines) + 1):
+        try:
+            tomllib.loads("\n".join(lines[start:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        return end
+    return start + 1
+
+
+def dump(settings: abc.Mapping[str, str]) -> str:
     """The text of a configuration file with these settings."""
     lines = [f"{name} = {_toml_string(value)}" for name, value in settings.items()]
     return "\n".join(["# Made by keysvc. docs/reference/configuration.md lists every setting.", *lines, ""])
 
 
-def change(config: Config, **settings: str) -> None:
-    """Give settings of the file other values, and leave every other line as it is. Durable."""
-    path = Path(config.path)
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    for name, value in settings.items():
-        line = f"{name} = {_toml_string(value)}\n"
-        places = [at for at, found in enumerate(lines) if re.match(rf"{name}\s*=", found)]
-        lines[slice(places[0], places[0] + 1) if places else slice(0, 0)] = [line]
-    write_durably(path, "".join(lines).encode())
+def _toml(value: str | tuple[str, ...]) -> str:
+    return _toml_string(value) if isinstance(value, str) else f"[{', '.join(map(_toml_string, value))}]"
 
 
 def _toml_string(value: str) -> str:

@@ -13,10 +13,11 @@ from keysvc.config import Config
 from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
 from keysvc.master.status import backup_warnings
-from keysvc.model import Role, VersionState, utc_now
+from keysvc.model import Location, Role, VersionState, utc_now
 from keysvc.web.identity import CERTIFICATE, KEY
 
 SOON = timedelta(days=30)
+_RESTORE = "keysvc secret restore FILE, or keysvc secret recover --from URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,21 @@ def _backup(config: Config) -> abc.Iterator[Finding]:
 def _key_store(config: Config) -> abc.Iterator[Finding]:
     if config.key_store is None:
         return
+    if config.resealed_from is not None:
+        mend = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
+        yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, mend=mend)
     store = assembly.open_mapping_store(config)
     try:
-        key_store = assembly.open_key_store(config, assembly.no_prompt)
-        for record in store.versions():
-            if record.state is not VersionState.DESTROYED:
-                right = record.describes(key_store.unseal(record.version))
-                yield Finding(
-                    f"version {record.version} opens from {key_store.info().url}", right, "keysvc secret restore FILE"
-                )
-        key_store.close()
+        protectors = assembly.open_protectors(config, assembly.no_prompt)
+        for protector in protectors.prove(store.versions()):
+            for version in protector.opens:
+                yield Finding(f"version {version} opens from {protector.url}", ok=True)
+            for version in protector.with_shares:
+                yield Finding(f"version {version} is in {protector.url}; only its shares can prove it", ok=True)
+            if protector.problem:
+                mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else _RESTORE
+                yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)
+        protectors.close()
     finally:
         store.close()
 

@@ -17,6 +17,7 @@ KeysvcError
 ├── MasterSecretServerUnavailable      retryable
 ├── KeyStoreError
 │   ├── KeyStoreUnavailable            retryable
+│   │   └── SharesNeeded               retryable
 │   ├── VersionNotFound
 │   ├── VersionAlreadySealed
 │   └── SealBroken
@@ -166,6 +167,13 @@ class KeyStoreUnavailable(KeyStoreError):
     code = "key-store-unavailable"
     default_hint = "bring the key store back, then run the same command again"
     retryable = True
+
+
+class SharesNeeded(KeyStoreUnavailable):
+    """The key store holds it, and only people who bring their shares can open it."""
+
+    code = "shares-needed"
+    default_hint = "call the holders of the shares together: keysvc secret recover --from-shares"
 
 
 class VersionNotFound(KeyStoreError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keysvc import config as configuration
-from keysvc.assembly import MASTER_IDENTITY, authority, open_key_store, open_mapping_store, write_identity
+from keysvc.assembly import MASTER_IDENTITY, authority, open_mapping_store, open_protectors, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
 from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError
@@ -65,7 +65,7 @@ def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
         if (system := store.system()) is not None:
             raise AlreadyConfigured(f"the mapping store of {config.path} holds system {system.system_id} already")
         administrator = _make_identities(config)
-        key_store = open_key_store(config, prompt)
+        key_store = open_protectors(config, prompt)
         try:
             return config, lifecycle.configure(store, key_store, config.system_id, administrator)
         finally:

@@ -68,7 +68,7 @@ class SealedKeyStore:
     def seal(self, secret: MasterSecret) -> None:
         """Durable on return, and read back."""
         with self._lock:
-            name = _name_of(secret.version)
+            name = entry_name(secret.version)
             if name in self._shelf:
                 if self.unseal(secret.version) != secret:
                     raise VersionAlreadySealed(f"{self._where(name)} already holds another secret")
@@ -81,7 +81,7 @@ class SealedKeyStore:
     def unseal(self, version: int) -> MasterSecret:
         """The version itself, after every check."""
         with self._lock:
-            name = _name_of(version)
+            name = entry_name(version)
             try:
                 entry = self._shelf[name]
             except KeyError:
@@ -106,7 +106,7 @@ class SealedKeyStore:
     def destroy(self, version: int) -> None:
         """Repeatable."""
         with self._lock:
-            self._shelf.pop(_name_of(version), None)
+            self._shelf.pop(entry_name(version), None)
 
     def close(self) -> None:
         """Repeatable."""
@@ -141,7 +141,8 @@ class SealedKeyStore:
         return str(directory / name) if directory else f"{name} in {self.info().url}"
 
 
-def _name_of(version: int) -> str:
+def entry_name(version: int) -> str:
+    """What a version is called on the shelf."""
     return f"version-{version:010d}"
 
 

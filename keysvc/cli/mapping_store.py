@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ def migrate(
     finally:
         source.close()
         target.close()
-    configuration.change(settings, mapping_store=to)
+    configuration.change(Path(settings.path), {"mapping_store": to})
     if as_json:
         print_json({"moved": moved.counts, "digest": f"{moved.digest:064x}"})
         return

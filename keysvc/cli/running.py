@@ -51,6 +51,8 @@ def serve(config: ConfigOption = None) -> None:
     server = TLSServer(app, at, context)
     master.start(step_down)
     try:
+        if load(config) != settings:  # a reseal held the lease, and moved the versions elsewhere
+            raise ConfigurationError(f"{settings.path} was changed meanwhile", hint="start keysvc serve again")
         typer.echo(
             f"the master secret server of {master.system_id} is on {settings.master}, epoch {master.epoch}", err=True
         )

@@ -21,6 +21,7 @@ from keysvc.cli.shared import (
 
 if TYPE_CHECKING:
     from keysvc.config import Config
+    from keysvc.interfaces import Prompt
     from keysvc.web.client import MasterClient
 
 app = typer.Typer(help="The master secret: rotate, back up, restore.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,7 +30,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the versions.
+    """List the versions, and which protectors opened them when that was last proved.
 
     \b
     keysvc secret list
@@ -45,6 +46,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
             empty="no versions",
         )
+        status.show_protectors(found)
 
 
 @app.command()
@@ -195,6 +197,123 @@ def destroy(
     typer.echo(f"version {version} is destroyed")
 
 
+@app.command()
+def reseal(
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="The key store that the versions move into.")],
+    config: ConfigOption = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the versions in the old key store too.")] = False,
+) -> None:
+    """Move every version into another key store, or under another root, while the master secret server is stopped.
+
+    All are sealed there and read back before the configuration names it; then the old key store is emptied.
+    After an interruption, run the same command again.
+
+    \b
+    keysvc secret reseal --to 'file:///var/lib/keysvc/secret-2027?key-file=/mnt/keys/2027.key'
+    """
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+
+    moved = protectors.reseal(
+        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, protectors.shown(url)), keep=keep
+    )
+    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {protectors.shown(to)} and read back")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
+@app.command()
+def protect(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A key store with a root of its own.")],
+    config: ConfigOption = None,
+) -> None:
+    """Seal every version into a recovery key store too, while the master secret server is stopped.
+
+    From then on each new version is sealed there as well, before it is announced. For one that is named already it
+    completes what that lacks.
+
+    \b
+    keysvc secret protect 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
+    """
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+
+    sealed = protectors.protect(
+        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
+    )
+    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {protectors.shown(url)} too and read back")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
+@app.command()
+def shares(
+    threshold: Annotated[int, typer.Option(metavar="M", min=2, max=16, help="How many open it.")],
+    of: Annotated[int, typer.Option("--of", metavar="N", min=2, max=16, help="How many are made.")],
+    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the sealed versions are to be.")],
+    to_files: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each share into a file of its own, not on the terminal.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make SLIP-39 shares of a new root that nobody keeps, each shown once and typed back before any counts.
+
+    Prints the URL of the key store that they open. The master secret server may run meanwhile.
+
+    \b
+    keysvc secret shares --threshold 3 --of 5 --dir /mnt/second/shares
+    """
+    settings = load(config)
+    _require_administrator(settings)
+    from keysvc.cli.shares import make
+    from keysvc.crypto.memory import harden_process
+
+    harden_process()
+    url = make(threshold, of, directory.absolute(), to_files)
+    typer.echo(f"{of} shares are confirmed; any {threshold} of them open what is sealed from now on in")
+    typer.echo(url)
+    typer.echo(f"next, while keysvc serve is stopped: keysvc --config {settings.path} secret protect '{url}'")
+
+
+@app.command()
+def recover(
+    source: Annotated[str | None, typer.Option("--from", metavar="URL", help="The key store that is left.")] = None,
+    from_shares: Annotated[bool, typer.Option("--from-shares", help="Ask for shares, one by one.")] = False,
+    share_file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A share; repeat it.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Default: where the lost one was.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Bring the system up from a recovery key store alone, when the key store is lost for good.
+
+    Seals all that it gives into a fresh key store, reads it back and decrypts a sample of today's credentials.
+
+    \b
+    keysvc secret recover --from 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
+    keysvc secret recover --from-shares
+    """
+    if source is None and not from_shares:
+        raise typer.BadParameter("--from URL or --from-shares is needed")
+    settings = load(config)
+    actor = _require_administrator(settings)
+    from keysvc import protectors
+    from keysvc.cli.shares import key_store_of, prompt_for
+    from keysvc.crypto.memory import harden_process
+
+    harden_process()
+    left = key_store_of(settings, source) if from_shares or source is None else source
+    holders = prompt_for(share_file)
+
+    def prompts(url: str) -> Prompt:
+        return holders if from_shares and url == left else key_store_prompt(settings, protectors.shown(url))
+
+    done = protectors.recover(Path(settings.path), left, to, actor, prompts)
+    typer.echo(f"versions {', '.join(map(str, done.versions))} are sealed in the key store again and read back")
+    typer.echo(f"{done.checked} of today's credentials were decrypted with them")
+    if done.missing:
+        warn(f"versions {', '.join(map(str, done.missing))} were not there: keysvc secret restore FILE")
+    typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
 def _administrator(config: Config) -> MasterClient:
     from keysvc.assembly import master_client
 
@@ -202,8 +321,8 @@ def _administrator(config: Config) -> MasterClient:
     return master_client(config)
 
 
-def _require_administrator(config: Config) -> None:
+def _require_administrator(config: Config) -> str:
     from keysvc.assembly import identity
     from keysvc.model import Role
 
-    identity(config).require(Role.ADMINISTRATOR)
+    return identity(config).require(Role.ADMINISTRATOR).name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.errors import InvalidInput
+from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.config import Config
@@ -73,12 +73,14 @@ def passphrase(
     return SecretText(text)
 
 
-def key_store_prompt(config: Config) -> Prompt:
+def key_store_prompt(config: Config, of: str = "the key store") -> Prompt:
     """How a key store asks for what it needs."""
 
     def prompt(what: str) -> SecretText:
+        if what == "shares":
+            raise ConfigurationError("shares are asked for by keysvc secret recover --from-shares alone")
         file = config.resolve(config.passphrase_file) if config.passphrase_file else None
-        return passphrase(f"{what} of the key store", file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
+        return passphrase(f"{what} of {of}", file, variable="KEYSVC_KEY_STORE_PASSPHRASE")
 
     return prompt
 

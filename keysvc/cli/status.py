@@ -12,6 +12,7 @@ from keysvc.cli.shared import ConfigOption, JsonOption, load
 
 if TYPE_CHECKING:
     from keysvc.config import Config
+    from keysvc.master.protectors import ProtectorStatus
     from keysvc.master.status import SystemStatus
 
 
@@ -102,10 +103,26 @@ def show(found: SystemStatus) -> None:
         [(s.name, s.version, ago(s.last_seen_at), s.can_encrypt) for s in found.servers],
         empty="no SSO server has polled yet: keysvc server enroll NAME",
     )
+    show_protectors(found)
     for problem in found.problems:
         warn(problem)
     for warning in found.warnings:
         warn(warning)
+
+
+def show_protectors(found: SystemStatus) -> None:
+    """Which protector opened which version, and when that was proved."""
+    print_table(
+        ("protector", "root", "opens versions", "proved"),
+        [(p.url, p.root, _opened(p), ago(p.proved_at)) for p in found.protectors],
+        empty="protectors: proved by a running master secret server, or by keysvc doctor on its machine",
+    )
+
+
+def _opened(protector: ProtectorStatus) -> str:
+    if protector.with_shares:
+        return f"{', '.join(map(str, protector.with_shares))} with shares, not proved"
+    return ", ".join(map(str, protector.opens)) or "none"
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -56,9 +56,10 @@ class UnsealedVersions:
     def generate(self, known: abc.Iterable[int]) -> MasterSecret:
         """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""
         highest = max(known, default=0)
-        for orphan in self._key_store.versions():
-            if orphan > highest:
-                return self.hold(self._key_store.unseal(orphan))
+        if highest + 1 in self._key_store.versions():
+            orphan = self._key_store.unseal(highest + 1)
+            self._key_store.seal(orphan)  # in those protectors too that the earlier run did not reach
+            return self.hold(orphan)
         secret = MasterSecret(highest + 1, utc_now(), self._new_material())
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:

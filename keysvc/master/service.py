@@ -18,6 +18,7 @@ from keysvc.master.delivery import Delivery
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import audit
 from keysvc.master.lease import Leadership
+from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
@@ -28,6 +29,7 @@ FLUSH_SECONDS = 2.0
 FORGET_AFTER = timedelta(days=1)
 REPEAT_WARNINGS_SECONDS = 3600.0
 UNSEAL_AGAIN_SECONDS = 30.0
+PROVE_SECONDS = 86400.0
 
 
 class MasterSecretServer:
@@ -52,7 +54,10 @@ class MasterSecretServer:
         self._authority = authority
         self._poll_interval = poll_interval
         self._leadership = Leadership(store, lease_ttl)
-        self._secrets = UnsealedVersions(key_store)
+        self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
+        self._proved: tuple[ProtectorStatus, ...] = ()
+        self._prove_at = time.monotonic()
+        self._secrets = UnsealedVersions(self._protectors)
         self._delivery = Delivery(store, self._leadership, notifiers)
         self._wake = threading.Event()
         self._stopping = False
@@ -136,13 +141,18 @@ class MasterSecretServer:
         """Begin a rotation, or answer with the one that is announced already."""
         record = self.rotation.start(actor)
         self.announce()
+        self._prove_at = time.monotonic()
         self._wake.set()
         return record
 
     def destroy(self, version: int, actor: str, *, force: bool) -> None:
         """As `Rotation.destroy`."""
-        self.rotation.destroy(version, actor, force=force)
-        self.announce()
+        try:
+            self.rotation.destroy(version, actor, force=force)
+        finally:
+            self.announce()
+            self._prove_at = time.monotonic()
+            self._wake.set()
 
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
@@ -162,7 +172,7 @@ class MasterSecretServer:
             problems.append(
                 f"{len(self.rotation.undecryptable)} credentials do not decrypt and stay under their old version"
             )
-        return status.system_status(self._store, self._poll_interval, problems)
+        return status.system_status(self._store, self._poll_interval, problems, self._proved)
 
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
@@ -189,6 +199,7 @@ class MasterSecretServer:
                     more = before
                     self._delivery.deliver_pending()
                     self._forget_silent()
+                    self._prove_when_due()
                 self._tell("")
             except Fenced:
                 return
@@ -210,6 +221,15 @@ class MasterSecretServer:
         for version in sorted(before - self._secrets.problems.keys()):
             log.info("a version can be unsealed again", version=version)
 
+    def _prove_when_due(self) -> None:
+        """At the start, when a version came or went, and once a day: never for a poll or a status."""
+        if time.monotonic() < self._prove_at:
+            return
+        self._prove_at = time.monotonic() + PROVE_SECONDS
+        records = self._store.versions()
+        self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
+        self._proved = self._protectors.prove(records)
+
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version."""
         if self._store.versions() != list(self._announcement.versions):
@@ -228,7 +248,10 @@ class MasterSecretServer:
     def _warn(self) -> None:
         try:
             active = self._announcement.active
-            for warning in status.backup_warnings(self._store.backup(), active.version if active else None):
+            for warning in (
+                *status.backup_warnings(self._store.backup(), active.version if active else None),
+                *status.protector_warnings(self._proved),
+            ):
                 log.warning(warning)
         except KeysvcError:
             return

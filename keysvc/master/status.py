@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keysvc.interfaces import MappingStore
+from keysvc.master.protectors import ProtectorStatus
 from keysvc.master.servers import PERMISSION_INTERVALS
 from keysvc.model import BackupRecord, Server, VersionRecord, VersionState, utc_now
 
@@ -17,12 +18,13 @@ BACKUP_HINT = "make one now: keysvc secret backup FILE"
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """One version, and how many credentials it encrypts."""
+    """One version, how many credentials it encrypts, and the URLs of the protectors that opened it when last asked."""
 
     version: int
     state: VersionState
     created_at: datetime
     rows: int
+    protectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,16 @@ class SystemStatus:
     backup: BackupRecord | None
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    protectors: tuple[ProtectorStatus, ...] = ()
 
 
-def system_status(store: MappingStore, poll_interval: timedelta, problems: abc.Sequence[str] = ()) -> SystemStatus:
-    """Read it. `problems` are those that only the running master secret server knows."""
+def system_status(
+    store: MappingStore,
+    poll_interval: timedelta,
+    problems: abc.Sequence[str] = (),
+    protectors: tuple[ProtectorStatus, ...] = (),
+) -> SystemStatus:
+    """Read it. `problems` and `protectors` are what only the running master secret server knows."""
     system = store.system()
     lease = store.lease()
     if system is None:
@@ -77,14 +85,32 @@ def system_status(store: MappingStore, poll_interval: timedelta, problems: abc.S
         state="degraded" if problems else "rotating" if rotation else "ready",
         system_id=system.system_id,
         active_version=active,
-        versions=tuple(VersionStatus(r.version, r.state, r.created_at, rows.get(r.version, 0)) for r in records),
+        versions=tuple(_version_status(record, rows, protectors) for record in records),
         epoch=store.epoch(),
         master=lease.holder if lease else None,
         servers=server_statuses(store.servers(), poll_interval),
         rotation=rotation,
         backup=backup,
         problems=tuple(problems),
-        warnings=backup_warnings(backup, active),
+        warnings=(*backup_warnings(backup, active), *protector_warnings(protectors)),
+        protectors=protectors,
+    )
+
+
+def _version_status(
+    record: VersionRecord, rows: abc.Mapping[int, int], protectors: abc.Iterable[ProtectorStatus]
+) -> VersionStatus:
+    opening = tuple(protector.url for protector in protectors if record.version in protector.opens)
+    return VersionStatus(record.version, record.state, record.created_at, rows.get(record.version, 0), opening)
+
+
+def protector_warnings(protectors: abc.Iterable[ProtectorStatus]) -> tuple[str, ...]:
+    """Which protectors did not open everything."""
+    return tuple(
+        f"the {'recovery ' if protector.recovery else ''}key store {protector.url} does not open every version: "
+        f"{protector.problem}"
+        for protector in protectors
+        if protector.problem
     )
 
 

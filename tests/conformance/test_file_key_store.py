@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import structlog
 
-from keysvc.model import SecretText
+from keysvc.model import SecretBytes, SecretText
 from keysvc.notifiers.log import LogNotifier
 from keysvc.sealed import Directory, SealedKeyStore
+from keysvc.stores import slip39
 from keysvc.stores.file_sealers import KeyFileSealer, PassphraseSealer
+from keysvc.stores.shares import SharesKeyStore
+from keysvc.stores.shares_sealer import SharesSealer, decoded, public_key_of
 from keysvc.testing import KeyStoreConformance, NotifierConformance
 
 
@@ -38,6 +41,19 @@ class TestUnderAPassphrase(KeyStoreConformance):
         return lambda: SealedKeyStore(
             PassphraseSealer("file:///x", lambda _what: SecretText("four random words here"), **cheap), stored, "5" * 32
         )
+
+
+class TestUnderShares(KeyStoreConformance):
+    @pytest.fixture
+    def stored(self, tmp_path: Path):
+        return Directory(tmp_path / "secret")
+
+    @pytest.fixture
+    def open_store(self, stored: Directory):
+        root = SecretBytes(bytes(range(32)))
+        shares = SecretText("\n".join(share.reveal() for share in slip39.split(root, 2, 3)[:2]))
+        public = decoded(public_key_of(root))
+        return lambda: SharesKeyStore(SharesSealer("shares:///x", public, lambda _what: shares), stored, "5" * 32)
 
 
 class TestTheLog(NotifierConformance):

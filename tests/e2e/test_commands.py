@@ -15,58 +15,13 @@ from collections import abc
 from pathlib import Path
 
 import pytest
-from systems import Ended, Keysvc, eventually
+from sites import Site
+from systems import Keysvc, eventually
 
-from keysvc.demo.processes import Machine, Process, free_port
+from keysvc.demo.processes import Machine, free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "entsso"
 PASSPHRASE = "a passphrase of some length"
-
-
-class Site:
-    """One master machine, as its operator sees it."""
-
-    def __init__(self, folder: Path, keysvc: Keysvc) -> None:
-        self.folder, self._keysvc = folder, keysvc
-        self.machine = Machine(folder / "master", folder / "logs")
-        self.running: list[Process] = []
-
-    def __call__(
-        self, *arguments: object, stdin: str = "", ok: bool = True, env: dict[str, str] | None = None
-    ) -> Ended:
-        done = self._keysvc("--config", self.machine.config, *arguments, stdin=stdin, env=env)
-        assert (done.status == 0) == ok, done.err
-        if not ok:
-            assert done.status == 1
-            assert done.err.splitlines()[-1].startswith("error: ")
-            assert "Traceback" not in done.err
-        return done
-
-    def init(self, *more: object) -> Ended:
-        where = ("--dir", self.machine.directory, "--listen", f"127.0.0.1:{free_port()}")
-        done = self._keysvc("init", *where, "--poll-interval", "500ms", "--lease-ttl", "2s", *more)
-        assert done.status == 0, done.err
-        return done
-
-    def serve(self) -> Process:
-        process = self.machine.start("serve")
-        self.running.append(process)
-        eventually(lambda: self.state()["state"] in ("ready", "rotating") or process.popen.poll() is not None)
-        return process
-
-    def state(self) -> dict:
-        return json.loads(self("status", "--json").out)
-
-    def end(self) -> None:
-        for process in self.running:
-            process.end()
-
-
-@pytest.fixture
-def site(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Site]:
-    made = Site(tmp_path, keysvc)
-    yield made
-    made.end()
 
 
 def test_the_whole_path_of_an_operator(site: Site, tmp_path: Path, keysvc: Keysvc) -> None:
@@ -182,6 +137,10 @@ def test_before_init_every_command_says_what_to_do_first(keysvc: Keysvc, tmp_pat
         ("secret", "rehearse", "x"),
         ("secret", "restore", "x"),
         ("secret", "destroy", "1"),
+        ("secret", "reseal", "--to", "x"),
+        ("secret", "protect", "x"),
+        ("secret", "recover", "--from", "x"),
+        ("secret", "shares", "--threshold", "2", "--of", "3", "--dir", "x"),
         ("app", "list"),
         ("app", "create", "X"),
         ("mapping", "list", "X"),

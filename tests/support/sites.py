@@ -1,0 +1,55 @@
+"""A master machine as its operator sees it: real processes, real TLS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from systems import Ended, Keysvc, eventually
+
+from keysvc.demo.processes import Machine, Process, free_port
+
+
+class Site:
+    """One master machine, as its operator sees it."""
+
+    def __init__(self, folder: Path, keysvc: Keysvc) -> None:
+        self.folder, self._keysvc = folder, keysvc
+        self.machine = Machine(folder / "master", folder / "logs")
+        self.running: list[Process] = []
+
+    def __call__(
+        self, *arguments: object, stdin: str = "", ok: bool | None = True, env: dict[str, str] | None = None
+    ) -> Ended:
+        done = self._keysvc("--config", self.machine.config, *arguments, stdin=stdin, env=env)
+        assert ok is None or (done.status == 0) == ok, done.err
+        if ok is False:
+            assert done.status == 1
+            assert done.err.splitlines()[-1].startswith("error: ")
+            assert "Traceback" not in done.err
+        return done
+
+    def init(self, *more: object) -> Ended:
+        where = ("--dir", self.machine.directory, "--listen", f"127.0.0.1:{free_port()}")
+        done = self._keysvc("init", *where, "--poll-interval", "500ms", "--lease-ttl", "2s", *more)
+        assert done.status == 0, done.err
+        return done
+
+    def serve(self) -> Process:
+        process = self.machine.start("serve")
+        self.running.append(process)
+        eventually(lambda: self.state()["state"] in ("ready", "rotating") or process.popen.poll() is not None)
+        return process
+
+    def serve_degraded(self) -> Process:
+        process = self.machine.start("serve")
+        self.running.append(process)
+        eventually(lambda: any("version 1" in problem for problem in self.state()["problems"]))
+        return process
+
+    def state(self) -> dict:
+        return json.loads(self("status", "--json").out)
+
+    def end(self) -> None:
+        for process in self.running:
+            process.end()

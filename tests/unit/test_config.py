@@ -1,0 +1,63 @@
+"""The configuration file is changed by keysvc as carefully as by its author."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from keysvc import config
+from keysvc.errors import ConfigurationError
+
+WRITTEN = """# ours, not yours
+system_id = "55555555555555555555555555555555"
+mapping_store = "sqlite:///keysvc.db"   # on the fast disk
+master = "https://127.0.0.1:7443"
+notifiers = [
+  "log:",  # one
+]
+key_store = "file:///var/lib/secret"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "keysvc.toml"
+    made.write_text(WRITTEN)
+    made.chmod(0o640)
+    return made
+
+
+def test_a_setting_is_replaced_and_every_other_line_and_the_mode_stay(path: Path) -> None:
+    found = config.change(path, {"key_store": 'file:///other?a="b"'})
+    assert found.key_store == 'file:///other?a="b"'
+    assert path.read_text(encoding="utf-8").splitlines()[:-1] == WRITTEN.splitlines()[:-1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_list_over_several_lines_is_replaced_whole(path: Path) -> None:
+    assert config.change(path, {"notifiers": ("a:", "b:")}).notifiers == ("a:", "b:")
+    assert path.read_text(encoding="utf-8") == WRITTEN.replace('[\n  "log:",  # one\n]', '["a:", "b:"]')
+
+
+def test_a_setting_is_added_and_taken_out_again(path: Path) -> None:
+    assert config.change(path, {"resealed_from": "file:///old"}).resealed_from == "file:///old"
+    assert config.change(path, {"resealed_from": None}).resealed_from is None
+    assert path.read_text(encoding="utf-8") == WRITTEN
+
+
+def test_a_file_that_cannot_be_changed_line_by_line_is_left_as_it_was(path: Path) -> None:
+    tricky = WRITTEN.replace('key_store = "file:///var/lib/secret"', '"key_store" = "file:///var/lib/secret"')
+    path.write_text(tricky, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="cannot change"):
+        config.change(path, {"key_store": "file:///other"})
+    assert path.read_text(encoding="utf-8") == tricky
+
+
+def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to(path)
+    config.change(link, {"key_store": "file:///other"})
+    assert link.is_symlink()
+    assert config.load(path).key_store == "file:///other"

@@ -6,6 +6,7 @@ on looking up in the old store; once the move is done nothing can be encrypted i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections import abc
@@ -17,7 +18,6 @@ import msgspec
 
 from keysvc.errors import Conflict, MappingStoreError, NotConfigured
 from keysvc.interfaces import (
-    UNGUARDED,
     AppendAudit,
     AppendEvent,
     Change,
@@ -46,7 +46,7 @@ from keysvc.model import (
 )
 
 TTL = timedelta(seconds=30)
-HOLDER = "mapping-store migrate"
+MOVED = "system.moved"
 PAGE = 2000
 MODULUS = 1 << 256
 Progress = abc.Callable[[int], object]
@@ -57,21 +57,51 @@ def migrate(
 ) -> Contents:
     """Move everything from `source` into `target`, which is prepared here; `progress` hears of credentials copied.
 
-    The lease of the source is held meanwhile. Raises LeaseHeld while a master secret server runs, Conflict when a
-    rotation is between announcing and activating or the target holds another system, MappingStoreError when what was
-    written is not what is read back.
+    The leases of both are held meanwhile. Repeatable; after the end it changes nothing. Raises LeaseHeld while a master
+    secret server runs, Conflict when a rotation is between announcing and activating or the target holds a system that
+    is at work or another one, MappingStoreError when what was written is not what is read back.
     """
     system = source.system()
     if system is None:
         raise NotConfigured(f"the mapping store {source.info().url} holds no system")
     target.prepare()
-    leadership = Leadership(source, TTL)
+    if _is_done(source, target):
+        return Contents.of(target)
+    with _alone(source) as old, _alone(target, above=old.epoch) as new:
+        return _Move(source, target, old, new, progress).run(system, actor)
+
+
+@contextlib.contextmanager
+def _alone(store: MappingStore, above: int = 0) -> abc.Iterator[Leadership]:
+    """No master secret server works on it meanwhile. SSO servers take no answer of a lower epoch than they have seen:
+    that of the new store is raised `above` the old one's."""
+    leadership = Leadership(store, TTL)
     leadership.acquire()
+    while leadership.epoch <= above:
+        leadership.raise_epoch()
     leadership.keep(lambda _lost: None)
     try:
-        return _Move(source, target, leadership, progress).run(system, actor)
+        yield leadership
     finally:
         leadership.release()
+
+
+def _is_done(source: MappingStore, target: MappingStore) -> bool:
+    """An earlier run came to its end: the target works, and what was active in the source is frozen there."""
+    there = _in_state(target, VersionState.ACTIVE)
+    frozen = not _in_state(source, VersionState.ACTIVE)
+    if not there:
+        moves = [entry.subject for entry in _audit(source) if entry.action == MOVED]
+        if frozen and moves and moves[-1].startswith("to "):
+            raise Conflict(f"this system was moved away from {source.info().url} already", hint="keysvc audit list")
+        return False
+    if frozen and any(replace(there[0], state=record.state) == record for record in source.versions()):
+        return True
+    raise Conflict(f"{target.info().url} holds a system that is at work", hint="name an empty database")
+
+
+def _in_state(store: MappingStore, state: VersionState) -> list[VersionRecord]:
+    return [record for record in store.versions() if record.state is state]
 
 
 @dataclass(slots=True)
@@ -114,8 +144,10 @@ def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[obj
 
 
 class _Move:
-    def __init__(self, source: MappingStore, target: MappingStore, leadership: Leadership, progress: Progress) -> None:
-        self._source, self._target, self._leadership = source, target, leadership
+    def __init__(
+        self, source: MappingStore, target: MappingStore, old: Leadership, new: Leadership, progress: Progress
+    ) -> None:
+        self._source, self._target, self._old, self._new = source, target, old, new
         self._progress = progress
 
     def run(self, system: SystemRecord, actor: str) -> Contents:
@@ -126,39 +158,38 @@ class _Move:
             self._copy_rows()  # what was written until then
             moved = self._verify()
             self._copy_trail()
-            self._raise_epoch()
         except BaseException:
             self._thaw(active)
             raise
-        self._put([PutVersion(active), audit(actor, "system.moved", self._source.info().url)])
+        self._put([PutVersion(active), audit(actor, MOVED, self._source.info().url)])
+        self._source.commit([audit(actor, MOVED, f"to {self._target.info().url}")], self._old.guard)
         return moved
 
     def _copy_versions(self, system: SystemRecord) -> VersionRecord:
         """The active one as announced: a target that is not complete has none, and no master serves from it."""
         versions = self._source.versions()
-        announced = [record for record in versions if record.state is VersionState.ANNOUNCED]
+        announced = _in_state(self._source, VersionState.ANNOUNCED)
         if announced:
             raise Conflict(
                 f"version {announced[0].version} is announced and not active yet",
                 hint="start the master secret server, let that version become active, stop it, and repeat this",
             )
-        active = [record for record in versions if record.state is VersionState.ACTIVE]
-        if not active:  # an earlier attempt was killed after it had frozen the source
-            active = [record for record in self._target.versions() if record.state is VersionState.ANNOUNCED]
-        if not active:
-            raise NotConfigured(f"{self._source.info().url} has no active version: was this system moved before?")
-        chosen = replace(active[0], state=VersionState.ACTIVE)
-        others = [record for record in versions if record.version != chosen.version]
-        waiting = replace(chosen, state=VersionState.ANNOUNCED)
+        frozen = _in_state(self._source, VersionState.RETIRING)  # by an earlier run: the newest was the active one
+        found = [*frozen, *_in_state(self._source, VersionState.ACTIVE)]
+        if not found:
+            raise NotConfigured(f"{self._source.info().url} has no version of the master secret")
+        active = replace(found[-1], state=VersionState.ACTIVE)
+        others = [record for record in versions if record.version != active.version]
+        waiting = replace(active, state=VersionState.ANNOUNCED)
         self._put([PutSystem(system), *map(PutVersion, [*others, waiting])])
-        return chosen
+        return active
 
     def _freeze(self, active: VersionRecord) -> None:
         """Without an active version nobody can encrypt into the source."""
-        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._leadership.guard)
+        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._old.guard)
 
     def _thaw(self, active: VersionRecord) -> None:
-        self._source.commit([PutVersion(active)], self._leadership.guard)
+        self._source.commit([PutVersion(active)], self._old.guard)
 
     def _copy_rows(self) -> None:
         source, target = self._source, self._target
@@ -168,6 +199,9 @@ class _Move:
         self._put([DeleteApplication(a.name) for a in target.applications() if a.name not in names])
         for application in source.applications():
             there = target.application(application.name)
+            if there is not None and there.application_id != application.application_id:
+                self._put([DeleteApplication(there.name)])  # it was deleted and made again meanwhile
+                there = None
             if there is None or replace(there, revision=application.revision) != application:
                 self._put([PutApplication(replace(application, revision=there.revision if there else 0))])
             self._copy_mappings(application.name)
@@ -207,14 +241,6 @@ class _Move:
         events = self._source.pending_events(1_000_000)
         self._put([AppendEvent(event) for event in events if event.event_id not in known])
 
-    def _raise_epoch(self) -> None:
-        """SSO servers take no answer of a lower epoch than they have seen."""
-        while self._target.epoch() <= self._source.epoch():
-            lease = self._target.grant_lease(HOLDER, TTL)
-            if lease is None:
-                raise Conflict("a master secret server runs on the new mapping store already")
-            self._target.release_lease(lease)
-
     def _verify(self) -> Contents:
         wanted, found = Contents.of(self._source), Contents.of(self._target)
         if wanted != found:
@@ -226,7 +252,7 @@ class _Move:
 
     def _put(self, changes: abc.Sequence[Change]) -> None:
         if changes:
-            self._target.commit(changes, UNGUARDED)
+            self._target.commit(changes, self._new.guard)
 
 
 def _fingerprint(row: EncryptedCredential) -> bytes:

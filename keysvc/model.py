@@ -165,6 +165,11 @@ class Location:
             raise ConfigurationError("not a URL: it must begin with a scheme, such as file: or sqlite:")
         try:
             parts = urlsplit(url)
+            if parts.netloc and ("@" in parts.path + parts.fragment or parts.netloc.count("@") > 1):
+                raise ConfigurationError(  # it would be shown as a path
+                    f"the user or password in the {scheme}: URL is not percent-encoded",
+                    hint="write / as %2F, # as %23, @ as %40; or let ?password-source=file:/PATH say where it is",
+                )
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:
             raise ConfigurationError(f"the {scheme}: URL cannot be parsed") from None

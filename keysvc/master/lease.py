@@ -128,6 +128,11 @@ class Leadership:
         self._lease = self._store.renew_lease(self._held(), self._ttl)
         self._valid_until = before + self._ttl.total_seconds()
 
+    def raise_epoch(self) -> None:
+        """Take the lease once more, before `keep`. Raises Fenced when another process took it."""
+        if not self._try():
+            raise Fenced("another process took the lease")
+
     def release(self) -> None:
         """Stop renewing and let another take over at once. Repeatable."""
         self._stopping.set()

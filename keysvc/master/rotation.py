@@ -62,6 +62,7 @@ class Rotation:
             for record in records:
                 if record.state is VersionState.ANNOUNCED:
                     return record
+            active_of(records)
             secret = self._secrets.generate(record.version for record in records)
             record = announced(secret)
             self._commit([PutVersion(record), *told(actor, "rotation.started", f"version {record.version}")])

@@ -205,6 +205,8 @@ class MasterSecretServer:
                 return
             except KeysvcError as error:
                 self._tell(str(error))
+            except Exception as error:  # noqa: BLE001  the one worker must not end in silence
+                self._tell(f"unexpected {type(error).__name__}")
             if since_warning >= REPEAT_WARNINGS_SECONDS:
                 since_warning = 0.0
                 self._warn()

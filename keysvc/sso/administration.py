@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import abc
 from dataclasses import replace
@@ -123,15 +124,13 @@ class Administration:
             self._commit(f"mapping.{_state(enabled)}", f"{application}: {user}", [PutMapping(changed)])
 
     def enable_all_mappings(self, application: str, enabled: bool) -> int:
-        """In one commit. Returns how many were changed."""
-        changes = [
-            PutMapping(replace(mapping, enabled=enabled))
-            for mapping in self.mappings(application)
-            if mapping.enabled != enabled
-        ]
-        if changes:
-            self._commit(f"mapping.all-{_state(enabled)}", application, changes)
-        return len(changes)
+        """In pages, so that no commit keeps the lease from being renewed. Returns how many were changed."""
+        changed = 0
+        pending = (mapping for mapping in self.mappings(application) if mapping.enabled != enabled)
+        while page := [PutMapping(replace(mapping, enabled=enabled)) for mapping in itertools.islice(pending, PAGE)]:
+            self._commit(f"mapping.all-{_state(enabled)}", application, page)
+            changed += len(page)
+        return changed
 
     def delete_mapping(self, application: str, user: str) -> None:
         """With its credential. Raises NotFound."""

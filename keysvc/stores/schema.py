@@ -40,6 +40,7 @@ from sqlalchemy.types import TypeEngine
 from keysvc.errors import InvalidInput
 
 NAME_CHARACTERS = 256
+MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there
 _COLLATIONS = {"mssql": "Latin1_General_100_BIN2", "postgresql": "C"}
 
 
@@ -64,6 +65,9 @@ class Name(TypeDecorator[str]):
         if len(value) > self.length:
             raise InvalidInput(f"a name has more than {self.length} characters: {value[:40]!r}…")
         value.encode()  # half of a surrogate pair is no text, and some databases would keep it
+        indexed = dialect.name == "mssql" and self.length <= NAME_CHARACTERS
+        if indexed and len(value.encode("utf-16-le")) > MSSQL_NAME_BYTES:
+            raise InvalidInput(f"a name is too long for an index of SQL Server: {value[:40]!r}…")
         if value.endswith(" ") or "\0" in value:
             raise InvalidInput(f"a name ends in a blank or holds a null: {value[:40]!r}")
         return str(value)

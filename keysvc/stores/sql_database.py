@@ -41,7 +41,8 @@ class Undone(MappingStoreUnavailable):
 
 
 class SQLDatabase(ABC):
-    """An engine, its transactions, and its errors as keysvc's. The engine runs at READ COMMITTED or better.
+    """An engine, its transactions, and its errors as keysvc's. Transactions that write run at READ COMMITTED, neither
+    less nor more: after they waited for the guard they must read what was committed meanwhile.
 
     A subclass gives `_now` and may override every method with one underscore, and `migrations` (it appends).
     """
@@ -148,13 +149,20 @@ class SQLDatabase(ABC):
                 self._begin(connection)
                 try:
                     result = work(connection)
+                    self._commit_once(connection)
                 except BaseException:
-                    self._roll_back(connection)
+                    self._undo(connection)
                     raise
-                self._commit_once(connection)
                 return result
 
         return self._repeated(once)
+
+    def _undo(self, connection: Connection) -> None:
+        """A connection that cannot be brought out of its transaction is not used again."""
+        try:
+            self._roll_back(connection)
+        except DBAPIError:
+            connection.invalidate()
 
     def _commit_once(self, connection: Connection) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 
@@ -10,7 +11,15 @@ from systems import System
 
 from keysvc import migration
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.interfaces import UNGUARDED, AppendEvent, PutBackup, PutCredential, PutVersion
+from keysvc.interfaces import (
+    UNGUARDED,
+    AppendEvent,
+    DeleteApplication,
+    DeleteMapping,
+    PutBackup,
+    PutCredential,
+    PutVersion,
+)
 from keysvc.model import BackupRecord, Event, Guard, VersionState, utc_now
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_line
@@ -74,8 +83,39 @@ def test_the_old_store_is_read_but_nothing_is_encrypted_into_it_any_more(filled,
     assert row is not None
     with pytest.raises(StaleVersion):
         source.commit([PutCredential(row)], Guard(active_version=1))
-    with pytest.raises(NotConfigured, match="moved before"):
+
+
+def test_after_the_end_a_repetition_changes_nothing_and_another_target_is_refused(filled, target, tmp_path):
+    source = filled.store()
+    moved = migration.migrate(source, target, "administrator")
+    target.commit([DeleteMapping("SAP", "user0")], UNGUARDED)  # life goes on there
+    assert migration.migrate(source, target, "administrator").counts["mappings"] == moved.counts["mappings"] - 1
+    third = SQLiteMappingStore(tmp_path / "third.db")
+    with pytest.raises(Conflict, match="moved away"):
+        migration.migrate(source, third, "administrator")
+    third.close()
+    back = SQLiteMappingStore(tmp_path / "keysvc.db")
+    assert migration.migrate(target, back, "administrator").counts["mappings"] == 6
+    assert states(back) == [(1, VersionState.ACTIVE)]
+    back.close()
+
+
+def test_a_target_that_is_at_work_is_left_alone(filled, target):
+    source = filled.store()
+    migration.migrate(source, target, "administrator")
+    source.commit([PutVersion(replace(source.versions()[0], state=VersionState.ACTIVE))], UNGUARDED)  # from a backup
+    with pytest.raises(Conflict, match="at work"):
         migration.migrate(source, target, "administrator")
+
+
+def test_an_application_that_was_made_again_meanwhile_is_the_new_one(filled, target):
+    source = filled.store()
+    with pytest.raises(MappingStoreError):
+        migration.migrate(source, Forgetful(target._path), "administrator")
+    source.commit([DeleteApplication("SAP")], UNGUARDED)
+    filled.with_users("anna")
+    migration.migrate(source, target, "administrator")
+    assert [mapping.user for mapping in target.mappings("SAP")] == ["anna"]
 
 
 def test_while_a_master_runs_nothing_is_moved(filled, target):
@@ -98,7 +138,7 @@ def test_another_system_is_never_overwritten(filled, target, tmp_path):
 
     (tmp_path / "other").mkdir()
     other = configured(tmp_path / "other", system_id="7" * 32)
-    with pytest.raises(Conflict, match="another system"):
+    with pytest.raises(Conflict, match="at work"):
         migration.migrate(filled.store(), other.store(), "administrator")
     assert states(filled.store()) == [(1, VersionState.ACTIVE)]
     other.close()
@@ -128,17 +168,16 @@ def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, 
 
     def move() -> None:
         source, new = SQLiteMappingStore(path), SQLiteMappingStore(tmp_path / "new.db")
-        try:
-            migration.migrate(source, new, "administrator")
-        except NotConfigured:  # the death came after the last step
-            assert states(new) == [(1, VersionState.ACTIVE)]
+        migration.migrate(source, new, "administrator")
 
     def there_is_one_complete_store(_death: int) -> None:
         source = SQLiteMappingStore(path)
         assert len(source.credentials()) == len(USERS)
-        lease = source.lease()
-        if lease is not None:
-            source.release_lease(lease)  # else each death would cost its time to live
+        for store in (source, target):
+            with contextlib.suppress(NotConfigured):
+                lease = store.lease()
+                if lease is not None:
+                    store.release_lease(lease)  # else each death would cost its time to live
         source.close()
 
     deaths = die_at_every_line(move, there_is_one_complete_store, [migration], step=7)

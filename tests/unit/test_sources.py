@@ -37,3 +37,10 @@ def test_a_source_that_gives_nothing_is_an_error_that_names_it_and_holds_no_secr
 def test_where_a_secret_is_may_be_shown_but_not_a_secret():
     shown = str(Location.parse("x://h/d?password-source=file:/etc/p&password=hunter2&key-file=/k"))
     assert ("file:/etc/p" in shown, "/k" in shown, "hunter2" in shown) == (True, True, False)
+
+
+@pytest.mark.parametrize("url", ["x://u:s3/cret@h/d", "x://u:s3#cret@h/d", "x://u:s3@cret@h/d"])
+def test_a_password_that_is_not_percent_encoded_is_refused_and_not_shown(url):
+    with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
+        Location.parse(url)
+    assert "cret" not in f"{caught.value}{caught.value.hint}"

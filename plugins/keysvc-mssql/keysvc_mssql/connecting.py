@@ -11,7 +11,10 @@ from urllib.parse import unquote, urlsplit
 from keysvc.errors import ConfigurationError, MappingStoreUnavailable
 from keysvc.model import Location, SecretText
 
-DEFAULTS = MappingProxyType({"Encrypt": "strict", "KeepAlive": "10", "KeepAliveInterval": "5"})
+# ConnectRetryCount 0: a connection that the library restores by itself, and fails to, is never told as lost.
+DEFAULTS = MappingProxyType(
+    {"Encrypt": "strict", "KeepAlive": "10", "KeepAliveInterval": "5", "ConnectRetryCount": "0"}
+)
 LOGIN_SECONDS = 10
 _LOGIN_TIMEOUT = 103  # SQL_ATTR_LOGIN_TIMEOUT
 _ODBC = "ODBC Driver 18 for SQL Server"
@@ -36,7 +39,10 @@ class Server:
         if package not in ("mssqlpython", "pyodbc"):
             raise ConfigurationError(f"{location.scheme}: is not known", hint="write mssql: or mssql+pyodbc:")
         parts = urlsplit(location.reveal())
-        host, database = unquote(parts.netloc.rpartition("@")[2].partition(":")[0]), location.path.strip("/")
+        try:
+            host, port, database = unquote(parts.hostname or ""), parts.port, location.path.strip("/")
+        except ValueError:
+            raise ConfigurationError(f"{location} has no number as its port") from None
         if not host or not database or "/" in database:
             raise ConfigurationError(
                 f"{location} names no server and database", hint="write mssql://USER@HOST/DATABASE"
@@ -48,7 +54,7 @@ class Server:
         if not user and "Authentication" not in given:
             who = {"Trusted_Connection": "yes"}
         words = {
-            "Server": f"{host},{parts.port}" if parts.port else host,
+            "Server": f"{host},{port}" if port else host,
             "Database": database,
             **DEFAULTS,
             **({"Driver": _ODBC} if package == "pyodbc" else {}),

@@ -6,13 +6,17 @@ is never a ROLLBACK without a transaction, and reads cost one round trip.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, QueuePool, create_engine, event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
+from keysvc.interfaces import Reencrypt
+from keysvc.stores import sql_changes
 from keysvc.stores.sql import SQLMappingStore, Undone
 from keysvc.stores.sql_rows import GuardRow
 from keysvc_mssql.connecting import Server, options_of
@@ -42,8 +46,20 @@ UNDONE = (
 """How a deadlock (1205), a lock time-out (1222) and an update conflict (3960) are told by the two packages."""
 
 
+LOST = ("IMC06", "connection is broken", "kill state")
+
+
+def reencrypt(connection: Connection, batch: Reencrypt) -> None:
+    """Row by row: for a batch mssql-python takes the type of a column from its longest value, and sends the others
+    through a code page when that one is ASCII."""
+    for row in batch.credentials:
+        sql_changes.reencrypt(connection, Reencrypt([row]))
+
+
 class SQLServerMappingStore(SQLMappingStore):
     """A mapping store in a database of SQL Server. Opens no connection before it is used."""
+
+    changes: ClassVar = MappingProxyType({**SQLMappingStore.changes, Reencrypt: reencrypt})
 
     def __init__(self, server: Server, url: str) -> None:
         """`url` is what is shown of it."""
@@ -61,6 +77,7 @@ class SQLServerMappingStore(SQLMappingStore):
         )
         _accept_other_makers(engine)
         event.listen(engine, "connect", _prepare_session)
+        event.listen(engine, "handle_error", _tell_lost_connections)
         super().__init__(engine, url=url)
 
     def _begin(self, connection: Connection) -> None:
@@ -102,7 +119,17 @@ class SQLServerMappingStore(SQLMappingStore):
 def _prepare_session(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET LOCK_TIMEOUT {LOCK_MILLISECONDS}")
+    with contextlib.suppress(
+        Exception
+    ):  # UNDONE knows errors by their English words; another maker's may know no other
+        cursor.execute("SET LANGUAGE us_english")
     cursor.close()
+
+
+def _tell_lost_connections(context: ExceptionContext) -> None:
+    """SQLAlchemy does not know these: a connection that could not be restored, and one that was killed."""
+    if any(sign in str(context.original_exception) for sign in LOST):
+        context.is_disconnect = True
 
 
 def _accept_other_makers(engine: Engine) -> None:

@@ -30,6 +30,7 @@ def words(url: str, password: str | None = None) -> dict[str, str]:
 def test_the_least_url_is_encrypted_strictly_and_signs_on_to_windows():
     assert words("mssql://sql.example/keysvc") == {
         "Server": "sql.example", "Database": "keysvc", "Encrypt": "strict", "KeepAlive": "10", "KeepAliveInterval": "5",
+        "ConnectRetryCount": "0",
         "Trusted_Connection": "yes",
     }  # fmt: skip
 
@@ -59,7 +60,15 @@ def test_entra_and_failover_are_passed_through():
 
 
 @pytest.mark.parametrize(
-    "url", ["mssql:///keysvc", "mssql://host", "mssql://host/a/b", "mssql+other://h/d", "mssql://h/d?Colour=red"]
+    "url",
+    [
+        "mssql:///keysvc",
+        "mssql://host",
+        "mssql://host/a/b",
+        "mssql+other://h/d",
+        "mssql://h:port/d",
+        "mssql://h/d?Colour=red",
+    ],
 )
 def test_a_url_that_is_not_understood_is_refused(url):
     with pytest.raises(ConfigurationError, match="mssql"):

@@ -28,7 +28,6 @@ SCHEMA, GUARD = 1, 2
 
 # A master that is paused within a transaction must not keep the guard row from its successor.
 SESSION = {
-    "default_transaction_isolation": r"read\ committed",
     "idle_in_transaction_session_timeout": "10s",
     "lock_timeout": "10s",
 }
@@ -78,6 +77,7 @@ class PostgreSQLMappingStore(SQLMappingStore):
         engine = create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(**parameters),
+            isolation_level="READ COMMITTED",
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=24,

@@ -59,7 +59,7 @@ def test_every_command_that_is_shown_exists(path: Path) -> None:
     assert {said: why for said, why in problems.items() if why} == {}
 
 
-@pytest.mark.parametrize("said", ["$ keysvc secret rotat", ": keysvc secret rotate --wat", "`keysvc nonsense`"])
+@pytest.mark.parametrize("said", ["$ keysvc secret revolve", ": keysvc secret rotate --wat", "`keysvc nonsense`"])
 def test_one_that_does_not_exist_is_found(said: str) -> None:
     assert all(problem(words) for words in shown(said))
     assert list(shown(said))

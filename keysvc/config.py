@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections import abc
 from datetime import timedelta
@@ -152,7 +153,7 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
         if not _differs_only(before, after, settings):
             raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
         write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
-        if os.name != "nt" and path.stat().st_uid != status.st_uid:
+        if sys.platform != "win32" and path.stat().st_uid != status.st_uid:
             os.chown(path, status.st_uid, status.st_gid)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None

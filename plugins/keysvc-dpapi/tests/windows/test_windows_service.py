@@ -16,7 +16,9 @@ import pytest
 from keysvc_dpapi import service
 from keysvc_dpapi.registry import RegistryKey
 
+from keysvc import config as configuration
 from keysvc.errors import Conflict
+from keysvc.plugins import Plugins
 
 PATIENCE_SECONDS = 90
 
@@ -156,3 +158,17 @@ def test_the_parts_need_no_package_but_pluggy() -> None:
     packages = {name.partition(".")[0] for name in loaded.stdout.decode().split()}
     foreign = packages & set(importlib.metadata.packages_distributions()) - {"keysvc", "keysvc_dpapi"}
     assert foreign == {"pluggy"}
+
+
+def test_reseal_moves_the_master_secret_from_the_registry_into_a_file_and_back(
+    config: Path, url: str, key: RegistryKey
+) -> None:
+    def versions(at: str) -> list[int]:
+        system_id = configuration.load(config).system_id
+        return list(Plugins().key_stores.open(at, lambda _what: pytest.fail("asked"), system_id).versions())
+
+    filed = (config.parent / "filed").as_uri()
+    keysvc("--config", str(config), "secret", "reseal", "--to", filed)
+    assert (versions(url), versions(filed)) == ([], [1])
+    keysvc("--config", str(config), "secret", "reseal", "--to", url)
+    assert (versions(url), versions(filed)) == ([1], [])

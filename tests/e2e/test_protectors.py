@@ -13,32 +13,8 @@ import time
 from collections import abc
 from pathlib import Path
 
-from sites import Site
+from sites import Site, assert_every_credential_decrypts, with_credentials
 from systems import eventually
-
-USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
-
-
-def with_credentials(site: Site) -> None:
-    """Serve, store a credential for each user, half of them before a rotation; stop."""
-    serving = site.serve()
-    site("app", "create", "SAP", "--enable")
-    for number, (user, password) in enumerate(USERS.items()):
-        if number == 3:
-            site("secret", "rotate", "--wait")
-        site("mapping", "set", "SAP", user, user.upper(), "--enable")
-        fields = json.dumps({"Password": password})
-        site("credential", "set", "SAP", user, "--fields-file", "-", stdin=fields)
-    serving.end()
-
-
-def assert_every_credential_decrypts(site: Site) -> None:
-    """After a restart, so that nothing is in memory."""
-    serving = site.serve()
-    assert site.state()["state"] == "ready"
-    for user, password in USERS.items():
-        assert password in site("credential", "get", "SAP", user, "--show").out
-    serving.end()
 
 
 def test_a_system_moves_into_another_key_store_and_rotates_its_root(site: Site, tmp_path: Path) -> None:

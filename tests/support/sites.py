@@ -9,6 +9,8 @@ from systems import Ended, Keysvc, eventually
 
 from keysvc.demo.processes import Machine, Process, free_port
 
+USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
+
 
 class Site:
     """One master machine, as its operator sees it."""
@@ -53,3 +55,25 @@ class Site:
     def end(self) -> None:
         for process in self.running:
             process.end()
+
+
+def with_credentials(site: Site) -> None:
+    """Serve, store a credential for each user, half of them before a rotation; stop."""
+    serving = site.serve()
+    site("app", "create", "SAP", "--enable")
+    for number, (user, password) in enumerate(USERS.items()):
+        if number == 3:
+            site("secret", "rotate", "--wait")
+        site("mapping", "set", "SAP", user, user.upper(), "--enable")
+        fields = json.dumps({"Password": password})
+        site("credential", "set", "SAP", user, "--fields-file", "-", stdin=fields)
+    serving.end()
+
+
+def assert_every_credential_decrypts(site: Site) -> None:
+    """After a restart, so that nothing is in memory."""
+    serving = site.serve()
+    assert site.state()["state"] == "ready"
+    for user, password in USERS.items():
+        assert password in site("credential", "get", "SAP", user, "--show").out
+    serving.end()

@@ -96,7 +96,7 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
             for version in protector.with_shares:
                 yield Finding(f"version {version} is in {protector.url}; only its shares can prove it", ok=True)
             if protector.problem:
-                mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else _RESTORE
+                mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else protector.hint or _RESTORE
                 yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)
         protectors.close()
     finally:

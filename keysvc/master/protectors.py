@@ -25,7 +25,7 @@ class Recovery:
 class ProtectorStatus:
     """What one protector could do at `proved_at`: it opened the versions `opens`, each compared with what the system
     knows of it. It holds `with_shares`, which only the holders of shares can prove. `problem` says why it did not open
-    the others; empty when there are none."""
+    the others, empty when there are none; `hint` what mends a key store that could not be asked."""
 
     url: str
     root: str
@@ -34,6 +34,7 @@ class ProtectorStatus:
     problem: str
     proved_at: datetime
     with_shares: tuple[int, ...] = ()
+    hint: str = ""
 
 
 class Protectors:
@@ -134,7 +135,7 @@ def _proved_recovery(recovery: Recovery, live: abc.Sequence[VersionRecord]) -> P
 def _proved(store: KeyStore, live: abc.Sequence[VersionRecord], *, recovery: bool) -> ProtectorStatus:
     opens: list[int] = []
     with_shares: list[int] = []
-    problem = ""
+    problem = hint = ""
     for record in live:
         try:
             if not record.describes(store.unseal(record.version)):
@@ -144,5 +145,6 @@ def _proved(store: KeyStore, live: abc.Sequence[VersionRecord], *, recovery: boo
             with_shares.append(record.version)
         except KeysvcError as error:
             problem = problem or str(error)
+            hint = hint or (error.hint if isinstance(error, KeyStoreUnavailable) else "")
     info = store.info()
-    return ProtectorStatus(info.url, info.root, recovery, tuple(opens), problem, utc_now(), tuple(with_shares))
+    return ProtectorStatus(info.url, info.root, recovery, tuple(opens), problem, utc_now(), tuple(with_shares), hint)

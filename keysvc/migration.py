@@ -91,13 +91,18 @@ def _is_done(source: MappingStore, target: MappingStore) -> bool:
     there = _in_state(target, VersionState.ACTIVE)
     frozen = not _in_state(source, VersionState.ACTIVE)
     if not there:
-        moves = [entry.subject for entry in _audit(source) if entry.action == MOVED]
-        if frozen and moves and moves[-1].startswith("to "):
+        if frozen and _was_moved_away(source):
             raise Conflict(f"this system was moved away from {source.info().url} already", hint="keysvc audit list")
         return False
     if frozen and any(replace(there[0], state=record.state) == record for record in source.versions()):
         return True
     raise Conflict(f"{target.info().url} holds a system that is at work", hint="name an empty database")
+
+
+def _was_moved_away(store: MappingStore) -> bool:
+    """Whether the last move that its audit trail tells of led out of it; reads the whole trail."""
+    moves = [entry.subject for entry in _audit(store) if entry.action == MOVED]
+    return bool(moves) and moves[-1].startswith("to ")
 
 
 def _in_state(store: MappingStore, state: VersionState) -> list[VersionRecord]:

@@ -11,9 +11,9 @@ import time
 from abc import ABC, abstractmethod
 from collections import abc
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, inspect, select
+from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
 
 from keysvc.errors import (
@@ -202,8 +202,8 @@ class SQLDatabase(ABC):
 
     # -- the guard row and the schema ---------------------------------------------------------------------------
 
-    def _read_guard(self, connection: Connection, statement: Select[Any] = _guard_row) -> GuardRow:
-        row = connection.execute(statement).first()
+    def _read_guard(self, connection: Connection) -> GuardRow:
+        row = connection.execute(_guard_row).first()
         if row is None:
             raise self._damaged("the table guard is empty")
         return read(GuardRow, schema.guard, row)

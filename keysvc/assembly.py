@@ -11,9 +11,10 @@ from keysvc.config import Config
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
+from keysvc.location import Location
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Location, SecretBytes
+from keysvc.model import SecretBytes
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
 from keysvc.web.client import AgentClient, MasterClient

@@ -12,8 +12,9 @@ from keysvc import assembly
 from keysvc.config import Config
 from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
+from keysvc.location import Location
 from keysvc.master.status import backup_warnings
-from keysvc.model import Location, Role, VersionState, utc_now
+from keysvc.model import Role, VersionState, utc_now
 from keysvc.web.identity import CERTIFICATE, KEY
 
 SOON = timedelta(days=30)

@@ -16,15 +16,13 @@ from typing import Any
 
 import msgspec
 
-from keysvc.errors import Conflict, MappingStoreError, NotConfigured
-from keysvc.interfaces import (
+from keysvc.changes import (
     AppendAudit,
     AppendEvent,
     Change,
     DeleteApplication,
     DeleteCredential,
     DeleteMapping,
-    MappingStore,
     PutApplication,
     PutBackup,
     PutCredential,
@@ -33,6 +31,8 @@ from keysvc.interfaces import (
     PutSystem,
     PutVersion,
 )
+from keysvc.errors import Conflict, MappingStoreError, NotConfigured
+from keysvc.interfaces import MappingStore
 from keysvc.master.events import audit
 from keysvc.master.lease import Leadership
 from keysvc.model import (

@@ -18,7 +18,7 @@ import pluggy
 from keysvc import hookspecs
 from keysvc.errors import ConfigurationError, PluginError, UnknownScheme
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Opener, Opening, Prompt
-from keysvc.model import Location
+from keysvc.location import Location
 from keysvc.sources import sourced
 
 GROUP = "keysvc"

@@ -17,12 +17,13 @@ from keysvc import config as configuration
 from keysvc.config import Config
 from keysvc.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailable
 from keysvc.interfaces import KeyStore, MappingStore, Prompt
+from keysvc.location import Location
 from keysvc.master import resealing
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import seal_and_compare
 from keysvc.master.sample import check_sample
-from keysvc.model import Location, MasterSecret
+from keysvc.model import MasterSecret
 
 Prompts = abc.Callable[[str], Prompt]
 """How the key store of a URL asks for what it needs."""

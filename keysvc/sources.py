@@ -11,7 +11,8 @@ from pathlib import Path
 
 from keysvc.errors import ConfigurationError
 from keysvc.interfaces import Prompt
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 
 
 def sourced(location: Location, otherwise: Prompt) -> Prompt:

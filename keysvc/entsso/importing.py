@@ -8,20 +8,12 @@ import secrets
 from collections import abc
 from dataclasses import asdict, dataclass, replace
 
+from keysvc.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import read_applications, read_mappings, read_settings
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
-from keysvc.interfaces import (
-    UNGUARDED,
-    AppendAudit,
-    Change,
-    DeleteMapping,
-    MappingStore,
-    PutApplication,
-    PutMapping,
-    PutSystem,
-)
+from keysvc.interfaces import MappingStore
 from keysvc.model import Application, AuditEntry, Flags, Mapping, utc_now
 
 ATTEMPTS = 5

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from keysvc.changes import PutBackup
 from keysvc.crypto import backup as age
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
-from keysvc.interfaces import KeyStore, MappingStore, PutBackup
+from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample

@@ -6,8 +6,9 @@ from collections import abc
 
 import structlog
 
+from keysvc.changes import EventDelivered
 from keysvc.errors import NotifierRefused, NotifierUnavailable
-from keysvc.interfaces import EventDelivered, MappingStore, Notifier
+from keysvc.interfaces import MappingStore, Notifier
 from keysvc.master.lease import Leadership
 from keysvc.model import Event
 

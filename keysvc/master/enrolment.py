@@ -8,9 +8,10 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from keysvc.changes import PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError
-from keysvc.interfaces import MappingStore, PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.interfaces import MappingStore
 from keysvc.master.events import audit, told
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from keysvc.interfaces import AppendAudit, AppendEvent, Change
+from keysvc.changes import AppendAudit, AppendEvent, Change
 from keysvc.model import AuditEntry, Event, utc_now
 
 

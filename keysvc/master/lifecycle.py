@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from keysvc.changes import PutIdentity, PutSystem, PutVersion
 from keysvc.errors import AlreadyConfigured
-from keysvc.interfaces import KeyStore, MappingStore, PutIdentity, PutSystem, PutVersion
+from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import structlog
 
+from keysvc.changes import Change, PutVersion, Reencrypt
 from keysvc.crypto.credentials import CredentialCipher, reencrypt
 from keysvc.errors import CannotDecrypt, NotConfigured, VersionInUse, VersionNotFound
-from keysvc.interfaces import Change, MappingStore, PutVersion, Reencrypt
+from keysvc.interfaces import MappingStore
 from keysvc.master.events import told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample

@@ -9,10 +9,11 @@ from datetime import timedelta
 
 import structlog
 
+from keysvc.changes import ForgetServer, SeeServers
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, NotConfigured, NotFound
-from keysvc.interfaces import ForgetServer, KeyStore, MappingStore, Notifier, SeeServers
+from keysvc.interfaces import KeyStore, MappingStore, Notifier
 from keysvc.master import backup, status
 from keysvc.master.delivery import Delivery
 from keysvc.master.enrolment import Identities

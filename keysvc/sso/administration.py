@@ -7,17 +7,9 @@ import secrets
 from collections import abc
 from dataclasses import replace
 
+from keysvc.changes import UNGUARDED, AppendAudit, Change, DeleteApplication, DeleteMapping, PutApplication, PutMapping
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
-from keysvc.interfaces import (
-    UNGUARDED,
-    AppendAudit,
-    Change,
-    DeleteApplication,
-    DeleteMapping,
-    MappingStore,
-    PutApplication,
-    PutMapping,
-)
+from keysvc.interfaces import MappingStore
 from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags, Mapping, utc_now
 from keysvc.sso.credentials import same_label
 

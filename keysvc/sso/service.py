@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from keysvc.changes import AppendAudit, DeleteCredential, PutCredential, PutMapping
 from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.errors import (
     AccessDenied,
@@ -18,7 +19,7 @@ from keysvc.errors import (
     NotFound,
     StaleVersion,
 )
-from keysvc.interfaces import AppendAudit, DeleteCredential, MappingStore, PutCredential, PutMapping
+from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
     AuditEntry,

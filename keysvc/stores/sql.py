@@ -16,8 +16,9 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from keysvc.changes import Change, PutVersion
 from keysvc.errors import Fenced, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.interfaces import Change, MappingStoreInfo, PutVersion
+from keysvc.interfaces import MappingStoreInfo
 from keysvc.model import (
     Application,
     AuditEntry,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keysvc import interfaces as change
+from keysvc import changes as change
 from keysvc.errors import Conflict, InvalidInput, NotFound
 from keysvc.model import VersionState
 from keysvc.stores import schema

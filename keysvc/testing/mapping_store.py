@@ -19,13 +19,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion
-from keysvc.interfaces import (
+from keysvc.changes import (
     UNGUARDED,
     AppendAudit,
     AppendEvent,
     DeleteMapping,
-    MappingStore,
     PutApplication,
     PutBackup,
     PutCredential,
@@ -33,6 +31,8 @@ from keysvc.interfaces import (
     PutSystem,
     PutVersion,
 )
+from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion
+from keysvc.interfaces import MappingStore
 from keysvc.model import (
     AuditEntry,
     BackupRecord,

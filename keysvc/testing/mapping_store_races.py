@@ -12,8 +12,9 @@ from datetime import timedelta
 
 import pytest
 
+from keysvc.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping
 from keysvc.errors import Conflict, StaleVersion
-from keysvc.interfaces import UNGUARDED, AppendAudit, MappingStore, PutCredential, PutMapping
+from keysvc.interfaces import MappingStore
 from keysvc.model import AuditEntry, Guard, Lease, Mapping, VersionState
 from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_credential, activate, users

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.errors import Conflict, InvalidInput, NotFound
-from keysvc.interfaces import (
+from keysvc.changes import (
     UNGUARDED,
     AppendAudit,
     AppendEvent,
@@ -16,7 +15,6 @@ from keysvc.interfaces import (
     DeleteMapping,
     EventDelivered,
     ForgetServer,
-    MappingStore,
     PutApplication,
     PutCredential,
     PutEnrolment,
@@ -26,6 +24,8 @@ from keysvc.interfaces import (
     Reencrypt,
     SeeServers,
 )
+from keysvc.errors import Conflict, InvalidInput, NotFound
+from keysvc.interfaces import MappingStore
 from keysvc.model import (
     ApplicationType,
     AuditEntry,

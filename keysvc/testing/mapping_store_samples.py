@@ -7,14 +7,8 @@ from collections import abc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from keysvc.interfaces import (
-    UNGUARDED,
-    Change,
-    MappingStore,
-    PutCredential,
-    PutMapping,
-    PutVersion,
-)
+from keysvc.changes import UNGUARDED, Change, PutCredential, PutMapping, PutVersion
+from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
     ApplicationType,

@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion
-from keysvc.interfaces import (
+from keysvc.changes import (
     AppendEvent,
     DeleteApplication,
     DeleteCredential,
@@ -23,6 +22,7 @@ from keysvc.interfaces import (
     PutVersion,
     Reencrypt,
 )
+from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion
 from keysvc.model import (
     Application,
     ApplicationType,

@@ -10,8 +10,7 @@ import pytest
 from systems import System
 
 from keysvc import migration
-from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.interfaces import (
+from keysvc.changes import (
     UNGUARDED,
     AppendEvent,
     DeleteApplication,
@@ -20,6 +19,7 @@ from keysvc.interfaces import (
     PutCredential,
     PutVersion,
 )
+from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
 from keysvc.model import BackupRecord, Event, Guard, VersionState, utc_now
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_line

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keysvc.errors import ConfigurationError
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 from keysvc.sources import sourced
 
 

@@ -21,7 +21,7 @@ from keysvc.sealed import SealedKeyStore
 if TYPE_CHECKING:
     import typer
 
-    from keysvc.model import Location
+    from keysvc.location import Location
     from keysvc_dpapi.registry import RegistryKey
 
 _EXAMPLE = "write registry://HKLM/SOFTWARE/keysvc"

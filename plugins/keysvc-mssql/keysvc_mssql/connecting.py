@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from keysvc.errors import ConfigurationError, MappingStoreUnavailable
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 
 # ConnectRetryCount 0: a connection that the library restores by itself, and fails to, is never told as lost.
 DEFAULTS = MappingProxyType(

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
+from keysvc.changes import UNGUARDED, PutApplication
 from keysvc.errors import InvalidInput
-from keysvc.interfaces import UNGUARDED, PutApplication
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import MINUTE, an_application, users
 

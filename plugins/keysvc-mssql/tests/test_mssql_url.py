@@ -13,7 +13,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from keysvc.errors import ConfigurationError, MappingStoreUnavailable
 from keysvc.interfaces import Opening
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 from keysvc.plugins import Plugins
 from keysvc.stores import schema
 from keysvc.stores.sql_changes import _reencrypt

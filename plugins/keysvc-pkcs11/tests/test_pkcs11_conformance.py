@@ -12,7 +12,8 @@ from keysvc_pkcs11.uri import TokenURI
 
 from keysvc.errors import SealBroken
 from keysvc.interfaces import KeyStore
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 from keysvc.sources import sourced
 from keysvc.testing import KeyStoreConformance
 from keysvc.testing.key_store import secret

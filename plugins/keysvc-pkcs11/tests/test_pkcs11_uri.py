@@ -8,7 +8,7 @@ import pytest
 from keysvc_pkcs11.uri import TokenURI
 
 from keysvc.errors import ConfigurationError
-from keysvc.model import Location
+from keysvc.location import Location
 from keysvc.plugins import Plugins
 
 MODULE = "module-path=/usr/lib/softhsm/libsofthsm2.so"

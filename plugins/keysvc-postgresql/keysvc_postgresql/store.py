@@ -14,9 +14,10 @@ from psycopg import conninfo
 from sqlalchemy import Connection, QueuePool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from keysvc.changes import Reencrypt
 from keysvc.errors import ConfigurationError
-from keysvc.interfaces import Reencrypt
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 

@@ -12,8 +12,8 @@ import pytest
 from keysvc_postgresql.store import PostgreSQLMappingStore
 from sqlalchemy import event, text
 
+from keysvc.changes import UNGUARDED, AppendAudit, AppendEvent, DeleteMapping, PutApplication, PutMapping
 from keysvc.errors import Fenced, InvalidInput, KeysvcError, MappingStoreUnavailable
-from keysvc.interfaces import UNGUARDED, AppendAudit, AppendEvent, DeleteMapping, PutApplication, PutMapping
 from keysvc.model import AuditEntry, Event, Guard, Mapping
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users

@@ -20,7 +20,8 @@ from keysvc_smtp import open_smtp
 from keysvc_smtp.notifier import MailNotifier
 
 from keysvc.interfaces import Opening
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 
 USER, PASSWORD = "keysvc", "correct horse battery staple"
 SYSTEM_ID = "5" * 32

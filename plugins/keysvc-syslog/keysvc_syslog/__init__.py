@@ -11,7 +11,7 @@ from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
 
 if TYPE_CHECKING:
-    from keysvc.model import Location
+    from keysvc.location import Location
     from keysvc_syslog.transports import Transport
 
 LOCAL_SOCKET = "/dev/log"

@@ -19,7 +19,8 @@ from keysvc_webhook.notifier import WebhookNotifier
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from keysvc.interfaces import Opening
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 SYSTEM_ID = "5" * 32

@@ -12,7 +12,8 @@ from keysvc_webhook import open_webhook, signing_secrets
 
 from keysvc.errors import ConfigurationError
 from keysvc.interfaces import Opening
-from keysvc.model import Location, SecretText
+from keysvc.location import Location
+from keysvc.model import SecretText
 from keysvc.plugins import Plugins
 
 GOOD = "whsec_" + b64encode(bytes(32)).decode()

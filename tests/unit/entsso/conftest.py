@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.interfaces import UNGUARDED, MappingStore, PutSystem
+from keysvc.changes import UNGUARDED, PutSystem
+from keysvc.interfaces import MappingStore
 from keysvc.model import SecretText, SystemRecord, utc_now
 from keysvc.plugins import Plugins
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keysvc.changes import UNGUARDED, Change, DeleteApplication, PutApplication
 from keysvc.entsso.importing import (
     ATTEMPTS,
     Imported,
@@ -17,7 +18,7 @@ from keysvc.entsso.importing import (
     import_settings,
 )
 from keysvc.errors import Conflict, InvalidInput, NotConfigured
-from keysvc.interfaces import UNGUARDED, Change, DeleteApplication, MappingStore, PutApplication
+from keysvc.interfaces import MappingStore
 from keysvc.model import ApplicationType, Flags, Guard, Settings
 
 Sample = abc.Callable[[str], bytes]

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from systems import LEASE_TTL, System, eventually
 
+from keysvc.changes import PutVersion
 from keysvc.errors import Fenced, LeaseHeld, MasterSecretServerUnavailable
-from keysvc.interfaces import PutVersion
 from keysvc.master.lease import Leadership
 from keysvc.model import VersionState
 

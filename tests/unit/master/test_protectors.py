@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from systems import System, eventually
 
+from keysvc.changes import PutBackup
 from keysvc.errors import KeyStoreUnavailable, VersionNotFound
-from keysvc.interfaces import KeyStore, PutBackup
+from keysvc.interfaces import KeyStore
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.model import BackupRecord, Guard, utc_now
 from keysvc.testing.conformance import assert_no_leak, told

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from systems import System, eventually
 
+from keysvc.changes import PutBackup, PutCredential
 from keysvc.errors import VersionInUse, VersionNotFound
-from keysvc.interfaces import PutBackup, PutCredential
 from keysvc.model import BackupRecord, Guard, utc_now
 
 

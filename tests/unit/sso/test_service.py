@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from systems import POLL_INTERVAL, System, eventually
 
+from keysvc.changes import PutApplication, PutCredential
 from keysvc.errors import (
     AccessDenied,
     CannotDecrypt,
@@ -18,7 +19,6 @@ from keysvc.errors import (
     NotFound,
     ProtocolError,
 )
-from keysvc.interfaces import PutApplication, PutCredential
 from keysvc.model import Guard
 
 

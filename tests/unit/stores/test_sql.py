@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import CreateTable
 
+from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping, PutSystem, PutVersion
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, MappingStoreError, NotConfigured, SchemaMismatch
-from keysvc.interfaces import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping, PutSystem, PutVersion
 from keysvc.model import (
     Application,
     ApplicationType,

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from keysvc.changes import UNGUARDED, PutApplication, PutCredential, PutMapping
 from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreError, MappingStoreUnavailable, NotConfigured
-from keysvc.interfaces import UNGUARDED, Opening, PutApplication, PutCredential, PutMapping
-from keysvc.model import Application, ApplicationType, EncryptedCredential, Location, Mapping
+from keysvc.interfaces import Opening
+from keysvc.location import Location
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
 
 SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
@@ -231,7 +233,7 @@ def test_a_file_that_may_not_grow_changes_nothing(store, path):
     code = """
         import resource, sys
         from keysvc.errors import MappingStoreUnavailable
-        from keysvc.interfaces import PutMapping, UNGUARDED
+        from keysvc.changes import PutMapping, UNGUARDED
         from keysvc.model import Mapping
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path
@@ -263,7 +265,7 @@ def test_a_file_that_may_only_be_read_is_read(store, path):
     code = """
         import sys
         from keysvc.errors import MappingStoreUnavailable
-        from keysvc.interfaces import DeleteMapping, UNGUARDED
+        from keysvc.changes import DeleteMapping, UNGUARDED
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path
         store = SQLiteMappingStore(Path(sys.argv[1]))
@@ -290,7 +292,7 @@ def test_a_file_that_may_only_be_read_is_read(store, path):
 def test_sigkill_during_commits_leaves_each_of_them_whole_or_not_at_all(store, path, after):
     code = """
         import sys
-        from keysvc.interfaces import PutMapping, UNGUARDED
+        from keysvc.changes import PutMapping, UNGUARDED
         from keysvc.model import Mapping
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path

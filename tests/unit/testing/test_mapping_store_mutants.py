@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pytest
 from sqlalchemy import delete, insert, update
 
-from keysvc import interfaces as change
+from keysvc import changes as change
 from keysvc.errors import Conflict, KeysvcError
 from keysvc.model import Guard
 from keysvc.stores import schema, sql_changes

@@ -1,0 +1,180 @@
+"""What a commit to a mapping store may change. Each change says what it does and what makes the commit fail."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime
+
+from keysvc.model import (
+    Application,
+    AuditEntry,
+    BackupRecord,
+    EncryptedCredential,
+    Enrolment,
+    Event,
+    Guard,
+    Identity,
+    Mapping,
+    Server,
+    SystemRecord,
+    VersionRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PutSystem:
+    """Create the system record, or replace its settings."""
+
+    system: SystemRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutVersion:
+    """Insert a version or set its state. Making one active names it in the guard for all transactions to come; the
+    one that was active must be put as retiring in the same commit."""
+
+    record: VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutBackup:
+    """Record the newest backup."""
+
+    backup: BackupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutApplication:
+    """`application.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict."""
+
+    application: Application
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteApplication:
+    """Delete an application with its mappings and credentials. Conflict when it is not there."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutMapping:
+    """`mapping.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the application does not exist."""
+
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMapping:
+    """Delete a mapping with its credential. Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutCredential:
+    """`credential.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the mapping does not exist."""
+
+    credential: EncryptedCredential
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCredential:
+    """Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypt:
+    """Replace each credential where its row still has the revision given; rows that changed meanwhile are left alone,
+    without Conflict: the next pass sees them."""
+
+    credentials: abc.Sequence[EncryptedCredential]
+
+
+@dataclass(frozen=True, slots=True)
+class SeeServers:
+    """Record when SSO servers were last seen and what they hold; forgets none of the others."""
+
+    servers: abc.Sequence[Server]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetServer:
+    """An SSO server said goodbye. No error when it is not there."""
+
+    name: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutIdentity:
+    """Insert or replace an identity by name."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class PutEnrolment:
+    """Insert a join token. Conflict when its hash exists."""
+
+    enrolment: Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemEnrolment:
+    """Mark a join token as used. Conflict when it is used already, NotFound when unknown."""
+
+    token_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAudit:
+    """Add an audit entry."""
+
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """Put an event into the outbox."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivered:
+    """Take an event out of the outbox. No error when it is not there."""
+
+    event_id: str
+
+
+Change = (
+    PutSystem
+    | PutVersion
+    | PutBackup
+    | PutApplication
+    | DeleteApplication
+    | PutMapping
+    | DeleteMapping
+    | PutCredential
+    | DeleteCredential
+    | Reencrypt
+    | SeeServers
+    | ForgetServer
+    | PutIdentity
+    | PutEnrolment
+    | RedeemEnrolment
+    | AppendAudit
+    | AppendEvent
+    | EventDelivered
+)
+
+UNGUARDED = Guard()

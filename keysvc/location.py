@@ -1,0 +1,69 @@
+"""Where a part is: a URL whose secrets are hidden."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from keysvc.errors import ConfigurationError
+from keysvc.model import SecretText
+
+_SECRET_OPTION_WORDS = ("password", "pin-value", "secret", "token-value", "key-value")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed URL of a part. Its repr and str hide what is secret in it; `reveal()` gives the whole URL."""
+
+    scheme: str
+    path: str
+    options: abc.Mapping[str, str] = field(repr=False)
+    _url: SecretText = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Location:
+        """Parse `scheme:path?option=value`. Raises ConfigurationError, which does not repeat the URL."""
+        scheme, colon, _ = url.partition(":")
+        if not colon or not scheme or not scheme[0].isalpha() or any(c.isspace() for c in scheme):
+            raise ConfigurationError("not a URL: it must begin with a scheme, such as file: or sqlite:")
+        try:
+            parts = urlsplit(url)
+            if parts.netloc and ("@" in parts.path + parts.fragment or parts.netloc.count("@") > 1):
+                raise ConfigurationError(  # it would be shown as a path
+                    f"the user or password in the {scheme}: URL is not percent-encoded",
+                    hint="write / as %2F, # as %23, @ as %40; or let ?password-source=file:/PATH say where it is",
+                )
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise ConfigurationError(f"the {scheme}: URL cannot be parsed") from None
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            raise ConfigurationError(f"the {scheme}: URL gives an option twice")
+        return cls(scheme.lower(), unquote(parts.path), MappingProxyType(dict(pairs)), SecretText(url))
+
+    def reveal(self) -> str:
+        """The whole URL, secrets included."""
+        return self._url.reveal()
+
+    def __str__(self) -> str:
+        parts = urlsplit(self._url.reveal())
+        network = parts.netloc
+        if "@" in network:
+            credentials, _, host = network.rpartition("@")
+            user, colon, _ = credentials.partition(":")
+            network = f"{user}{':***' if colon else ''}@{host}"
+        shown = "&".join(f"{name}={_hide_option(name, value)}" for name, value in self.options.items())
+        raw_path = self._url.reveal().partition(":")[2].partition("?")[0]
+        if parts.netloc:
+            raw_path = raw_path.replace(parts.netloc, network, 1)
+        return f"{self.scheme}:{raw_path}{'?' if shown else ''}{shown}"
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+
+def _hide_option(name: str, value: str) -> str:
+    told = name.endswith(("-source", "-file"))  # where a secret is, is none
+    return "***" if not told and any(word in name.lower() for word in _SECRET_OPTION_WORDS) else value

@@ -19,7 +19,7 @@ from keysvc.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailable
 from keysvc.interfaces import KeyStore, MappingStore, Prompt
 from keysvc.location import Location
 from keysvc.master import resealing
-from keysvc.master.events import told
+from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import seal_and_compare
 from keysvc.master.sample import check_sample
@@ -47,7 +47,7 @@ class Bench:
         with contextlib.closing(self.open(url)) as again:
             resealing.prove(wanted, again, self.leadership)
 
-    def note(self, actor: str, kind: str, subject: str) -> None:
+    def note(self, actor: str, kind: EventKind, subject: str) -> None:
         """Audit and tell; Fenced when another process has become the master meanwhile."""
         self.store.commit(told(actor, kind, subject), self.leadership.guard)
 
@@ -91,7 +91,7 @@ def reseal(path: Path, to: str, actor: str, prompts: Prompts, *, keep: bool) -> 
                 hint=f"finish it first: keysvc secret reseal --to '{shown(current)}'",
             )
         moved = _move(bench, current, to)
-        bench.note(actor, "secret.resealed", f"versions {','.join(map(str, moved))}")
+        bench.note(actor, EventKind.SECRET_RESEALED, f"versions {','.join(map(str, moved))}")
         bench.change(key_store=to, resealed_from=None if keep else current)
         if not keep:
             _leave(bench, to, current)
@@ -116,7 +116,7 @@ def protect(path: Path, url: str, actor: str, prompts: Prompts) -> tuple[int, ..
         versions = tuple(secret.version for secret in wanted)
         named = bench.config.recovery_key_stores
         if url not in named:
-            bench.note(actor, "secret.protected", f"versions {','.join(map(str, versions))}")
+            bench.note(actor, EventKind.SECRET_PROTECTED, f"versions {','.join(map(str, versions))}")
             bench.change(recovery_key_stores=(*named, url))
         return versions
 
@@ -147,7 +147,7 @@ def recover(path: Path, source: str, to: str | None, actor: str, prompts: Prompt
             checked = check_sample(bench.store, bench.config.system_id, wanted)
             _seal_afresh(bench, wanted, given, fresh)
         versions = tuple(secret.version for secret in wanted)
-        bench.note(actor, "secret.recovered", f"versions {','.join(map(str, versions))}")
+        bench.note(actor, EventKind.SECRET_RECOVERED, f"versions {','.join(map(str, versions))}")
         if fresh != bench.config.key_store:
             bench.change(key_store=fresh)
         return Recovered(versions, missing, checked)

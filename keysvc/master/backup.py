@@ -12,7 +12,7 @@ from keysvc.changes import PutBackup
 from keysvc.crypto import backup as age
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
 from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.master.events import told
+from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
@@ -44,7 +44,7 @@ def write_and_prove(
 def record(store: MappingStore, guard: Guard, backup: BackupRecord, actor: str) -> None:
     """Make it known that a backup exists, so that keysvc stops asking for one."""
     versions = ",".join(map(str, backup.versions))
-    store.commit([PutBackup(backup), *told(actor, "backup.made", f"versions {versions}")], guard)
+    store.commit([PutBackup(backup), *told(actor, EventKind.BACKUP_MADE, f"versions {versions}")], guard)
 
 
 def read_file(path: Path) -> bytes:
@@ -105,7 +105,7 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
         store.commit(
-            told("restore", "secret.restored", f"versions {','.join(map(str, versions))}"),
+            told("restore", EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
             leadership.guard,
         )
         return versions

@@ -12,7 +12,7 @@ from keysvc.changes import PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError
 from keysvc.interfaces import MappingStore
-from keysvc.master.events import audit, told
+from keysvc.master.events import EventKind, audit, told
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
 
@@ -114,7 +114,7 @@ class Identities:
                 [
                     RedeemEnrolment(key, now),
                     PutIdentity(identity),
-                    *told(identity.name, "identity.enrolled", identity.name, role=identity.role.value),
+                    *told(identity.name, EventKind.IDENTITY_ENROLLED, identity.name, role=identity.role.value),
                 ],
                 self._leadership.guard,
             )
@@ -134,6 +134,8 @@ class Identities:
             raise ProtocolError("an administrator cannot revoke itself", hint="let another administrator do it")
         if identity.revoked_at is None:
             identity = replace(identity, revoked_at=utc_now())
-            self._store.commit([PutIdentity(identity), *told(actor, "identity.revoked", name)], self._leadership.guard)
+            self._store.commit(
+                [PutIdentity(identity), *told(actor, EventKind.IDENTITY_REVOKED, name)], self._leadership.guard
+            )
             with self._lock:
                 self._known[name] = identity

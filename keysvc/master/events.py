@@ -3,14 +3,73 @@
 from __future__ import annotations
 
 import uuid
+from enum import StrEnum
+from typing import Self
 
 from keysvc.changes import AppendAudit, AppendEvent, Change
-from keysvc.model import AuditEntry, Event, utc_now
+from keysvc.model import AuditEntry, Event, Severity, utc_now
 
 
-def event(kind: str, **detail: str | int | bool) -> AppendEvent:
+class EventKind(StrEnum):
+    """Every event, how much it matters and what it says. The names are stable: receivers filter by them.
+    docs/reference/events.md is this list."""
+
+    severity: Severity
+    meaning: str
+
+    def __new__(cls, name: str, severity: Severity, meaning: str) -> Self:
+        """A member is its name."""
+        kind = str.__new__(cls, name)
+        kind._value_ = name
+        kind.severity, kind.meaning = severity, meaning
+        return kind
+
+    SYSTEM_CONFIGURED = "system.configured", Severity.NOTICE, "`keysvc init` made a system"
+    SECRET_GENERATED = "secret.generated", Severity.NOTICE, "a version was generated, sealed and read back"
+    SECRET_RESTORED = "secret.restored", Severity.NOTICE, "versions came back from a backup"
+    SECRET_RECOVERED = "secret.recovered", Severity.NOTICE, "versions came back from a recovery key store"
+    SECRET_RESEALED = "secret.resealed", Severity.NOTICE, "every version moved to another key store"
+    SECRET_PROTECTED = "secret.protected", Severity.NOTICE, "every version was sealed into one more key store"
+    VERSION_ACTIVATED = "version.activated", Severity.NOTICE, "a version encrypts from now on"
+    VERSION_DESTROYED = "version.destroyed", Severity.NOTICE, "a version is gone for good"
+    ROTATION_STARTED = "rotation.started", Severity.NOTICE, "a new version is announced"
+    ROTATION_PROGRESS = "rotation.progress", Severity.INFORMATIONAL, "so many credentials are re-encrypted"
+    ROTATION_FINISHED = "rotation.finished", Severity.NOTICE, "every credential is under the active version"
+    ROTATION_FAILED = "rotation.failed", Severity.ERROR, "credentials do not decrypt and stay under an old version"
+    ROTATION_STALLED = (
+        "rotation.stalled",
+        Severity.WARNING,
+        "a rotation has not moved for long; it says why",
+    )
+    BACKUP_MADE = "backup.made", Severity.NOTICE, "a backup was written, read back and opened"
+    BACKUP_OVERDUE = "backup.overdue", Severity.WARNING, "no backup holds the active version"
+    LEASE_TAKEN = "master.lease-taken", Severity.NOTICE, "a process became the master secret server"
+    LEASE_LOST = "master.lease-lost", Severity.WARNING, "a process is no longer the master secret server"
+    STANDBY_NOT_READY = "standby.not-ready", Severity.WARNING, "a standby lacks a version and could not take over"
+    KEY_STORE_AWAY = (
+        "key-store.unavailable",
+        Severity.ERROR,
+        "the key store does not answer",
+    )
+    KEY_STORE_BACK = "key-store.back", Severity.NOTICE, "the key store answers again"
+    MAPPING_STORE_UNAVAILABLE = (
+        "mapping-store.unavailable",
+        Severity.ERROR,
+        "the mapping store did not answer; told once it is back",
+    )
+    MAPPING_STORE_BACK = "mapping-store.back", Severity.NOTICE, "the mapping store answers again"
+    SERVER_STALE = "server.stale", Severity.WARNING, "an SSO server fell silent without saying goodbye"
+    IDENTITY_ENROLLED = "identity.enrolled", Severity.NOTICE, "a certificate was issued"
+    IDENTITY_REVOKED = "identity.revoked", Severity.NOTICE, "a certificate is let in no more"
+    CERTIFICATE_ENDING = "certificate.ending", Severity.WARNING, "a certificate is near its end and was not renewed"
+    AUDIT_CHAIN_BROKEN = "audit.chain-broken", Severity.ERROR, "the audit trail was changed, or misses entries"
+    PLUGIN_FAILED = "plugin.failed", Severity.ERROR, "a plugin raised what it may not raise; it says where"
+    NOTIFIER_TEST = "notifier.test", Severity.NOTICE, "somebody tries whether a notifier works"
+
+
+def event(kind: EventKind, **detail: str | int | bool) -> AppendEvent:
     """A change that puts an event into the outbox."""
-    return AppendEvent(Event(uuid.uuid4().hex, kind, utc_now(), detail))
+    return AppendEvent(Event(uuid.uuid4().hex, kind.value, utc_now(), detail, kind.severity))
 
 
 def audit(actor: str, action: str, subject: str, **detail: str | int | bool) -> AppendAudit:
@@ -18,6 +77,6 @@ def audit(actor: str, action: str, subject: str, **detail: str | int | bool) -> 
     return AppendAudit(AuditEntry(utc_now(), actor, action, subject, detail))
 
 
-def told(actor: str, kind: str, subject: str, **detail: str | int | bool) -> tuple[Change, Change]:
+def told(actor: str, kind: EventKind, subject: str, **detail: str | int | bool) -> tuple[Change, Change]:
     """The audit entry and the event of one happening."""
-    return audit(actor, kind, subject, **detail), event(kind, subject=subject, **detail)
+    return audit(actor, kind.value, subject, **detail), event(kind, subject=subject, **detail)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from keysvc.changes import PutIdentity, PutSystem, PutVersion
 from keysvc.errors import AlreadyConfigured
 from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.master.events import told
+from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
@@ -37,7 +37,7 @@ def configure(store: MappingStore, key_store: KeyStore, system_id: str, administ
                 PutSystem(SystemRecord(system_id, utc_now())),
                 PutVersion(announced(secret, VersionState.ACTIVE)),
                 PutIdentity(administrator),
-                *told(administrator.name, "system.configured", system_id),
+                *told(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id),
             ],
             leadership.guard,
         )

@@ -13,7 +13,7 @@ from keysvc.changes import Change, PutVersion, Reencrypt
 from keysvc.crypto.credentials import CredentialCipher, reencrypt
 from keysvc.errors import CannotDecrypt, NotConfigured, VersionInUse, VersionNotFound
 from keysvc.interfaces import MappingStore
-from keysvc.master.events import told
+from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.master.secrets import UnsealedVersions
@@ -66,7 +66,9 @@ class Rotation:
             active_of(records)
             secret = self._secrets.generate(record.version for record in records)
             record = announced(secret)
-            self._commit([PutVersion(record), *told(actor, "rotation.started", f"version {record.version}")])
+            named = f"version {record.version}"
+            generated = told(actor, EventKind.SECRET_GENERATED, named)
+            self._commit([PutVersion(record), *generated, *told(actor, EventKind.ROTATION_STARTED, named)])
             log.info("announced a new version", version=record.version)
             return record
 
@@ -88,7 +90,7 @@ class Rotation:
             [
                 PutVersion(replace(old, state=VersionState.RETIRING)),
                 PutVersion(replace(new, state=VersionState.ACTIVE)),
-                *told(SERVICE, "version.activated", f"version {new.version}"),
+                *told(SERVICE, EventKind.VERSION_ACTIVATED, f"version {new.version}"),
             ]
         )
         log.info("activated a version", version=new.version)
@@ -141,7 +143,13 @@ class Rotation:
         if moved:
             checked = check_sample(self._store, self._system_id, [self._secrets.get(active)])
             self._commit(
-                told(SERVICE, "rotation.finished", f"version {active}", rows=rows.get(active, 0), verified=checked)
+                told(
+                    SERVICE,
+                    EventKind.ROTATION_FINISHED,
+                    f"version {active}",
+                    rows=rows.get(active, 0),
+                    verified=checked,
+                )
             )
             log.info("re-encrypted all credentials", version=active, rows=rows.get(active, 0), verified=checked)
         return False
@@ -174,7 +182,7 @@ class Rotation:
                 )
             changes = [
                 PutVersion(replace(record, state=VersionState.DESTROYED)),
-                *told(actor, "version.destroyed", f"version {version}", forced=force),
+                *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
             ]
             self._store.commit(changes, Guard(self._leadership.epoch, active.version))
             self._secrets.destroy(version)

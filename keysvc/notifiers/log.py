@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from keysvc.errors import ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
+from keysvc.model import Severity
 
 if TYPE_CHECKING:
     from keysvc.model import Event
+
+LEVELS = {
+    Severity.INFORMATIONAL: logging.INFO,
+    Severity.NOTICE: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.ERROR: logging.ERROR,
+}
 
 
 @hookimpl
@@ -33,7 +42,8 @@ class LogNotifier:
         import structlog
 
         log = structlog.get_logger("keysvc.events")
-        log.info(event.kind, event_id=event.event_id, at=event.at.isoformat(), detail=dict(event.detail))
+        level = LEVELS[event.severity]
+        log.log(level, event.kind, event_id=event.event_id, at=event.at.isoformat(), detail=dict(event.detail))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -275,6 +275,7 @@ outbox = Table(
     Column("kind", Name(), nullable=False),
     Column("at", Instant, nullable=False),
     Column("detail", Json, nullable=False),
+    Column("severity", Name(16), nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -45,7 +45,8 @@ def _title(event: Event) -> str:
 
 def _rows(event: Event, system_id: str) -> list[tuple[str, str]]:
     happened = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    known = {"event": event.kind, "happened": happened, "system": system_id, "event id": event.event_id}
+    known = {"event": event.kind, "severity": event.severity.value, "happened": happened, "system": system_id}
+    known["event id"] = event.event_id
     return [(printable(name), printable(value)) for name, value in [*known.items(), *event.detail.items()]]
 
 

@@ -41,6 +41,7 @@ def test_people_read_what_when_where_and_to_what() -> None:
     assert text == (
         "rotation.started: version 2\n\n"
         "event: rotation.started\n"
+        "severity: notice\n"
         "happened: 2026-01-02 02:04:05 UTC\n"
         f"system: {'5' * 32}\n"
         "event id: event-1\n"

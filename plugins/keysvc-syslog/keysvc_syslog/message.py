@@ -6,7 +6,7 @@ import codecs
 import re
 from datetime import UTC
 
-from keysvc.model import Event
+from keysvc.model import Event, Severity
 
 FACILITIES = {
     "user": 1,
@@ -16,13 +16,7 @@ FACILITIES = {
     "audit": 13,
     **{f"local{number}": 16 + number for number in range(8)},
 }
-ERROR, WARNING, NOTICE, INFORMATIONAL = 3, 4, 5, 6
-SEVERITIES = {
-    **dict.fromkeys(("failed", "broken", "lost"), ERROR),
-    **dict.fromkeys(("unavailable", "stalled", "overdue", "stale", "not-ready", "ending"), WARNING),
-    "progress": INFORMATIONAL,
-}
-"""By the last word of an event's kind; every other event is a notice: normal, but significant."""
+SEVERITIES = {Severity.ERROR: 3, Severity.WARNING: 4, Severity.NOTICE: 5, Severity.INFORMATIONAL: 6}
 
 APPLICATION = "keysvc"
 STRUCTURED_DATA_ID = "keysvc@32473"
@@ -34,7 +28,7 @@ TRUNCATED = ' truncated="yes"'
 def message(event: Event, system_id: str, *, facility: int, hostname: str, process_id: int, limit: int) -> bytes:
     """One message of at most `limit` octets. Members of the event's detail that do not fit are left out, and
     `truncated="yes"` says so; what is not printable is escaped as in Python."""
-    severity = SEVERITIES.get(event.kind.rpartition(".")[2], NOTICE)
+    severity = SEVERITIES[event.severity]
     header = (
         f"<{facility * 8 + severity}>1 {event.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {_name(hostname, 255)}"
         f" {APPLICATION} {process_id} {_name(event.kind, 32)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import hypothesis
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import strategies
 from keysvc_syslog.message import message
 
-from keysvc.model import Event
+from keysvc.model import Event, Severity
 
 ANYTHING = strategies.text(strategies.characters(codec=None))  # surrogates too
 # RFC 5424, section 6, as far as keysvc uses it; the groups of an element and of the message.
@@ -49,22 +50,11 @@ def test_the_byte_order_mark_is_there_when_it_is_more_than_ascii(subject: str, m
 
 
 @pytest.mark.parametrize(
-    ("kind", "severity"),
-    [
-        ("rotation.failed", 3),
-        ("audit.broken", 3),
-        ("lease.lost", 3),
-        ("key-store.unavailable", 4),
-        ("rotation.stalled", 4),
-        ("backup.overdue", 4),
-        ("server.stale", 4),
-        ("rotation.started", 5),
-        ("identity.revoked", 5),
-        ("rotation.progress", 6),
-    ],
+    ("severity", "number"),
+    [(Severity.ERROR, 3), (Severity.WARNING, 4), (Severity.NOTICE, 5), (Severity.INFORMATIONAL, 6)],
 )
-def test_the_severity_is_by_the_last_word_of_the_kind(kind: str, severity: int) -> None:
-    assert made(event(kind)).startswith(f"<{10 * 8 + severity}>1 ".encode())
+def test_the_severity_is_that_of_the_event(severity: Severity, number: int) -> None:
+    assert made(replace(event(), severity=severity)).startswith(f"<{10 * 8 + number}>1 ".encode())
 
 
 def test_names_are_cut_to_what_rfc_5424_allows() -> None:

@@ -19,6 +19,7 @@ def cloudevent(event: Event, system_id: str) -> dict[str, object]:
     - `type`: `org.keysvc.KIND.v1`, as in `org.keysvc.rotation.started.v1`
     - `time`: when it happened, UTC
     - `subject`: what it happened to, where the event names it in printable characters
+    - `severity`: informational, notice, warning or error: an extension attribute
     - `data`: the event's detail, an object of strings, integers and booleans
     """
     subject = event.detail.get("subject")
@@ -28,6 +29,7 @@ def cloudevent(event: Event, system_id: str) -> dict[str, object]:
         "source": f"urn:keysvc:{system_id}",
         "type": f"org.keysvc.{event.kind}.v{DATA_VERSION}",
         "time": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "severity": event.severity.value,
         "datacontenttype": "application/json",
         "data": dict(event.detail),
     }

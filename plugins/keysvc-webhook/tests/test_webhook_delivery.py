@@ -62,6 +62,7 @@ def test_a_receiver_sees_a_cloudevent_and_the_id_that_it_drops_duplicates_by(rec
         "source": f"urn:keysvc:{SYSTEM_ID}",
         "type": "org.keysvc.rotation.started.v1",
         "time": "2026-01-02T00:00:00Z",
+        "severity": "notice",
         "datacontenttype": "application/json",
         "subject": "version 2",
         "data": {"subject": "version 2", "forced": False, "rows": 7},

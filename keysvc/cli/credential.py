@@ -29,6 +29,7 @@ def get(
     user: UserArgument,
     config: ConfigOption = None,
     show: Annotated[bool, typer.Option("--show", help="Show masked values.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Not from the agent's memory.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look a credential up. Masked values are hidden without --show.
@@ -38,7 +39,7 @@ def get(
     """
     server = _sso_server(load(config))
     try:
-        found = server.credential(name, user=user)
+        found = server.credential(name, user=user, fresh=fresh)
     finally:
         server.close()
     fields = {label: _shown(found, label, show) for label in found.fields}
@@ -100,6 +101,26 @@ def delete(name: NameArgument, user: UserArgument, config: ConfigOption = None) 
     finally:
         server.close()
     typer.echo(f"deleted the credential of {user} for {name}")
+
+
+@app.command()
+def purge(
+    name: Annotated[str | None, typer.Argument(metavar="[APP]", show_default=False)] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make this machine's agent forget the credentials of an application, or all, that it keeps in memory.
+
+    \b
+    keysvc credential purge SAP
+    """
+    from keysvc import assembly
+
+    agent = assembly.agent_client(load(config))
+    try:
+        purged = agent.purge_cache(name)
+    finally:
+        agent.close()
+    typer.echo(f"forgotten: {purged}")
 
 
 def _sso_server(config: Config) -> SSO | AgentClient:

@@ -67,7 +67,7 @@ class Lookups:
         while not stopping.is_set():
             key = random.choice(self._keys)  # noqa: S311  spreads load
             try:
-                found = agent.credential(key.application, user=key.user)
+                found = agent.credential(key.application, user=key.user, fresh=True)
                 right = {label: value.reveal() for label, value in found.fields.items()} == self._expected[key]
                 failure = "" if right else f"{name}: another credential than was stored"
             except KeysvcError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -13,13 +14,12 @@ from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import Announcement, MasterSecret
 
 PERMISSION_INTERVALS = 2
+FIRST_INTERVAL_SECONDS = 5.0
 
 
 if sys.platform == "linux":
-
-    def elapsed() -> float:
-        """Seconds of a clock that no one can set, and that goes on while the machine sleeps."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    elapsed = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    """Seconds of a clock that no one can set, and that goes on while the machine sleeps."""
 else:
     elapsed = time.monotonic
 
@@ -42,6 +42,11 @@ class VersionCache:
     def announcement(self) -> Announcement | None:
         """The newest that was accepted."""
         return self._state.announcement
+
+    def interval(self) -> float:
+        """Seconds between polls, as the master secret server wants it."""
+        known = self._state.announcement
+        return known.poll_interval.total_seconds() if known else FIRST_INTERVAL_SECONDS
 
     def held(self) -> tuple[int, ...]:
         """The versions in memory, ascending."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import abc
 from typing import Protocol
 
 import structlog
@@ -36,8 +37,11 @@ class MasterSecretServer(Protocol):
 class Poller:
     """Keeps a `VersionCache` up to date. One thread polls; `poll_now` may be called by any other."""
 
-    def __init__(self, master: MasterSecretServer, cache: VersionCache, system_id: str) -> None:
+    def __init__(
+        self, master: MasterSecretServer, cache: VersionCache, system_id: str, after_poll: abc.Callable[[], None]
+    ) -> None:
         self._master = master
+        self._after_poll = after_poll
         self._cache = cache
         self._system_id = system_id
         self._one_at_a_time = threading.Lock()
@@ -118,17 +122,14 @@ class Poller:
 
     def _poll_for_ever(self) -> None:
         retry = FIRST_RETRY_SECONDS
-        pause = self._interval() if self.problem is None else retry
+        pause = self._cache.interval() if self.problem is None else retry
         while not self._stopping.wait(pause * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311  spreads polls
             if self._try():
-                retry, pause = FIRST_RETRY_SECONDS, self._interval()
+                retry, pause = FIRST_RETRY_SECONDS, self._cache.interval()
             else:
-                retry = min(2 * retry, self._interval())
+                retry = min(2 * retry, self._cache.interval())
                 pause = retry
-
-    def _interval(self) -> float:
-        known = self._cache.announcement
-        return known.poll_interval.total_seconds() if known else 5.0
+            self._after_poll()
 
     def unavailable(self, what: str) -> MasterSecretServerUnavailable:
         """The error for something that needs the master secret server now."""

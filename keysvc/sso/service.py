@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import abc
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from keysvc.changes import AppendAudit, DeleteCredential, PutCredential, PutMapping
@@ -31,6 +31,7 @@ from keysvc.model import (
     utc_now,
 )
 from keysvc.sso.cache import VersionCache
+from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.poller import MasterSecretServer, Poller
 
@@ -67,7 +68,8 @@ class SSO:
         self._store = store
         self._actor = actor
         self._cache = VersionCache()
-        self._poller = Poller(master, self._cache, system.system_id)
+        self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
+        self._poller = Poller(master, self._cache, system.system_id, after_poll=self._credentials.sweep)
         self._poller.start()
 
     def __enter__(self) -> Self:
@@ -79,21 +81,34 @@ class SSO:
     def close(self) -> None:
         """Stop polling, say goodbye to the master secret server, close the mapping store. Repeatable."""
         self._poller.stop()
+        self._credentials.forget()
         self._store.close()
 
-    def credential(self, application: str, *, user: str) -> Credential:
+    def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:
         """Look up the credential of `user` for `application`.
+
+        What this SSO server stored is seen at once, what others changed within one poll interval; while the mapping
+        store cannot be reached, what was read in the last hour (credential_cache_minutes) is answered from memory.
+        `fresh` asks the mapping store in any case: do so when the application was refused a sign-on.
 
         Raises NotFound, AccessDenied (application or mapping disabled), CannotDecrypt, MappingStoreUnavailable, and
         MasterSecretServerUnavailable only when the version that it needs was never fetched.
         """
+        if not fresh and (known := self._credentials.fresh(application, user)) is not None:
+            return known
+        return self._credentials.through(
+            application, user, lambda: self._read_credential(application, user), must_be_fresh=fresh
+        )
+
+    def _read_credential(self, application: str, user: str) -> tuple[Credential, bool]:
+        """The credential, and whether it may be kept in memory."""
         definition, mapping = self._enabled(application, user)
         row = self._store.credential(application, user)
         if row is None:
             raise NotFound(
                 f"{user} has no credential for {application}", hint=f"keysvc credential set '{application}' '{user}'"
             )
-        return self._decrypted(definition, mapping, row)
+        return self._decrypted(definition, mapping, row), not definition.flags.disable_credential_cache
 
     def lookup(self, application: str, *, external_user: str) -> Credential:
         """Look up a credential by the user id that the application knows. Raises as `credential`; Conflict when several
@@ -108,7 +123,7 @@ class SSO:
             raise NotFound(f"nobody is mapped to {external_user} of {application}")
         if len(found) > 1:
             raise Conflict(f"{len(found)} users are mapped to {external_user} of {application}")
-        return self.credential(application, user=found[0].user)
+        return self.credential(application, user=found[0].user, fresh=True)
 
     def set_credential(
         self,
@@ -146,6 +161,12 @@ class SSO:
             )
         except Conflict:
             raise NotFound(f"{user} has no credential for {application}") from None
+        finally:  # also when the answer to the commit was lost
+            self._credentials.forget(application, user)
+
+    def purge_cache(self, application: str | None = None) -> int:
+        """Forget the credentials of an application, or all, that are kept in memory. Returns how many there were."""
+        return self._credentials.forget(application)
 
     def application(self, name: str) -> Application:
         """Its definition. Raises NotFound."""
@@ -196,7 +217,8 @@ class SSO:
         cipher = self._cache.to_decrypt(version) or self._fetched(version)
         fields = cipher.decrypt(application, row.user, row.ciphertext)
         masked = frozenset(f.label for f in application.fields[1:] if f.masked)
-        return Credential(application.name, mapping.user, mapping.external_user, fields, masked, version)
+        shared = MappingProxyType(fields)  # with every later look-up of it
+        return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version)
 
     def _fetched(self, version: int) -> CredentialCipher:
         """A version that is not in memory may have been announced since the last poll."""
@@ -244,8 +266,15 @@ class SSO:
         revision = row.revision if row else 0
         changes.append(PutCredential(EncryptedCredential(application.name, user, cipher.version, ciphertext, revision)))
         changes.append(self._audit("credential.set", application.name, user))
-        self._store.commit(changes, Guard(active_version=cipher.version))
+        try:
+            self._store.commit(changes, Guard(active_version=cipher.version))
+        finally:  # also when the answer to the commit was lost
+            self._credentials.forget(application.name, user)
         return cipher.version
+
+    def _cache_lifetime(self) -> float:
+        system = self._store.system() or self._system
+        return 60.0 * system.settings.credential_cache_minutes
 
     def _audit(self, action: str, application: str, user: str) -> AppendAudit:
         return AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}"))

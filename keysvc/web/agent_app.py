@@ -37,7 +37,8 @@ def agent_app(sso: SSO, system_id: str) -> Starlette:
             name, external_user = query(request, "application", "external_user")
             return answer(_body(await in_thread(lambda: sso.lookup(name, external_user=external_user))))
         name, user = query(request, "application", "user")
-        return answer(_body(await in_thread(lambda: sso.credential(name, user=user))))
+        fresh = "no-cache" in request.headers.get("cache-control", "")
+        return answer(_body(await in_thread(lambda: sso.credential(name, user=user, fresh=fresh))))
 
     @known
     async def put(request: Request) -> Response:
@@ -56,6 +57,10 @@ def agent_app(sso: SSO, system_id: str) -> Starlette:
         return NOTHING
 
     @known
+    async def purge(request: Request) -> Response:
+        return answer(messages.PurgeAnswer(sso.purge_cache(request.query_params.get("application"))))
+
+    @known
     async def status(_request: Request) -> Response:
         return answer(sso.status())
 
@@ -64,6 +69,7 @@ def agent_app(sso: SSO, system_id: str) -> Starlette:
             Route("/v1/credential", get),
             Route("/v1/credential", put, methods=["PUT"]),
             Route("/v1/credential", delete, methods=["DELETE"]),
+            Route("/v1/cache", purge, methods=["DELETE"]),
             Route("/v1/status", status),
         ]
     )

@@ -186,10 +186,12 @@ class AgentClient:
     def __init__(self, url: str, identity: IdentityFiles, system_id: str) -> None:
         self._connection = _Connection(url, identity.client_context(), host_name(Role.SERVER, system_id), "the agent")
 
-    def credential(self, application: str, *, user: str) -> Credential:
+    def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:
         """As `SSO.credential`."""
         query = urlencode({"application": application, "user": user})
-        found = self._connection.get(f"/v1/credential?{query}", messages.CredentialBody)
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        response = self._connection.request("GET", f"/v1/credential?{query}", headers=headers)
+        found = self._connection.decode(response, messages.CredentialBody)
         fields = {label: SecretText(value) for label, value in found.fields.items()}
         return Credential(
             found.application, found.user, found.external_user, fields, frozenset(found.masked), found.version
@@ -206,6 +208,12 @@ class AgentClient:
     def delete_credential(self, application: str, *, user: str) -> None:
         """As `SSO.delete_credential`."""
         self._connection.request("DELETE", f"/v1/credential?{urlencode({'application': application, 'user': user})}")
+
+    def purge_cache(self, application: str | None = None) -> int:
+        """As `SSO.purge_cache`."""
+        query = f"?{urlencode({'application': application})}" if application is not None else ""
+        response = self._connection.request("DELETE", f"/v1/cache{query}")
+        return self._connection.decode(response, messages.PurgeAnswer).purged
 
     def status(self) -> ServerState:
         """As `SSO.status`."""

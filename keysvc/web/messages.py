@@ -154,3 +154,9 @@ class SetCredentialAnswer(Body, frozen=True):
     """The version that encrypted it."""
 
     version: int
+
+
+class PurgeAnswer(Body, frozen=True):
+    """How many credentials were forgotten."""
+
+    purged: int

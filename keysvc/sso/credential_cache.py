@@ -1,0 +1,110 @@
+"""Credentials that were looked up, kept decrypted in memory: decision 0006 says for how long, and why."""
+
+from __future__ import annotations
+
+import threading
+from collections import abc
+from dataclasses import dataclass, replace
+
+from keysvc.errors import AccessDenied, CannotDecrypt, MappingStoreUnavailable, NotFound
+from keysvc.sso.cache import elapsed
+from keysvc.sso.credentials import Credential
+
+MAXIMUM_ENTRIES = 10_000
+
+Read = abc.Callable[[], tuple[Credential, bool]]
+"""Reads the mapping store: the credential, and whether its application allows that it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    credential: Credential
+    fresh_until: float
+    read_at: float
+
+
+class CredentialCache:
+    """Thread-safe; a look-up that is answered from memory waits for nobody.
+
+    `interval` tells for how many seconds an entry is answered without asking the mapping store, `lifetime` for how many
+    while the mapping store cannot be reached; both count from the moment before the mapping store was asked.
+    """
+
+    def __init__(self, interval: abc.Callable[[], float], lifetime: abc.Callable[[], float]) -> None:
+        self._interval = interval
+        self._ask_lifetime = lifetime
+        self._lifetime, self._lifetime_until = 0.0, 0.0
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._lock = threading.Lock()
+        self._forgotten = 0
+
+    def fresh(self, application: str, user: str) -> Credential | None:
+        """What was read less than an interval ago."""
+        entry = self._entries.get((application, user))
+        return entry.credential if entry is not None and elapsed() < entry.fresh_until else None
+
+    def through(self, application: str, user: str, read: Read, *, must_be_fresh: bool) -> Credential:
+        """What `read` finds, kept. While the mapping store is away, what is in memory, unless it `must_be_fresh`."""
+        before, forgotten = elapsed(), self._forgotten
+        try:
+            lifetime = self._known_lifetime(before)
+            credential, may_be_kept = read()
+        except MappingStoreUnavailable:
+            entry = None if must_be_fresh else self._kept_while_away(application, user, before)
+            if entry is None:
+                raise
+            return entry.credential
+        except (AccessDenied, CannotDecrypt, NotFound):
+            self.forget(application, user)
+            raise
+        if may_be_kept and lifetime > 0:
+            fresh_until = before + min(self._interval(), lifetime)
+            self._keep(_Entry(credential, fresh_until, before), forgotten)
+        else:
+            self.forget(application, user)
+        return credential
+
+    def forget(self, application: str | None = None, user: str | None = None) -> int:
+        """One entry, those of an application, or all; also what another thread is reading now is not kept. Returns how
+        many there were."""
+        with self._lock:
+            self._forgotten += 1
+            if application is not None and user is not None:
+                return int(self._entries.pop((application, user), None) is not None)
+            gone = [key for key in self._entries if application in (None, key[0])]
+            for key in gone:
+                del self._entries[key]
+            return len(gone)
+
+    def sweep(self) -> None:
+        """Forget what may be used no more."""
+        now = elapsed()
+        with self._lock:
+            for key in [key for key, entry in self._entries.items() if now >= entry.read_at + self._lifetime]:
+                del self._entries[key]
+
+    def _known_lifetime(self, now: float) -> float:
+        if now >= self._lifetime_until:
+            self._lifetime = self._ask_lifetime()
+            self._lifetime_until = now + self._interval()
+        return self._lifetime
+
+    def _keep(self, entry: _Entry, forgotten: int) -> None:
+        """Unless something was forgotten since the reading began: it may be what was read."""
+        key = entry.credential.application, entry.credential.user
+        with self._lock:
+            if forgotten != self._forgotten:
+                return
+            self._entries.pop(key, None)
+            if len(self._entries) >= MAXIMUM_ENTRIES:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = entry
+
+    def _kept_while_away(self, application: str, user: str, now: float) -> _Entry | None:
+        """Its next look-ups do not wait for the mapping store again, for an interval."""
+        with self._lock:
+            entry = self._entries.get((application, user))
+            if entry is None or now >= (ends := entry.read_at + self._lifetime):
+                return None
+            self._entries[application, user] = replace(entry, fresh_until=min(now + self._interval(), ends))
+            return entry

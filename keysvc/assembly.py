@@ -12,6 +12,7 @@ from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
 from keysvc.location import Location
+from keysvc.master.delivery import Subscription
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import SecretBytes
@@ -72,9 +73,17 @@ def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
     return plugins(config.plugins).key_stores.open(url, prompt, config.system_id)
 
 
-def open_notifiers(config: Config) -> list[Notifier]:
-    """All that are configured."""
-    return [plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id) for url in config.notifiers]
+def open_notifier(config: Config, url: str) -> Notifier:
+    """Any notifier, for this system."""
+    return plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id)
+
+
+def subscriptions(config: Config) -> list[Subscription]:
+    """All notifiers that are configured, with what they want."""
+    return [
+        Subscription(each.shown, open_notifier(config, each.url), each.events, each.severity)
+        for each in config.notifier_settings
+    ]
 
 
 def master_client(config: Config) -> MasterClient:
@@ -105,7 +114,7 @@ def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
             authority(config),
             poll_interval=config.polling,
             lease_ttl=config.lease,
-            notifiers=open_notifiers(config),
+            subscriptions=subscriptions(config),
         )
     except KeysvcError:
         store.close()

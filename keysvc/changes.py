@@ -151,9 +151,36 @@ class AppendEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventDelivered:
-    """Take an event out of the outbox. No error when it is not there."""
+    """The notifier of that name has accepted an event, or does not want it. No error when the event is not there."""
 
     event_id: str
+    notifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkEvent:
+    """The notifier of that name will not be offered the event again until somebody asks for it. No error when the event
+    is not there. `reason` holds no secret."""
+
+    event_id: str
+    notifier: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """Offer a parked event again. NotFound when it is not parked."""
+
+    event_id: str
+    notifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetEvents:
+    """Take out of the outbox what every one of these notifiers has accepted; with none of them, everything."""
+
+    notifiers: tuple[str, ...]
 
 
 Change = (
@@ -175,6 +202,9 @@ Change = (
     | AppendAudit
     | AppendEvent
     | EventDelivered
+    | ParkEvent
+    | RetryEvent
+    | ForgetEvents
 )
 
 UNGUARDED = Guard()

@@ -14,10 +14,30 @@ from pathlib import Path
 import msgspec
 
 from keysvc.errors import ConfigurationError, NotConfigured
+from keysvc.location import Location
+from keysvc.model import Severity
 from keysvc.sealed import write_durably
 
 FILE_NAME = "keysvc.toml"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One notifier, and what it is told of."""
+
+    url: str
+    """URL of the notifier."""
+    name: str = ""
+    """What `keysvc notify` calls it; its URL without options when empty."""
+    events: tuple[str, ...] = ("*",)
+    """Kinds of events, `*` in them for anything."""
+    severity: Severity = Severity.INFORMATIONAL
+    """The least severity."""
+
+    @property
+    def shown(self) -> str:
+        """Its name."""
+        return self.name or str(Location.parse(self.url)).partition("?")[0]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,8 +65,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"
     """How long a master secret server that stopped still keeps others from taking over."""
-    notifiers: tuple[str, ...] = ("log:",)
-    """URLs of notifiers. Only on the master secret server."""
+    notifiers: tuple[str | NotifierSettings, ...] = ("log:",)
+    """Notifiers: each a URL, or a table of url, name, events and severity. Only on the master secret server."""
     plugins: tuple[str, ...] | None = None
     """Names of the only distributions whose plugins may be loaded; all when absent."""
     passphrase_file: str | None = None
@@ -67,6 +87,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def resolve(self, path: str) -> Path:
         """A path of this file, absolute."""
         return self.directory / path
+
+    @property
+    def notifier_settings(self) -> tuple[NotifierSettings, ...]:
+        """Every notifier, with what is not written."""
+        return tuple(NotifierSettings(url=each) if isinstance(each, str) else each for each in self.notifiers)
 
     @property
     def polling(self) -> timedelta:
@@ -116,6 +141,12 @@ def _check(config: Config) -> None:
     for name, value in (("listen", config.listen), ("agent", config.agent)):
         if value is not None:
             host_and_port(name, value)
+    names = [each.shown for each in config.notifier_settings]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigurationError(
+            f"{config.path}: two notifiers are called {min(twice)}",
+            hint='tell them apart: notifiers = [{ url = "…", name = "…" }, …]',
+        )
     if config.polling < timedelta(milliseconds=100) or config.lease < timedelta(seconds=1):
         raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms and lease_ttl ≥ 1s")
 

@@ -25,6 +25,7 @@ from keysvc.model import (
     Lease,
     Mapping,
     MasterSecret,
+    ParkedEvent,
     SecretText,
     Server,
     SystemRecord,
@@ -184,8 +185,11 @@ class MappingStore(Protocol):
     def enrolment(self, token_hash: str) -> Enrolment | None:
         """A join token by its hash."""
 
-    def pending_events(self, limit: int) -> abc.Sequence[Event]:
-        """Oldest first."""
+    def events(self, limit: int, *, pending_for: str | None = None) -> abc.Sequence[Event]:
+        """What is in the outbox, oldest first; of a notifier's name given, what it neither accepted nor parked."""
+
+    def parked_events(self, limit: int) -> abc.Sequence[ParkedEvent]:
+        """What notifiers did not accept for good, oldest first."""
 
     def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
         """By sequence, beginning behind `after`."""

@@ -242,8 +242,8 @@ class _Move:
         last = sum(1 for _ in _audit(self._target))
         for page in _pages(itertools.islice(_audit(self._source), last, None)):
             self._put([AppendAudit(entry) for entry in page])
-        known = {event.event_id for event in self._target.pending_events(1_000_000)}
-        events = self._source.pending_events(1_000_000)
+        known = {event.event_id for event in self._target.events(1_000_000)}
+        events = self._source.events(1_000_000)
         self._put([AppendEvent(event) for event in events if event.event_id not in known])
 
     def _verify(self) -> Contents:

@@ -367,6 +367,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that a notifier refused, or did not accept for long: it is kept, and offered again when asked for."""
+
+    event: Event
+    notifier: str
+    reason: str
+    parked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what to what. `sequence` is given by the mapping store; 0 before that."""
 

@@ -17,6 +17,7 @@ from keysvc.cli import (
     demonstration,
     mapping,
     mapping_store,
+    notify,
     plugin,
     running,
     secret,
@@ -42,6 +43,7 @@ app.add_typer(mapping_store.app, name="mapping-store")
 app.add_typer(credential.app, name="credential")
 app.add_typer(server.app, name="server")
 app.add_typer(audit.app, name="audit")
+app.add_typer(notify.app, name="notify")
 app.add_typer(plugin.app, name="plugin")
 
 

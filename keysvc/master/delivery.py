@@ -1,52 +1,159 @@
-"""From the outbox to the notifiers, at least once. A notifier that fails delays only the outbox, nothing else."""
+"""From the outbox to the notifiers: at least once, in order for each, and none of them waits for another."""
 
 from __future__ import annotations
 
+import random
+import threading
 from collections import abc
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import structlog
 
-from keysvc.changes import EventDelivered
-from keysvc.errors import NotifierRefused, NotifierUnavailable
+from keysvc.changes import Change, EventDelivered, ForgetEvents, ParkEvent
+from keysvc.errors import Fenced, KeysvcError, NotifierRefused, NotifierUnavailable
 from keysvc.interfaces import MappingStore, Notifier
 from keysvc.master.lease import Leadership
-from keysvc.model import Event
+from keysvc.model import Event, Severity, utc_now
 
 log = structlog.get_logger("keysvc.delivery")
 PAGE = 50
+LOOK_SECONDS = 2.0
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 300.0
+GIVE_UP_AFTER = timedelta(days=7)
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A notifier, and what it wants: events whose kind matches one of `patterns` (`rotation.*`) and whose severity
+    reaches `minimum`. The outbox remembers by `name` what it accepted."""
+
+    name: str
+    notifier: Notifier
+    patterns: tuple[str, ...] = ("*",)
+    minimum: Severity = Severity.INFORMATIONAL
+
+    def wants(self, event: Event) -> bool:
+        """Whether the event is offered to the notifier."""
+        return event.severity.reaches(self.minimum) and any(fnmatchcase(event.kind, each) for each in self.patterns)
 
 
 class Delivery:
-    """Called by the one worker of the master secret server."""
+    """One thread a notifier, so that a slow or dead one delays no other and nothing else."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, notifiers: abc.Sequence[Notifier]) -> None:
+    def __init__(self, store: MappingStore, leadership: Leadership, subscriptions: abc.Sequence[Subscription]) -> None:
         self._store = store
         self._leadership = leadership
-        self._notifiers = notifiers
-        self._accepted: dict[str, set[int]] = {}
+        self._couriers = [_Courier(store, leadership, subscription) for subscription in subscriptions]
 
-    def deliver_pending(self) -> None:
-        """Offer each pending event, oldest first, to each notifier that has not accepted it yet; stop at the first that
-        must be repeated, so that order is kept."""
-        for event in self._store.pending_events(PAGE):
-            if not self._offer(event):
-                return
-            self._store.commit([EventDelivered(event.event_id)], self._leadership.guard)
-            self._accepted.pop(event.event_id, None)
+    def start(self) -> None:
+        """Deliver what is pending, and what comes, while the lease is held."""
+        for courier in self._couriers:
+            courier.start()
 
-    def _offer(self, event: Event) -> bool:
-        accepted = self._accepted.setdefault(event.event_id, set())
-        for position, notifier in enumerate(self._notifiers):
-            if position in accepted:
-                continue
+    def stop(self) -> None:
+        """A notifier that hangs is not waited for: what it was given is offered again by the next master."""
+        for courier in self._couriers:
+            courier.stop()
+        for courier in self._couriers:
+            courier.join(STOP_SECONDS)
+
+    def wake(self) -> None:
+        """There may be something new."""
+        for courier in self._couriers:
+            courier.wake()
+
+    def forget_delivered(self) -> None:
+        """Take out of the outbox what every notifier has. Raises Fenced, MappingStoreUnavailable."""
+        if self._store.events(1):
+            names = tuple(courier.subscription.name for courier in self._couriers)
+            self._store.commit([ForgetEvents(names)], self._leadership.guard)
+
+    def problems(self) -> abc.Mapping[str, str]:
+        """Which notifiers do not accept now, and why."""
+        return {each.subscription.name: each.problem for each in self._couriers if each.problem}
+
+
+class _Courier(threading.Thread):
+    """Offers one notifier the oldest event that it has not accepted, until it does."""
+
+    def __init__(self, store: MappingStore, leadership: Leadership, subscription: Subscription) -> None:
+        super().__init__(name=f"notifier {subscription.name}", daemon=True)
+        self.subscription = subscription
+        self.problem = ""
+        self._store = store
+        self._leadership = leadership
+        self._something = threading.Event()
+        self._stopping = threading.Event()
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._something.set()
+
+    def wake(self) -> None:
+        self._something.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._something.clear()
             try:
-                notifier.deliver(event)
-            except NotifierUnavailable as error:
-                log.warning("a notifier is unavailable", kind=event.kind, problem=str(error))
-                continue
-            except NotifierRefused as error:
-                log.error("a notifier refused an event", kind=event.kind, problem=str(error))
-            except Exception as error:  # noqa: BLE001  a plugin's mistake must not stop the master secret server
-                log.error("a notifier failed", kind=event.kind, problem=type(error).__name__)
-            accepted.add(position)
-        return len(accepted) == len(self._notifiers)
+                if self._leadership.valid:
+                    self._deliver_pending()
+            except Fenced:
+                return
+            except KeysvcError as error:  # the mapping store's; the master's worker tells of it
+                log.debug("the outbox cannot be read or written", problem=str(error))
+            if self.problem:
+                self._stopping.wait(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads them; no secret
+            else:
+                self._something.wait(LOOK_SECONDS)
+
+    def _deliver_pending(self) -> None:
+        while page := self._store.events(PAGE, pending_for=self.subscription.name):
+            for event in page:
+                done = self._offered(event)
+                if done is None:
+                    return
+                self._store.commit([done], self._leadership.guard)
+                if self._stopping.is_set():
+                    return
+
+    def _offered(self, event: Event) -> Change | None:
+        """What to note of the event; None when it must be offered again."""
+        name = self.subscription.name
+        if not self.subscription.wants(event):
+            return EventDelivered(event.event_id, name)
+        try:
+            self.subscription.notifier.deliver(event)
+        except NotifierUnavailable as error:
+            if utc_now() - event.at < GIVE_UP_AFTER:
+                self._put_off(error)
+                return None
+            return self._parked(event, f"given up after {GIVE_UP_AFTER.days} days: {error}")
+        except NotifierRefused as error:
+            return self._parked(event, str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  its text could hold a secret
+            return self._parked(event, f"the notifier failed: {type(error).__name__}")
+        self._works_again()
+        return EventDelivered(event.event_id, name)
+
+    def _put_off(self, error: NotifierUnavailable) -> None:
+        if not self.problem:
+            log.warning("a notifier is unavailable", notifier=self.subscription.name, problem=str(error))
+        else:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self.problem = str(error)
+
+    def _works_again(self) -> None:
+        if self.problem:
+            log.info("a notifier works again", notifier=self.subscription.name)
+        self.problem, self._pause = "", FIRST_PAUSE_SECONDS
+
+    def _parked(self, event: Event, reason: str) -> ParkEvent:
+        log.error("an event was not accepted", notifier=self.subscription.name, kind=event.kind, problem=reason)
+        self._works_again()
+        return ParkEvent(event.event_id, self.subscription.name, reason, utc_now())

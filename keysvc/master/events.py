@@ -52,7 +52,7 @@ class EventKind(StrEnum):
         "the key store does not answer",
     )
     KEY_STORE_BACK = "key-store.back", Severity.NOTICE, "the key store answers again"
-    MAPPING_STORE_UNAVAILABLE = (
+    MAPPING_STORE_AWAY = (
         "mapping-store.unavailable",
         Severity.ERROR,
         "the mapping store did not answer; told once it is back",

@@ -12,25 +12,25 @@ import structlog
 from keysvc.changes import ForgetServer, SeeServers
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
-from keysvc.errors import Fenced, KeysvcError, NotConfigured, NotFound
-from keysvc.interfaces import KeyStore, MappingStore, Notifier
+from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
+from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master import backup, status
-from keysvc.master.delivery import Delivery
+from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
-from keysvc.master.events import audit
+from keysvc.master.events import EventKind, audit, event
 from keysvc.master.lease import Leadership
-from keysvc.master.protectors import Protectors, ProtectorStatus
+from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
+from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import Announcement, BackupRecord, Role, VersionRecord, VersionState
 
 log = structlog.get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
 FORGET_AFTER = timedelta(days=1)
 REPEAT_WARNINGS_SECONDS = 3600.0
-UNSEAL_AGAIN_SECONDS = 30.0
-PROVE_SECONDS = 86400.0
+REPEAT_OVERDUE_SECONDS = 86400.0
 
 
 class MasterSecretServer:
@@ -45,7 +45,7 @@ class MasterSecretServer:
         *,
         poll_interval: timedelta,
         lease_ttl: timedelta,
-        notifiers: abc.Sequence[Notifier] = (),
+        subscriptions: abc.Sequence[Subscription] = (),
     ) -> None:
         system = store.system()
         if system is None:
@@ -56,14 +56,16 @@ class MasterSecretServer:
         self._poll_interval = poll_interval
         self._leadership = Leadership(store, lease_ttl)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
-        self._proved: tuple[ProtectorStatus, ...] = ()
-        self._prove_at = time.monotonic()
         self._secrets = UnsealedVersions(self._protectors)
-        self._delivery = Delivery(store, self._leadership, notifiers)
+        self._key_store_watch = KeyStoreWatch(store, self._leadership, self._protectors, self._secrets)
+        self._delivery = Delivery(store, self._leadership, subscriptions)
+        self._outage = MappingStoreOutage(store, self._leadership)
+        self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
+        self._announcing = threading.Lock()
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None]) -> None:
@@ -84,11 +86,15 @@ class MasterSecretServer:
             log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
         self._leadership.keep(on_lost)
         self._worker.start()
+        self._key_store_watch.start()
+        self._delivery.start()
 
     def stop(self) -> None:
         """Finish what is being written, release the lease. Repeatable."""
         self._stopping = True
         self._wake.set()
+        self._key_store_watch.stop()
+        self._delivery.stop()
         if self._worker.is_alive() and self._worker is not threading.current_thread():
             self._worker.join()
         self._leadership.release()
@@ -140,10 +146,12 @@ class MasterSecretServer:
 
     def rotate(self, actor: str) -> VersionRecord:
         """Begin a rotation, or answer with the one that is announced already."""
-        record = self.rotation.start(actor)
-        self.announce()
-        self._prove_at = time.monotonic()
-        self._wake.set()
+        try:
+            record = self.rotation.start(actor)
+            self.announce()
+        finally:
+            self._key_store_watch.look_soon(prove=True)
+            self._wake.set()
         return record
 
     def destroy(self, version: int, actor: str, *, force: bool) -> None:
@@ -152,7 +160,7 @@ class MasterSecretServer:
             self.rotation.destroy(version, actor, force=force)
         finally:
             self.announce()
-            self._prove_at = time.monotonic()
+            self._key_store_watch.look_soon(prove=True)
             self._wake.set()
 
     def record_backup(self, record: BackupRecord, actor: str) -> None:
@@ -169,41 +177,46 @@ class MasterSecretServer:
         problems = [
             f"version {version}: {problem}; {problem.hint}" for version, problem in self._secrets.problems.items()
         ]
+        if self._key_store_watch.problem:
+            problems.insert(0, f"the key store does not answer: {self._key_store_watch.problem}")
         if self.rotation.undecryptable:
             problems.append(
                 f"{len(self.rotation.undecryptable)} credentials do not decrypt and stay under their old version"
             )
-        return status.system_status(self._store, self._poll_interval, problems, self._proved)
+        warnings = [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
+        return status.system_status(
+            self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
+        )
 
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
-        records = [r for r in self._store.versions() if r.state is not VersionState.DESTROYED]
-        self._secrets.load(records)
-        self._announcement = Announcement(self.system_id, self.epoch, tuple(records), self._poll_interval)
+        self._secrets.load(self._store.versions())
+        with self._announcing:  # else what was read first could be announced last
+            records = tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
+            self._announcement = Announcement(self.system_id, self.epoch, records, self._poll_interval)
 
     # -- the worker ------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         since_warning = REPEAT_WARNINGS_SECONDS
-        unseal_at = time.monotonic() + UNSEAL_AGAIN_SECONDS
         while not self._stopping:
             more = False
             try:
                 if self._leadership.valid:
+                    self._outage.ended()
                     self._record_servers()
-                    if self._secrets.problems and time.monotonic() >= unseal_at:
-                        self._unseal_again()
-                        unseal_at = time.monotonic() + UNSEAL_AGAIN_SECONDS
-                    before = self.rotation.advance()
-                    if before:
+                    more = self.rotation.advance()
+                    if more:
                         self.announce_if_changed()
-                    more = before
-                    self._delivery.deliver_pending()
+                        self._delivery.wake()
+                    self._delivery.forget_delivered()
                     self._forget_silent()
-                    self._prove_when_due()
                 self._tell("")
             except Fenced:
                 return
+            except MappingStoreUnavailable as error:
+                self._outage.began(error)
+                self._tell(str(error))
             except KeysvcError as error:
                 self._tell(str(error))
             except Exception as error:  # noqa: BLE001  the one worker must not end in silence
@@ -216,22 +229,6 @@ class MasterSecretServer:
                 self._wake.wait(pause)
                 since_warning += pause
                 self._wake.clear()
-
-    def _unseal_again(self) -> None:
-        """What the key store could not give: a token that was away may be back."""
-        before = set(self._secrets.problems)
-        self.announce()
-        for version in sorted(before - self._secrets.problems.keys()):
-            log.info("a version can be unsealed again", version=version)
-
-    def _prove_when_due(self) -> None:
-        """At the start, when a version came or went, and once a day: never for a poll or a status."""
-        if time.monotonic() < self._prove_at:
-            return
-        self._prove_at = time.monotonic() + PROVE_SECONDS
-        records = self._store.versions()
-        self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
-        self._proved = self._protectors.prove(records)
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version."""
@@ -251,11 +248,12 @@ class MasterSecretServer:
     def _warn(self) -> None:
         try:
             active = self._announcement.active
-            for warning in (
-                *status.backup_warnings(self._store.backup(), active.version if active else None),
-                *status.protector_warnings(self._proved),
-            ):
+            overdue = status.backup_warnings(self._store.backup(), active.version if active else None)
+            for warning in (*overdue, *status.protector_warnings(self._key_store_watch.proved)):
                 log.warning(warning)
+            if overdue and time.monotonic() >= self._overdue_at:
+                self._store.commit([event(EventKind.BACKUP_OVERDUE, why=overdue[0])], self._leadership.guard)
+                self._overdue_at = time.monotonic() + REPEAT_OVERDUE_SECONDS
         except KeysvcError:
             return
 

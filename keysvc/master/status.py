@@ -71,8 +71,10 @@ def system_status(
     poll_interval: timedelta,
     problems: abc.Sequence[str] = (),
     protectors: tuple[ProtectorStatus, ...] = (),
+    *,
+    warnings: abc.Sequence[str] = (),
 ) -> SystemStatus:
-    """Read it. `problems` and `protectors` are what only the running master secret server knows."""
+    """Read it. `problems`, `protectors` and `warnings` are what only the running master secret server knows."""
     system = store.system()
     lease = store.lease()
     if system is None:
@@ -92,7 +94,7 @@ def system_status(
         rotation=rotation,
         backup=backup,
         problems=tuple(problems),
-        warnings=(*backup_warnings(backup, active), *protector_warnings(protectors)),
+        warnings=(*backup_warnings(backup, active), *protector_warnings(protectors), *warnings),
         protectors=protectors,
     )
 

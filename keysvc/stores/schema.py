@@ -279,6 +279,18 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+# An event without a row here is still to be offered to that notifier; with `parked_at` it is a dead letter.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", Name(128), nullable=False),
+    Column("notifier", Name(), nullable=False),
+    Column("parked_at", Instant),
+    Column("reason", UnicodeText),
+    _key("event_id", "notifier"),
+    ForeignKeyConstraint(["event_id"], ["outbox.event_id"], ondelete="CASCADE"),
+)
+
 audit = Table(
     "audit",
     metadata,

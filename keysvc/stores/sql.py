@@ -13,7 +13,7 @@ from collections import abc
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keysvc.changes import Change, PutVersion
@@ -31,6 +31,7 @@ from keysvc.model import (
     Identity,
     Lease,
     Mapping,
+    ParkedEvent,
     Server,
     SystemRecord,
     VersionRecord,
@@ -190,9 +191,26 @@ class SQLMappingStore(SQLDatabase):
         table = schema.enrolments
         return self._one(Enrolment, table, select(table).where(table.c.token_hash == token_hash))
 
-    def pending_events(self, limit: int) -> abc.Sequence[Event]:
+    def events(self, limit: int, *, pending_for: str | None = None) -> abc.Sequence[Event]:
         """Oldest first."""
-        return self._all(Event, schema.outbox, select(schema.outbox).order_by("position").limit(limit))
+        table, done = schema.outbox, schema.deliveries
+        page = select(table).order_by(table.c.position).limit(limit)
+        if pending_for is not None:
+            page = page.where(~exists().where(done.c.event_id == table.c.event_id, done.c.notifier == pending_for))
+        return self._all(Event, table, page)
+
+    def parked_events(self, limit: int) -> abc.Sequence[ParkedEvent]:
+        """Oldest first."""
+        event, parked = schema.outbox, schema.deliveries
+        page = (
+            select(event, parked.c.notifier, parked.c.reason, parked.c.parked_at)
+            .join(parked, parked.c.event_id == event.c.event_id)
+            .where(parked.c.parked_at.is_not(None))
+            .order_by(event.c.position, parked.c.notifier)
+            .limit(limit)
+        )
+        rows = self._read(lambda connection: connection.execute(page).all())
+        return [ParkedEvent(read(Event, event, row), row.notifier, row.reason, row.parked_at) for row in rows]
 
     def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
         """By sequence."""

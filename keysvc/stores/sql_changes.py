@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
@@ -199,7 +200,39 @@ def append_event(connection: Connection, append: change.AppendEvent) -> None:
 
 def event_delivered(connection: Connection, delivered: change.EventDelivered) -> None:
     """Silent when it is not there."""
-    connection.execute(delete(schema.outbox).where(schema.outbox.c.event_id == delivered.event_id))
+    _delivery(connection, delivered.event_id, delivered.notifier, None, None)
+
+
+def park_event(connection: Connection, park: change.ParkEvent) -> None:
+    """Silent when it is not there."""
+    _delivery(connection, park.event_id, park.notifier, park.at, park.reason)
+
+
+def _delivery(connection: Connection, event_id: str, notifier: str, at: datetime | None, reason: str | None) -> None:
+    if _exists(connection, schema.outbox, schema.outbox.c.event_id == event_id):
+        row = {"event_id": event_id, "notifier": notifier, "parked_at": at, "reason": reason}
+        _upsert(connection, schema.deliveries, row)
+
+
+def retry_event(connection: Connection, retry: change.RetryEvent) -> None:
+    """Without its row it is pending."""
+    table = schema.deliveries
+    this = (table.c.event_id == retry.event_id) & (table.c.notifier == retry.notifier)
+    if connection.execute(delete(table).where(this, table.c.parked_at.is_not(None))).rowcount == 0:
+        raise NotFound(f"the event {retry.event_id} is not parked for {retry.notifier}", hint="keysvc notify list")
+
+
+def forget_events(connection: Connection, forget: change.ForgetEvents) -> None:
+    """Their deliveries go by cascade."""
+    table, done = schema.outbox, schema.deliveries
+    accepted = (
+        select(done.c.event_id)
+        .where(done.c.notifier.in_(forget.notifiers), done.c.parked_at.is_(None))
+        .group_by(done.c.event_id)
+        .having(func.count() == len(set(forget.notifiers)))
+    )
+    every = delete(table)
+    connection.execute(every.where(table.c.event_id.in_(accepted)) if forget.notifiers else every)
 
 
 APPLY: abc.Mapping[type, Apply] = {
@@ -221,6 +254,9 @@ APPLY: abc.Mapping[type, Apply] = {
     change.AppendAudit: append_audit,
     change.AppendEvent: append_event,
     change.EventDelivered: event_delivered,
+    change.ParkEvent: park_event,
+    change.RetryEvent: retry_event,
+    change.ForgetEvents: forget_events,
 }
 
 

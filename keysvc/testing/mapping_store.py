@@ -110,7 +110,7 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreRaces, Conformance):
         store.prepare()
         assert (store.system(), store.lease(), store.epoch(), store.backup()) == (None, None, 0, None)
         assert not [*store.versions(), *store.applications(), *store.credentials(), *store.servers()]
-        assert not [*store.identities(), *store.pending_events(9), *store.audit(), *store.rows_by_version()]
+        assert not [*store.identities(), *store.events(9), *store.audit(), *store.rows_by_version()]
         store.close()
 
     def test_close_twice_is_close_once(self, store: MappingStore) -> None:
@@ -137,7 +137,7 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreRaces, Conformance):
             store.commit(
                 [*users("alice"), entry, event, PutVersion(a_version(2, VersionState.ANNOUNCED)), fails], UNGUARDED
             )
-        assert not [*store.mappings("SAP"), *store.credentials(), *store.audit(), *store.pending_events(9)]
+        assert not [*store.mappings("SAP"), *store.credentials(), *store.audit(), *store.events(9)]
         assert [record.version for record in store.versions()] == [1]
 
     def test_changes_apply_in_their_order(self, store: MappingStore) -> None:

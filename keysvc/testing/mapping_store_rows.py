@@ -14,7 +14,9 @@ from keysvc.changes import (
     DeleteCredential,
     DeleteMapping,
     EventDelivered,
+    ForgetEvents,
     ForgetServer,
+    ParkEvent,
     PutApplication,
     PutCredential,
     PutEnrolment,
@@ -22,6 +24,7 @@ from keysvc.changes import (
     PutMapping,
     RedeemEnrolment,
     Reencrypt,
+    RetryEvent,
     SeeServers,
 )
 from keysvc.errors import Conflict, InvalidInput, NotFound
@@ -35,8 +38,10 @@ from keysvc.model import (
     Flags,
     Identity,
     Mapping,
+    ParkedEvent,
     Role,
     Server,
+    Severity,
 )
 from keysvc.testing.mapping_store_samples import (
     AT,
@@ -288,11 +293,45 @@ class MappingStoreRows:
     # -- outbox and audit -------------------------------------------------------------------------------------------
 
     def test_the_outbox_gives_the_oldest_event_first(self, store: MappingStore) -> None:
-        events = [Event(str(number), "k", AT - number * MINUTE, {"a": 1, "b": "ü", "c": True}) for number in range(5)]
+        events = [
+            Event(str(number), "k", AT - number * MINUTE, {"a": 1, "b": "ü", "c": True}, Severity.WARNING)
+            for number in range(5)
+        ]
         store.commit([AppendEvent(event) for event in events], UNGUARDED)
-        assert list(store.pending_events(3)) == events[:3]
-        store.commit([EventDelivered("1"), EventDelivered("1"), EventDelivered("never")], UNGUARDED)
-        assert [event.event_id for event in store.pending_events(9)] == ["0", "2", "3", "4"]
+        assert list(store.events(3)) == list(store.events(3, pending_for="mail")) == events[:3]
+
+    def test_what_one_notifier_accepted_is_pending_for_the_others(self, store: MappingStore) -> None:
+        store.commit([AppendEvent(Event(name, "k", AT, {})) for name in "abc"], UNGUARDED)
+        accepted = EventDelivered("b", "mail")
+        store.commit([accepted, accepted, EventDelivered("never", "mail")], UNGUARDED)
+        assert [event.event_id for event in store.events(9, pending_for="mail")] == ["a", "c"]
+        assert [event.event_id for event in store.events(9, pending_for="syslog")] == ["a", "b", "c"]
+        assert len(store.events(9)) == 3
+
+    def test_a_parked_event_waits_until_somebody_asks_for_it(self, store: MappingStore) -> None:
+        events = [Event(name, "k", AT, {}) for name in "abc"]
+        store.commit([AppendEvent(event) for event in events], UNGUARDED)
+        store.commit(
+            [ParkEvent("b", "mail", "no such user", AT + MINUTE), ParkEvent("never", "mail", "x", AT)], UNGUARDED
+        )
+        assert list(store.parked_events(9)) == [ParkedEvent(events[1], "mail", "no such user", AT + MINUTE)]
+        assert [event.event_id for event in store.events(9, pending_for="mail")] == ["a", "c"]
+        store.commit([RetryEvent("b", "mail")], UNGUARDED)
+        assert list(store.parked_events(9)) == []
+        assert [event.event_id for event in store.events(9, pending_for="mail")] == ["a", "b", "c"]
+        for event_id, notifier in (("b", "mail"), ("b", "syslog"), ("never", "mail")):
+            with pytest.raises(NotFound):
+                store.commit([RetryEvent(event_id, notifier)], UNGUARDED)
+
+    def test_the_outbox_forgets_only_what_every_notifier_accepted(self, store: MappingStore) -> None:
+        store.commit([AppendEvent(Event(name, "k", AT, {})) for name in "abcd"], UNGUARDED)
+        accepted = [("a", "mail"), ("a", "syslog"), ("b", "mail"), ("c", "mail"), ("d", "of old")]
+        store.commit([EventDelivered(*each) for each in accepted], UNGUARDED)
+        store.commit([ParkEvent("c", "syslog", "too large", AT), ForgetEvents(("mail", "syslog"))], UNGUARDED)
+        assert [event.event_id for event in store.events(9)] == ["b", "c", "d"]
+        assert [parked.event.event_id for parked in store.parked_events(9)] == ["c"]
+        store.commit([ForgetEvents(())], UNGUARDED)
+        assert not store.events(9)
 
     def test_the_audit_is_numbered_in_the_order_of_its_commits(self, store: MappingStore) -> None:
         for number in range(5):

@@ -16,6 +16,7 @@ from keysvc.changes import (
     DeleteCredential,
     DeleteMapping,
     EventDelivered,
+    ForgetEvents,
     PutApplication,
     PutCredential,
     PutMapping,
@@ -199,7 +200,8 @@ class MappingStoreMachine(RuleBasedStateMachine):
     def event(self, number, delivered):
         name = str(number)
         if delivered:
-            self.commit([(EventDelivered(name), lambda m: m.events.remove(name) if name in m.events else None)])
+            changes = EventDelivered(name, "mail"), ForgetEvents(("mail",))
+            self.commit([(each, lambda m: m.events.remove(name) if name in m.events else None) for each in changes])
         elif name not in self.model.events:
             self.commit([(AppendEvent(Event(name, "k", AT, {})), lambda m: m.events.append(name))])
 
@@ -233,7 +235,7 @@ class MappingStoreMachine(RuleBasedStateMachine):
         assert [c.key for c in found] == [CredentialKey(*key) for key in sorted(model.credentials)]
         assert [c.version for c in found] == [model.credentials[key][0] for key in sorted(model.credentials)]
         assert {v.version: v.state for v in store.versions()} == model.versions
-        assert [event.event_id for event in store.pending_events(99)] == model.events
+        assert [event.event_id for event in store.events(99)] == model.events
         assert store.epoch() == model.epoch
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from keysvc.crypto import certificates, transport
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master import lifecycle
+from keysvc.master.delivery import Subscription
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, utc_now
 from keysvc.plugins import Plugins
@@ -87,9 +88,19 @@ class System:
     def key_store(self) -> KeyStore:
         return self.plugins.key_stores.open(f"file://{self.folder}/secret", _no_prompt, self.system_id)
 
-    def start(self, lease_ttl: timedelta = LEASE_TTL, poll_interval: timedelta = POLL_INTERVAL) -> MasterSecretServer:
+    def start(
+        self,
+        lease_ttl: timedelta = LEASE_TTL,
+        poll_interval: timedelta = POLL_INTERVAL,
+        subscriptions: abc.Sequence[Subscription] = (),
+    ) -> MasterSecretServer:
         self.master = MasterSecretServer(
-            self.store(), self.key_store(), self.authority, poll_interval=poll_interval, lease_ttl=lease_ttl
+            self.store(),
+            self.key_store(),
+            self.authority,
+            poll_interval=poll_interval,
+            lease_ttl=lease_ttl,
+            subscriptions=subscriptions,
         )
         self.master.start(self.lost.append)
         return self.master

@@ -58,12 +58,12 @@ def states(store):
 
 def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
     source = filled.store()
-    before = trail(source), source.pending_events(9)
+    before = trail(source), source.events(9)
     moved = migration.migrate(source, target, "administrator")
     assert moved.counts == {
         "system": 1, "backup": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
     }  # fmt: skip
-    assert (trail(target)[:-1], target.pending_events(9)) == before
+    assert (trail(target)[:-1], target.events(9)) == before
     assert (trail(target)[-1].action, trail(target)[-1].actor) == ("system.moved", "administrator")
     assert states(target) == [(1, VersionState.ACTIVE)]
     assert target.epoch() > source.epoch()

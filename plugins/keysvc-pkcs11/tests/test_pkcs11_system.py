@@ -11,8 +11,9 @@ from systems import System, eventually, run_keysvc
 from keysvc.crypto import certificates
 from keysvc.errors import KeyStoreUnavailable
 from keysvc.interfaces import KeyStore
-from keysvc.master import lifecycle, service
-from keysvc.model import Identity, Role, utc_now
+from keysvc.master import lifecycle, watch
+from keysvc.master.delivery import Subscription
+from keysvc.model import Event, Identity, Role, utc_now
 from keysvc.plugins import Plugins
 
 SYSTEM_ID = "5" * 32
@@ -41,9 +42,24 @@ def system(softhsm, tmp_path) -> abc.Iterator[TokenSystem]:
     made.close()
 
 
-def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem, softhsm) -> None:
+class Keeping:
+    """A notifier that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def deliver(self, event: Event) -> None:
+        self.kinds.append(event.kind)
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem, softhsm, monkeypatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.5)
     system.with_users("anna", "bert")
-    master = system.start()
+    told = Keeping()
+    master = system.start(subscriptions=[Subscription("keeping", told)])
     sso, _link = system.sso()
     sso.set_credential("SAP", user="anna", password="geheim")
     away = softhsm.tokens.rename(softhsm.directory / "away")
@@ -54,7 +70,11 @@ def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem
     assert link.polls
     with pytest.raises(KeyStoreUnavailable):
         master.rotate("administrator")
+    eventually(lambda: master.status().state == "degraded")
+    eventually(lambda: "key-store.unavailable" in told.kinds)
     away.rename(softhsm.tokens)
+    eventually(lambda: told.kinds[-1] == "key-store.back", seconds=60)
+    assert master.status().state == "ready"
     master.rotate("administrator")
     eventually(lambda: system.store().rows_by_version() == {2: 2})
     assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
@@ -63,7 +83,7 @@ def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem
 def test_a_start_during_an_outage_is_degraded_and_heals_when_the_token_is_back(
     system: TokenSystem, softhsm, monkeypatch
 ) -> None:
-    monkeypatch.setattr(service, "UNSEAL_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
     away = softhsm.tokens.rename(softhsm.directory / "away")
     master = system.start()
     status = master.status()

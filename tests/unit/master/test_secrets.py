@@ -9,7 +9,7 @@ import pytest
 from systems import System, eventually
 
 from keysvc.interfaces import KeyStore
-from keysvc.master import service
+from keysvc.master import watch
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import MasterSecret, VersionState
@@ -49,7 +49,7 @@ def test_what_is_held_is_given_out_while_the_key_store_does_not_answer(system: S
 def test_a_degraded_master_is_ready_again_when_its_key_store_is_back(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "UNSEAL_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
     secret = Path(system.folder / "secret")
     away = secret.rename(system.folder / "away")
     master = system.start()

@@ -1,0 +1,137 @@
+"""Looking after the stores: whether they answer, and which protector could open which version."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from keysvc.changes import AppendEvent
+from keysvc.errors import KeyStoreError, KeysvcError, MappingStoreUnavailable
+from keysvc.interfaces import MappingStore
+from keysvc.master.events import EventKind, event
+from keysvc.master.lease import Leadership
+from keysvc.master.protectors import Protectors, ProtectorStatus
+from keysvc.master.secrets import UnsealedVersions
+from keysvc.model import VersionState, utc_now
+
+log = structlog.get_logger("keysvc.key_store")
+LOOK_SECONDS = 30.0
+PROVE_SECONDS = 86400.0
+
+
+class KeyStoreWatch(threading.Thread):
+    """A thread of its own, because a key store may take a minute to say that it cannot be reached. Polls, look-ups and
+    rotations never wait for it."""
+
+    def __init__(
+        self, store: MappingStore, leadership: Leadership, protectors: Protectors, secrets: UnsealedVersions
+    ) -> None:
+        super().__init__(name="key store", daemon=True)
+        self._store = store
+        self._leadership = leadership
+        self._protectors = protectors
+        self._secrets = secrets
+        self._prove_at = 0.0
+        self._soon = threading.Event()
+        self._stopping = False
+        self.problem = ""
+        self.proved: tuple[ProtectorStatus, ...] = ()
+
+    def look_soon(self, *, prove: bool = False) -> None:
+        """Something failed; or a version came or went, and every protector is to be proved."""
+        if prove:
+            self._prove_at = 0.0
+        self._soon.set()
+
+    def stop(self) -> None:
+        """Does not wait: a key store may hang."""
+        self._stopping = True
+        self._soon.set()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping:
+            self._soon.clear()
+            try:
+                if self._leadership.valid:
+                    self._look()
+            except KeysvcError as error:
+                log.debug("looked in vain", problem=str(error))
+            self._soon.wait(LOOK_SECONDS)
+
+    def _look(self) -> None:
+        problem = self._answer()
+        if bool(problem) != bool(self.problem):
+            self._tell(problem)
+        self.problem = problem
+        if self._secrets.problems and not problem:
+            self._unseal_again()
+        if time.monotonic() >= self._prove_at:
+            self._prove_at = time.monotonic() + PROVE_SECONDS
+            self._prove()
+
+    def _answer(self) -> str:
+        before = self._live()
+        try:
+            sealed = set(self._protectors.versions())
+        except KeyStoreError as error:
+            return str(error)
+        missing = before & self._live() - sealed
+        return f"it does not hold version {min(missing)} any more" if missing else ""
+
+    def _live(self) -> set[int]:
+        return {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
+
+    def _tell(self, problem: str) -> None:
+        url = self._protectors.info().url
+        happened = (
+            event(EventKind.KEY_STORE_AWAY, subject=url, problem=problem)
+            if problem
+            else event(EventKind.KEY_STORE_BACK, subject=url)
+        )
+        self._store.commit([happened], self._leadership.guard)
+        if problem:
+            log.error("the key store does not answer; what is held serves on", key_store=url, problem=problem)
+        else:
+            log.info("the key store answers again", key_store=url)
+
+    def _unseal_again(self) -> None:
+        before = set(self._secrets.problems)
+        self._secrets.load(self._store.versions())
+        for version in sorted(before - self._secrets.problems.keys()):
+            log.info("a version can be unsealed again", version=version)
+
+    def _prove(self) -> None:
+        records = self._store.versions()
+        self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
+        self.proved = self._protectors.prove(records)
+
+
+class MappingStoreOutage:
+    """An event cannot be written while the mapping store is away: beginning and end are told together."""
+
+    def __init__(self, store: MappingStore, leadership: Leadership) -> None:
+        self._store = store
+        self._leadership = leadership
+        self._since: datetime | None = None
+        self._problem = ""
+
+    def began(self, error: MappingStoreUnavailable) -> None:
+        """It did not answer. Repeatable: the first time counts."""
+        if self._since is None:
+            self._since, self._problem = utc_now(), str(error)
+
+    def ended(self) -> None:
+        """It answers. Raises Fenced, MappingStoreUnavailable."""
+        if self._since is None:
+            return
+        url, now = self._store.info().url, utc_now()
+        away = event(EventKind.MAPPING_STORE_AWAY, subject=url, problem=self._problem)
+        back = event(EventKind.MAPPING_STORE_BACK, subject=url, seconds=round((now - self._since).total_seconds()))
+        began = AppendEvent(replace(away.event, at=self._since))
+        self._store.commit([began, back], self._leadership.guard)
+        self._since = None

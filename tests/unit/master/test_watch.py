@@ -1,0 +1,68 @@
+"""An outage of a store is told once when it begins, and once when it is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from systems import System, eventually
+
+from keysvc.errors import MappingStoreUnavailable, NotifierUnavailable
+from keysvc.master import watch
+from keysvc.master.delivery import Subscription
+from keysvc.master.lease import Leadership
+from keysvc.master.watch import MappingStoreOutage
+from keysvc.model import Event
+
+
+class Away:
+    """A notifier that is away, so that the outbox keeps everything."""
+
+    def deliver(self, _event: Event) -> None:
+        raise NotifierUnavailable("away")
+
+    def close(self) -> None:
+        pass
+
+
+def kinds(system: System) -> list[str]:
+    return [event.kind for event in system.store().events(99)][1:]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+
+
+def test_a_key_store_that_went_away_degrades_the_status_and_stops_nothing_else(system: System) -> None:
+    system.with_users("anna")
+    master = system.start(subscriptions=[Subscription("away", Away())])
+    sso, link = system.sso()
+    eventually(lambda: sso.status().can_encrypt)
+    secret = Path(system.folder / "secret")
+    away = secret.rename(system.folder / "away")
+    eventually(lambda: master.status().state == "degraded")
+    assert master.status().problems[0].startswith("the key store does not answer: it does not hold version 1")
+    polls = link.polls
+    sso.set_credential("SAP", user="anna", password="geheim")
+    assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
+    eventually(lambda: link.polls > polls)
+    away.rename(secret)
+    eventually(lambda: master.status().state == "ready")
+    assert kinds(system) == ["key-store.unavailable", "key-store.back"]
+
+
+def test_an_outage_of_the_mapping_store_is_told_when_it_is_over(system: System) -> None:
+    store = system.store()
+    leadership = Leadership(store, timedelta(seconds=30))
+    leadership.acquire()
+    outage = MappingStoreOutage(store, leadership)
+    outage.ended()
+    outage.began(MappingStoreUnavailable("the disk is full"))
+    outage.began(MappingStoreUnavailable("still"))
+    outage.ended()
+    outage.ended()
+    away, back = list(system.store().events(99))[1:]
+    assert (away.kind, away.detail["problem"]) == ("mapping-store.unavailable", "the disk is full")
+    assert (back.kind, back.at >= away.at) == ("mapping-store.back", True)

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from keysvc import assembly, config
+from keysvc.changes import UNGUARDED, AppendEvent
+from keysvc.model import Event, utc_now
+
 
 @pytest.fixture
 def keysvc(tmp_path: Path, receiver) -> abc.Callable[..., subprocess.Popen[str]]:
@@ -76,6 +80,13 @@ def _killed(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=60)[1]
 
 
+def _wait_for(count: int, receiver) -> None:
+    deadline = time.monotonic() + 60
+    while len({delivery["id"] for delivery in receiver.deliveries}) < count:
+        assert time.monotonic() < deadline, len(receiver.deliveries)
+        time.sleep(0.001)
+
+
 def test_events_arrive_in_order_though_receiver_and_master_die_meanwhile(serve, keysvc, receiver) -> None:
     receiver.stop()
     master = serve()
@@ -98,3 +109,30 @@ def test_events_arrive_in_order_though_receiver_and_master_die_meanwhile(serve, 
     assert [delivery["time"] for delivery in once] == sorted(delivery["time"] for delivery in once)
     assert "localhost cannot be reached: Connection refused" in log
     assert receiver.secret not in log
+
+
+def test_fifty_events_of_a_long_outage_all_arrive_in_order_and_only_with_the_same_id_twice(
+    serve, receiver, tmp_path: Path
+) -> None:
+    receiver.stop()
+    wanted = [f"event-{number:02}" for number in range(50)]
+    store = assembly.open_mapping_store(config.load(tmp_path / "system/keysvc.toml"))
+    log = ""
+    for part in (wanted[:20], wanted[20:40]):
+        master = serve()
+        events = [Event(name, "rotation.progress", utc_now(), {"subject": name}) for name in part]
+        store.commit([AppendEvent(event) for event in events], UNGUARDED)
+        log += _killed(master)
+    store.commit([AppendEvent(Event(name, "rotation.progress", utc_now(), {})) for name in wanted[40:]], UNGUARDED)
+    master = serve()
+    receiver.start()
+    _wait_for(25, receiver)
+    log += _killed(master)
+    assert len(receiver.deliveries) < 51, "it was to be killed in the middle"
+    master = serve()
+    _wait_for(51, receiver)
+    log += _killed(master)
+    store.close()
+    once = list(dict.fromkeys(delivery["id"] for delivery in receiver.deliveries))
+    assert [name for name in once if name.startswith("event-")] == wanted
+    assert "Connection refused" in log

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import socket
+from collections import abc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from keysvc import config as configuration
 from keysvc.assembly import MASTER_IDENTITY, authority, open_mapping_store, open_protectors, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
-from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError
+from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError, KeysvcError
 from keysvc.interfaces import Prompt
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
@@ -42,20 +44,27 @@ def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, Ma
     if path.exists():
         return _configure(configuration.load(path), prompt)
     _write_configuration(path, wishes)
-    try:
-        return _configure(configuration.load(path), prompt)
-    except (ConfigurationError, AlreadyConfigured, KeyStoreError):
-        _remove_what_was_made(path.parent)
-        raise
+    with _taken_back_on(path.parent, KeysvcError):
+        config = configuration.load(path)
+        with contextlib.closing(open_mapping_store(config)) as store:
+            store.prepare()
+    # not on MappingStoreError: the system may have come to exist
+    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, KeyStoreError):
+        return _configure(config, prompt)
 
 
-def _remove_what_was_made(directory: Path) -> None:
+@contextlib.contextmanager
+def _taken_back_on(directory: Path, *errors: type[KeysvcError]) -> abc.Iterator[None]:
     """The directory was empty before, and no system came to exist: the same command, corrected, must find it so."""
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+    try:
+        yield
+    except errors:
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        raise
 
 
 def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:

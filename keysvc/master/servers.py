@@ -32,6 +32,7 @@ class LiveServers:
         self._permission = PERMISSION_INTERVALS * poll_interval.total_seconds()
         self._seen = {(server.name, server.instance): _Seen(server, now) for server in known}
         self._unrecorded: set[tuple[str, str]] = set()
+        self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def saw(self, name: str, instance: str, versions_held: tuple[int, ...]) -> bool:
@@ -41,6 +42,7 @@ class LiveServers:
             new = key not in self._seen
             self._seen[key] = _Seen(Server(name, instance, versions_held, utc_now()), time.monotonic())
             self._unrecorded.add(key)
+            self._silent.discard(key)
             return new
 
     def knows(self, name: str, instance: str) -> bool:
@@ -62,6 +64,15 @@ class LiveServers:
                 for seen in self._seen.values()
                 if version not in seen.server.versions_held and now - seen.at <= self._permission
             ]
+
+    def newly_silent(self) -> abc.Sequence[Server]:
+        """The servers whose permission to encrypt ended, without a goodbye, since the last call."""
+        now = time.monotonic()
+        with self._lock:
+            silent = {key for key, seen in self._seen.items() if now - seen.at > self._permission}
+            new = sorted(silent - self._silent)
+            self._silent = silent
+            return [self._seen[key].server for key in new]
 
     def take_unrecorded(self) -> abc.Sequence[Server]:
         """The servers seen since the last call."""

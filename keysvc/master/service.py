@@ -210,6 +210,7 @@ class MasterSecretServer:
                         self.announce_if_changed()
                         self._delivery.wake()
                     self._delivery.forget_delivered()
+                    self._tell_of_silent()
                     self._forget_silent()
                 self._tell("")
             except Fenced:
@@ -265,6 +266,13 @@ class MasterSecretServer:
             except KeysvcError:
                 self._servers.record_again(seen)
                 raise
+
+    def _tell_of_silent(self) -> None:
+        silent = self._servers.newly_silent()
+        if silent:
+            last = [(server.name, f"{server.seen_at:%Y-%m-%d %H:%M:%S} UTC") for server in silent]
+            told = [event(EventKind.SERVER_STALE, subject=name, last_seen=at) for name, at in last]
+            self._store.commit(told, self._leadership.guard)
 
     def _forget_silent(self) -> None:
         gone = self._servers.long_silent(FORGET_AFTER)

@@ -187,6 +187,7 @@ def test_an_init_that_was_refused_can_be_repeated_corrected(keysvc: Keysvc, tmp_
         (("--listen", "nowhere"), "configuration"),
         (("--poll-interval", "soon"), "configuration"),
         (("--key-store", "file:///dev/null/secret"), "key-store-unavailable"),
+        (("--mapping-store", "sqlite:////dev/null/keysvc.db"), "mapping-store-unavailable"),
     ):
         done = keysvc("init", "--dir", tmp_path / "d", *wrong)
         assert (done.status, done.err.split(": ")[1]) == (1, code), done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_an_outage_of_the_mapping_store_is_told_when_it_is_over(system: System) 
     away, back = list(system.store().events(99))[1:]
     assert (away.kind, away.detail["problem"]) == ("mapping-store.unavailable", "the disk is full")
     assert (back.kind, back.at >= away.at) == ("mapping-store.back", True)
+
+
+def test_an_sso_server_that_falls_silent_is_told_once_and_one_that_says_goodbye_never(system: System) -> None:
+    system.start(poll_interval=timedelta(milliseconds=100), subscriptions=[Subscription("away", Away())])
+    gone, link = system.sso("web-01")
+    left, _link = system.sso("web-02")
+    left.close()
+    link.down = True
+    gone.close()
+    eventually(lambda: kinds(system) != [])
+    time.sleep(0.5)
+    (stale,) = list(system.store().events(99))[1:]
+    assert (stale.kind, stale.detail["subject"]) == ("server.stale", "web-01")

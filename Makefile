@@ -7,7 +7,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types clean
+.PHONY: help demo test lint types deaths clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -26,6 +26,10 @@ lint: $(STAMP)  ## ruff, import-linter, codespell
 
 types: $(STAMP)  ## mypy
 	@$(VENV)/bin/tox run -e types
+
+deaths: $(STAMP)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
+	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py
+	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e postgresql -- -s plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections import abc
+import threading
+import traceback
+from collections import Counter, abc
+from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
 LIFETIME_SECONDS = 60
 """A child that hangs is ended, and fails the test."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A line of code, and the function that it is in."""
+
+    file: str
+    line: int
+    function: str
 
 
 def die_at_every_line(
@@ -23,37 +36,111 @@ def die_at_every_line(
     """Run `run` in a child process that kills itself at its n-th line of code in `modules`, for n = `step`, 2 × `step`,
     … until it lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves.
     Returns how many times it died. POSIX only."""
-    files = {module.__file__ for module in modules}
     deaths = 0
-    while _dies_at((deaths + 1) * step, run, files):
+    while _dies_at((deaths + 1) * step, run, modules):
         deaths += 1
         check(deaths)
     return deaths
 
 
-def _dies_at(line: int, run: abc.Callable[[], object], files: abc.Collection[str | None]) -> bool:
-    child = os.fork()
-    if child == 0:
-        left = line
+def places(run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> dict[Place, int]:
+    """Where `run` passes in `modules`, in any of its threads, and how often; it runs in a child process."""
+    reading, writing = os.pipe()
 
-        def trace(frame: FrameType, what: str, _argument: Any) -> Any:
+    def listed() -> None:
+        passed: Counter[tuple[str, int, str]] = Counter()
+        _trace_threads(modules, lambda *place: passed.update([place]))
+        run()
+        _stop_tracing()
+        with open(writing, "w", encoding="ascii") as pipe:
+            json.dump(list(passed.items()), pipe)
+
+    child = _fork(listed)
+    os.close(writing)
+    with open(reading, encoding="ascii") as pipe:
+        found = pipe.read()
+    _ended(child)
+    return {Place(*place): count for place, count in json.loads(found)}
+
+
+def dies_at(place: Place, time: int, run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> bool:
+    """Run `run` in a child process that kills itself when it comes to `place` for the `time`-th time, in whatever
+    thread. False when it never came there so often. POSIX only."""
+    wanted = (place.file, place.line, place.function)
+
+    def doomed() -> None:
+        left = time
+
+        def passed(*at: object) -> None:
             nonlocal left
-            if frame.f_code.co_filename not in files:
-                return None
-            if what == "line":
+            if at == wanted:
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
-            return trace
 
+        _trace_threads(modules, passed)
+        run()
+
+    return _ended(_fork(doomed))
+
+
+def _dies_at(line: int, run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> bool:
+    def doomed() -> None:
+        left = line
+
+        def passed(*_place: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.settrace(_tracer(modules, passed))
+        run()
+
+    return _ended(_fork(doomed))
+
+
+def _trace_threads(modules: abc.Collection[ModuleType], passed: abc.Callable[[str, int, str], object]) -> None:
+    trace = _tracer(modules, passed)
+    threading.settrace(trace)
+    sys.settrace(trace)
+
+
+def _stop_tracing() -> None:
+    threading.settrace(None)  # type: ignore[arg-type]  # typeshed does not know that this ends it
+    sys.settrace(None)
+
+
+def _tracer(modules: abc.Collection[ModuleType], passed: abc.Callable[[str, int, str], object]) -> Any:
+    files = {module.__file__ for module in modules}
+
+    def trace(frame: FrameType, what: str, _argument: Any) -> Any:
+        code = frame.f_code
+        if code.co_filename not in files:
+            return None
+        if what == "line":
+            passed(code.co_filename, frame.f_lineno, code.co_name)
+        return trace
+
+    return trace
+
+
+def _fork(run: abc.Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:
         signal.alarm(LIFETIME_SECONDS)
         try:
-            sys.settrace(trace)
             run()
         except BaseException:  # noqa: BLE001  a child that fails must not go on as a second parent
+            traceback.print_exc()
             os._exit(1)
         os._exit(0)
+    return child
+
+
+def _ended(child: int) -> bool:
+    """Whether it was killed. A child that ends in any other way but well is an error."""
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status not in (0, -signal.SIGKILL):
-        raise AssertionError(f"the child ended with status {status} before it could be killed at line {line}")
+        raise AssertionError(f"the child ended with status {status} before it could be killed")
     return status != 0

@@ -23,7 +23,8 @@ import keysvc
 from keysvc import sealed
 from keysvc.crypto import transport
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.master import backup, delivery, enrolment, lease, rotation, secrets, servers, service
+from keysvc.master import backup, delivery, enrolment, lease, rotation, secrets, servers, service, watch
+from keysvc.master.delivery import Subscription
 from keysvc.master.enrolment import JoinToken
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import BackupRecord, Event, Role, VersionState, utc_now
@@ -32,9 +33,10 @@ from keysvc.testing.deaths import Place, dies_at, places
 
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
-MASTER = (backup, delivery, enrolment, lease, rotation, secrets, servers, service)
+MASTER = (backup, delivery, enrolment, lease, rotation, secrets, servers, service, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
+NOTIFIER = "kept"
 NOTES = ("attempted", "acknowledged")
 PACKAGE = Path(keysvc.__file__).parents[1]
 
@@ -96,9 +98,10 @@ class Lives:
             self.system.authority,
             poll_interval=POLL_INTERVAL,
             lease_ttl=LEASE_TTL,
-            notifiers=[self.notifier],
+            subscriptions=[Subscription(NOTIFIER, self.notifier)],
         )
         lost: list[Exception] = []
+        delivery.LOOK_SECONDS = 0.05
         master.start(lost.append)
         self.system.master = master
         try:
@@ -157,7 +160,7 @@ class Lives:
         traced = sys.gettrace()
         sys.settrace(None)
         with contextlib.closing(self.system.store()) as store:
-            eventually(lambda: master.status().rotation is None and not store.pending_events(1), 30)
+            eventually(lambda: master.status().rotation is None and not store.events(1, pending_for=NOTIFIER), 30)
         sys.settrace(traced)
 
     # -- what follows ----------------------------------------------------------------------------------------------
@@ -214,7 +217,7 @@ class Lives:
             for user, password in CREDENTIALS.items():
                 row = store.credential("SAP", user)
                 assert ciphers[row.version].decrypt(application, user, row.ciphertext)["Password"].reveal() == password
-            pending = Counter(event.kind for event in store.pending_events(50))
+            pending = Counter(event.kind for event in store.events(50, pending_for=NOTIFIER))
             trail = Counter(entry.action for entry in all_of(store.audit))
         told = self.notifier.accepted() + pending
         for kind in ("rotation.started", "version.activated", "version.destroyed", "identity.enrolled", "backup.made"):

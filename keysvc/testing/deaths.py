@@ -107,7 +107,7 @@ def _trace_threads(modules: abc.Collection[ModuleType], passed: abc.Callable[[st
 
 
 def _stop_tracing() -> None:
-    threading.settrace(None)  # type: ignore[arg-type]  # typeshed does not know that this ends it
+    threading.settrace(None)
     sys.settrace(None)
 
 

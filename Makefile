@@ -7,10 +7,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types deaths clean
+.PHONY: help demo test lint types deaths bench bench-quick clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 demo: $(STAMP)  ## the whole story on this machine, in a temporary folder
 	@$(VENV)/bin/keysvc demo
@@ -30,6 +30,14 @@ types: $(STAMP)  ## mypy
 deaths: $(STAMP)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
 	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py
 	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e postgresql -- -s plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
+
+# What is measured is the checkout. Some jobs of BENCH="lookup --json", for example.
+bench: $(STAMP)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes
+	@.ci/packages
+	@$(VENV)/bin/tox run -q -e bench -- $(BENCH)
+
+bench-quick: $(STAMP)  ## the same, smaller, in under two
+	@$(VENV)/bin/tox run -q -e bench -- --quick $(BENCH)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

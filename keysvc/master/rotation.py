@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from keysvc.changes import Change, PutVersion, Reencrypt
-from keysvc.crypto.credentials import CredentialCipher, reencrypt
+from keysvc.crypto.credentials import CredentialCipher, Reencryption
 from keysvc.errors import CannotDecrypt, NotConfigured, VersionInUse, VersionNotFound
 from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, told
@@ -19,7 +19,6 @@ from keysvc.master.sample import check_sample
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.model import (
-    Application,
     CredentialKey,
     EncryptedCredential,
     Guard,
@@ -29,7 +28,7 @@ from keysvc.model import (
 )
 
 log = structlog.get_logger("keysvc.rotation")
-BATCH = 1000
+BATCH = 2000
 SERVICE = "master secret server"
 
 
@@ -111,27 +110,30 @@ class Rotation:
     def _moved(
         self, rows: abc.Iterable[EncryptedCredential], new: CredentialCipher
     ) -> abc.Iterator[EncryptedCredential]:
-        applications: dict[str, Application | None] = {}
-        old: dict[int, CredentialCipher] = {}
+        groups: dict[tuple[str, int], list[EncryptedCredential]] = {}
         for row in rows:
-            if row.application not in applications:
-                applications[row.application] = self._store.application(row.application)
-            application = applications[row.application]
+            groups.setdefault((row.application, row.version), []).append(row)
+        for (name, version), alike in groups.items():
+            application = self._store.application(name)
             if application is None:  # deleted since the page was read, and its rows with it
                 continue
             try:
-                if row.version not in old:
-                    old[row.version] = CredentialCipher(self._secrets.get(row.version), self._system_id)
-                ciphertext = reencrypt(old[row.version], new, application, row.user, row.ciphertext)
-            except (CannotDecrypt, VersionNotFound) as error:
-                if row.key not in self.undecryptable:
-                    log.error(
-                        "a credential does not decrypt", application=row.application, user=row.user, why=str(error)
-                    )
-                self.undecryptable.add(row.key)
-                continue
-            self.undecryptable.discard(row.key)
-            yield replace(row, version=new.version, ciphertext=ciphertext)
+                old = CredentialCipher(self._secrets.get(version), self._system_id)
+                moved, failed = Reencryption(old, new, application).move(alike)
+            except VersionNotFound:
+                moved, failed = [], alike
+            self._note_undecryptable(failed)
+            if self.undecryptable:
+                self.undecryptable.difference_update(row.key for row in moved)
+            yield from moved
+
+    def _note_undecryptable(self, rows: abc.Iterable[EncryptedCredential]) -> None:
+        for row in rows:
+            if row.key not in self.undecryptable:
+                log.error(
+                    "a credential does not decrypt", application=row.application, user=row.user, version=row.version
+                )
+            self.undecryptable.add(row.key)
 
     def _end_of_pass(self, active: int) -> bool:
         moved, self._moved_in_pass, self._after = self._moved_in_pass, 0, None

@@ -201,16 +201,17 @@ class SQLMappingStore(SQLDatabase):
 
     def parked_events(self, limit: int) -> abc.Sequence[ParkedEvent]:
         """Oldest first."""
-        event, parked = schema.outbox, schema.deliveries
+        outbox, parked = schema.outbox, schema.deliveries
         page = (
-            select(event, parked.c.notifier, parked.c.reason, parked.c.parked_at)
-            .join(parked, parked.c.event_id == event.c.event_id)
+            select(outbox, parked.c.notifier, parked.c.reason, parked.c.parked_at)
+            .join(parked, parked.c.event_id == outbox.c.event_id)
             .where(parked.c.parked_at.is_not(None))
-            .order_by(event.c.position, parked.c.notifier)
+            .order_by(outbox.c.position, parked.c.notifier)
             .limit(limit)
         )
         rows = self._read(lambda connection: connection.execute(page).all())
-        return [ParkedEvent(read(Event, event, row), row.notifier, row.reason, row.parked_at) for row in rows]
+        events = zip(read(Event, outbox, rows), rows, strict=True)
+        return [ParkedEvent(event, row.notifier, row.reason, row.parked_at) for event, row in events]
 
     def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
         """By sequence."""
@@ -310,9 +311,9 @@ class SQLMappingStore(SQLDatabase):
         return lease
 
     def _one(self, what: type[Value], table: Table, statement: Select[Any], **parameters: str) -> Value | None:
-        row = self._read(lambda connection: connection.execute(statement, parameters).first())
-        return None if row is None else read(what, table, row)
+        rows = self._read(lambda connection: connection.execute(statement, parameters).all())
+        return next(iter(read(what, table, rows)), None)
 
     def _all(self, what: type[Value], table: Table, statement: Select[Any]) -> list[Value]:
         rows = self._read(lambda connection: connection.execute(statement).all())
-        return [read(what, table, row) for row in rows]
+        return read(what, table, rows)

@@ -203,10 +203,10 @@ class SQLDatabase(ABC):
     # -- the guard row and the schema ---------------------------------------------------------------------------
 
     def _read_guard(self, connection: Connection) -> GuardRow:
-        row = connection.execute(_guard_row).first()
-        if row is None:
+        found = read(GuardRow, schema.guard, connection.execute(_guard_row).all())
+        if not found:
             raise self._damaged("the table guard is empty")
-        return read(GuardRow, schema.guard, row)
+        return found[0]
 
     def _check_schema(self, connection: Connection) -> None:
         if self._ready:

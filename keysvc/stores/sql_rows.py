@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -36,13 +37,30 @@ class GuardRow:
         return Lease(self.lease_holder, self.epoch, self.lease_expires_at)
 
 
-def read(what: type[Value], table: Table, row: Row[Any]) -> Value:
-    """A row as a value. Raises MappingStoreError, which names table and key, when keysvc cannot have written it."""
-    columns = {str(name): value for name, value in row._mapping.items()}
+def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[Value]:
+    """Rows of one result as values. Raises MappingStoreError, which names table and key of the first row that keysvc
+    cannot have written."""
+    if not rows:
+        return []
+    names = [str(name) for name in rows[0]._fields]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
     try:
-        return msgspec.convert(columns, what, builtin_types=(bytes, datetime))
+        return _convert(records, list[what])  # type: ignore[valid-type]
+    except (msgspec.ValidationError, KeysvcError):
+        for record in records:
+            _check(what, table, record)
+        raise
+
+
+def _convert(records: Any, what: type[Value]) -> Value:
+    return msgspec.convert(records, what, builtin_types=(bytes, datetime))
+
+
+def _check(what: type[Any], table: Table, record: dict[str, Any]) -> None:
+    try:
+        _convert(record, what)
     except (msgspec.ValidationError, KeysvcError) as error:
-        key = ", ".join(repr(columns[column.name]) for column in table.primary_key if column.name in columns)
+        key = ", ".join(repr(record[column.name]) for column in table.primary_key if column.name in record)
         raise MappingStoreError(
             f"the row ({key}) of the table {table.name} cannot be read: {error}",
             hint="somebody or something else wrote it; restore the database from a backup",

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES, CredentialCipher, reencrypt, version_of
+from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES, CredentialCipher, Reencryption, version_of
 from keysvc.errors import CannotDecrypt, InvalidInput
-from keysvc.model import Application, ApplicationType, Field, MasterSecret, SecretBytes, SecretText
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Field, MasterSecret, SecretBytes, SecretText
 
 SYSTEM = "5ca1ab1e0000000000000000c0ffee00"
 AT = datetime(2026, 2, 3, tzinfo=UTC)
@@ -84,8 +84,8 @@ def test_a_moved_row_is_refused_and_the_message_does_not_say_why(where):
 
 @given(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=3)] * 4)
 def test_no_two_places_have_the_same_associated_data(name, user, other_name, other_user):
-    one = CIPHER._associated(replace(SAP, name=name), user)
-    other = CIPHER._associated(replace(SAP, name=other_name), other_user)
+    one = CIPHER.key(replace(SAP, name=name)).associated(user)
+    other = CIPHER.key(replace(SAP, name=other_name)).associated(other_user)
     assert (one == other) == ((name, user) == (other_name, other_user))
 
 
@@ -116,13 +116,40 @@ def test_a_version_written_over_another_is_refused_even_where_the_material_is_th
         CredentialCipher(secret(version=5), SYSTEM).decrypt(SAP, "alice", b"\x01\0\0\0\x05" + STORED[5:])
 
 
+NEW = CredentialCipher(secret(version=5, fill=9), SYSTEM)
+
+
+def row(user="alice", ciphertext=STORED):
+    return EncryptedCredential("SAP", user, 4, ciphertext, revision=3)
+
+
 def test_re_encrypting_moves_to_the_new_version_and_nothing_else():
-    new = CredentialCipher(secret(version=5, fill=9), SYSTEM)
-    moved = reencrypt(CIPHER, new, SAP, "alice", STORED)
-    assert version_of(moved) == 5
-    assert new.decrypt(SAP, "alice", moved) == CIPHER.decrypt(SAP, "alice", STORED)
-    with pytest.raises(CannotDecrypt):
-        reencrypt(CIPHER, new, SAP, "bob", STORED)
+    [moved], failed = Reencryption(CIPHER, NEW, SAP).move([row()])
+    assert failed == []
+    assert moved == replace(row(), version=5, ciphertext=moved.ciphertext)
+    assert version_of(moved.ciphertext) == 5
+    assert NEW.decrypt(SAP, "alice", moved.ciphertext) == CIPHER.decrypt(SAP, "alice", STORED)
+
+
+def test_no_two_rows_of_a_page_are_re_encrypted_with_one_nonce():
+    move = Reencryption(CIPHER, NEW, SAP).move
+    pages = [move([row()] * 100)[0] for _ in range(2)]
+    assert len({moved.ciphertext[5:17] for page in pages for moved in page}) == 200
+
+
+@pytest.mark.parametrize("where", MOVED)
+def test_a_moved_row_is_not_re_encrypted(where):
+    cipher, application, user = MOVED[where]
+    assert Reencryption(cipher, NEW, application).move([row(user)]) == ([], [row(user)])
+
+
+def test_a_changed_or_torn_row_is_not_re_encrypted_and_the_others_are():
+    flipped = [STORED[:at] + bytes([STORED[at] ^ 1]) + STORED[at + 1 :] for at in range(len(STORED))]
+    torn = [STORED[:length] for length in range(len(STORED))]
+    bad = [row(ciphertext=changed) for changed in flipped + torn]
+    moved, failed = Reencryption(CIPHER, NEW, SAP).move([row(), *bad, row()])
+    assert len(moved) == 2
+    assert failed == bad
 
 
 @pytest.mark.parametrize("label", ["user id", "nonsense"])

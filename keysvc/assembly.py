@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import functools
+import math
+import time
 from pathlib import Path
 from typing import NoReturn
 
+import structlog
+
 from keysvc import config as configuration
-from keysvc.config import Config
+from keysvc.config import Config, NotifierSettings
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
+from keysvc.isolation import PluginFailure, Tell
 from keysvc.location import Location
 from keysvc.master.delivery import Subscription
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import SecretBytes
+from keysvc.notifiers.opened_later import OpenedLater
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
 from keysvc.web.client import AgentClient, MasterClient
 from keysvc.web.identity import IdentityFiles
 
+log = structlog.get_logger("keysvc.plugins")
 MASTER_IDENTITY = "master-identity"
+TELL_AGAIN_SECONDS = 3600.0
 
 
 @functools.cache
@@ -79,11 +87,40 @@ def open_notifier(config: Config, url: str) -> Notifier:
 
 
 def subscriptions(config: Config) -> list[Subscription]:
-    """All notifiers that are configured, with what they want."""
+    """All notifiers that are configured, with what they want. One that cannot be opened is logged, and tried again."""
     return [
-        Subscription(each.shown, open_notifier(config, each.url), each.events, each.severity)
+        Subscription(each.shown, _open_or_later(config, each), each.events, each.severity)
         for each in config.notifier_settings
     ]
+
+
+def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
+    open_it = functools.partial(open_notifier, config, settings.url)
+    try:
+        return open_it()
+    except KeysvcError as error:
+        log.error("a notifier cannot be opened", notifier=settings.shown, problem=str(error), hint=error.hint)
+        return OpenedLater(settings.shown, open_it)
+
+
+def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
+    """Log which plugins could not be loaded, and from now on which fail: each plugin and method once an hour. `also` is
+    told then."""
+    found = plugins(config.plugins)
+    told: dict[tuple[str, str], float] = {}
+
+    def tell(failure: PluginFailure) -> None:
+        now, key = time.monotonic(), (failure.plugin, failure.where)
+        if now - told.get(key, -math.inf) < TELL_AGAIN_SECONDS:
+            return
+        told[key] = now
+        log.error("a plugin failed", **failure.told)
+        if also is not None:
+            also(failure)
+
+    for failure in found.failures:
+        tell(failure)
+    found.on_failure = tell
 
 
 def master_client(config: Config) -> MasterClient:
@@ -108,7 +145,7 @@ def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
     store = open_mapping_store(config)
     try:
         store.prepare()
-        return MasterSecretServer(
+        master = MasterSecretServer(
             store,
             open_protectors(config, prompt),
             authority(config),
@@ -116,6 +153,8 @@ def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
             lease_ttl=config.lease,
             subscriptions=subscriptions(config),
         )
+        tell_of_plugins(config, master.plugin_failed)
+        return master
     except KeysvcError:
         store.close()
         raise

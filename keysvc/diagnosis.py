@@ -44,7 +44,7 @@ def examine(config: Config) -> list[Finding]:
 def _plugins(config: Config) -> abc.Iterator[Finding]:
     for report in assembly.plugins(config.plugins).reports:
         what = f"plugin {report.name} {report.version}"
-        yield Finding(f"{what}: {report.problem}" if report.problem else what, not report.problem, "reinstall it")
+        yield Finding(f"{what}: {report.problem}" if report.problem else what, not report.problem, report.hint)
 
 
 def _identity(config: Config) -> abc.Iterator[Finding]:

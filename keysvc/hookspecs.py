@@ -5,12 +5,15 @@ functions, marked with `@hookimpl`, implement any of the hooks below:
 
     from keysvc.hookspecs import hookimpl
 
+    KEYSVC_API = 1
+
     @hookimpl
     def keysvc_key_stores(register):
         register("memo", open_memo, summary="a key store on paper", options={"pad": "which pad"})
 
 `open_memo` takes a `keysvc.interfaces.Opening` and returns a part; it imports drivers itself, so that a plugin costs
-nothing until it is used. Importing a plugin must not import its driver.
+nothing until it is used. Importing a plugin must not import its driver. `KEYSVC_API` is the `API_VERSION` that the
+plugin was written for; keysvc refuses one that it does not have. docs/plugins/stability.md says what is promised.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from keysvc.interfaces import KeyStore, MappingStore, Notifier, Register
 
 if TYPE_CHECKING:
     import typer
+
+API_VERSION = 1
+"""Of hooks, `keysvc.interfaces`, `keysvc.sealed` and what they are made of. Rises when a plugin has to be changed."""
 
 hookspec = pluggy.HookspecMarker("keysvc")
 hookimpl = pluggy.HookimplMarker("keysvc")

@@ -16,13 +16,24 @@ from typing import Any, Generic, TypeVar, cast
 import pluggy
 
 from keysvc import hookspecs
-from keysvc.errors import ConfigurationError, PluginError, UnknownScheme
+from keysvc.errors import (
+    ConfigurationError,
+    KeyStoreError,
+    KeysvcError,
+    MappingStoreError,
+    NotifierRefused,
+    PluginError,
+    UnknownScheme,
+)
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Opener, Opening, Prompt
+from keysvc.isolation import Guard, Isolated, PluginFailure, Tell, what_to_do
 from keysvc.location import Location
 from keysvc.sources import sourced
 
 GROUP = "keysvc"
+OWN = "keysvc"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("keysvc_"))
+KINDS = dict(zip(HOOKS, ("key store", "mapping store", "notifier", "commands"), strict=True))
 SEPARATE_DISTRIBUTIONS = {
     "pkcs11": "keysvc-pkcs11",
     "registry": "keysvc-dpapi",
@@ -40,14 +51,16 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """What `keysvc plugin list` shows. `problem` is empty when the plugin works."""
+    """What `keysvc plugin list` shows. `problem` is empty when the plugin works; else it begins with where it failed:
+    import, or a hook. `hint` says what to do then."""
 
     name: str
     distribution: str
     version: str
-    hooks: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     problem: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +72,29 @@ class Registration(Generic[Part]):
     summary: str
     options: abc.Mapping[str, str]
     plugin: str
+    distribution: str
 
 
 @dataclass(slots=True)
 class Registry(Generic[Part]):
-    """The URL schemes of one kind of part."""
+    """The URL schemes of one kind of part, whose `interface` every part has, and the `error` that a plugin's mistake in
+    it becomes. `reports` are those of all plugins."""
 
     kind: str
+    interface: type
+    error: type[KeysvcError]
+    tell: Tell
+    reports: list[PluginReport]
     registrations: dict[str, Registration[Part]] = field(default_factory=dict)
 
-    def of_plugin(self, plugin: str) -> abc.Callable[..., None]:
+    def of_plugin(self, plugin: str, distribution: str) -> abc.Callable[..., None]:
         """The `register` callable that is handed to one plugin."""
 
         def register(scheme: str, opener: Opener[Part], *, summary: str, options: abc.Mapping[str, str]) -> None:
             taken = self.registrations.get(scheme)
             if taken is not None:
                 raise PluginError(f"{scheme}: is registered by {taken.plugin} already, {plugin} cannot take it")
-            self.registrations[scheme] = Registration(scheme, opener, summary, dict(options), plugin)
+            self.registrations[scheme] = Registration(scheme, opener, summary, dict(options), plugin, distribution)
 
         return register
 
@@ -84,7 +103,9 @@ class Registry(Generic[Part]):
         self.registrations = {s: r for s, r in self.registrations.items() if r.plugin != plugin}
 
     def open(self, url: str, prompt: Prompt, system_id: str) -> Part:
-        """Open the part that `url` names. Raises UnknownScheme, ConfigurationError, and what the part raises."""
+        """Open the part that `url` names. Raises UnknownScheme, ConfigurationError, and what the part raises.
+
+        A plugin's mistakes, here and in every later call, become `error`. keysvc's own parts are not guarded."""
         location = Location.parse(url)
         outer = location.scheme.partition("+")[0]
         registration = self.registrations.get(location.scheme) or self.registrations.get(outer)
@@ -99,14 +120,30 @@ class Registry(Generic[Part]):
         if len(options) < len(location.options):
             raise ConfigurationError(f"the {location.scheme}: URL gives an option twice")
         location = replace(location, options=MappingProxyType(options))
-        return registration.opener(Opening(location, sourced(location, prompt), system_id))
+        opening = Opening(location, sourced(location, prompt), system_id)
+        if registration.distribution == OWN:
+            return registration.opener(opening)
+        return self._isolated(registration, opening)
+
+    def _isolated(self, registration: Registration[Part], opening: Opening) -> Part:
+        guard = Guard(registration.plugin, registration.distribution, self.error, self.tell)
+        part = guard.call(f"open {registration.scheme}:", registration.opener, opening)
+        for method in vars(self.interface):
+            if not method.startswith("_") and not callable(guard.call("open", getattr, part, method, None)):
+                raise PluginError(
+                    f"what the plugin {registration.plugin} opens for {registration.scheme}: has no {method}(), "
+                    f"so it is no {self.kind}",
+                    hint=what_to_do(registration.distribution, registration.plugin),
+                )
+        return cast(Part, Isolated(part, self.interface.__name__, guard))
 
     def _unknown(self, scheme: str) -> UnknownScheme:
         distribution = SEPARATE_DISTRIBUTIONS.get(scheme) or SEPARATE_DISTRIBUTIONS.get(scheme.partition("+")[0])
-        return UnknownScheme(
-            f"no installed plugin opens {scheme}: as a {self.kind}",
-            hint=f"pip install {distribution}" if distribution else None,
-        )
+        broken = {report.distribution: report.name for report in self.reports if report.problem}
+        hint = f"pip install {distribution}" if distribution and distribution not in broken else None
+        if broken and hint is None:
+            hint = f"{', '.join(broken.values())} could not be loaded: `keysvc plugin list` says why and what to do"
+        return UnknownScheme(f"no installed plugin opens {scheme}: as a {self.kind}", hint=hint)
 
 
 class Plugins:
@@ -119,10 +156,14 @@ class Plugins:
     def __init__(self, only: abc.Collection[str] | None = None) -> None:
         self._hooks = pluggy.PluginManager("keysvc")
         self._hooks.add_hookspecs(hookspecs)
-        self.key_stores: Registry[KeyStore] = Registry("key store")
-        self.mapping_stores: Registry[MappingStore] = Registry("mapping store")
-        self.notifiers: Registry[Notifier] = Registry("notifier")
         self.reports: list[PluginReport] = []
+        self.on_failure: Tell = _ignore
+        shared = (self._tell, self.reports)
+        self.key_stores: Registry[KeyStore] = Registry("key store", KeyStore, KeyStoreError, *shared)
+        self.mapping_stores: Registry[MappingStore] = Registry(
+            "mapping store", MappingStore, MappingStoreError, *shared
+        )
+        self.notifiers: Registry[Notifier] = Registry("notifier", Notifier, NotifierRefused, *shared)
         disabled = set(os.environ.get("KEYSVC_DISABLED_PLUGINS", "").replace(" ", "").split(","))
         for entry_point in sorted(importlib.metadata.entry_points(group=GROUP), key=_built_in_first):
             distribution = entry_point.dist.name if entry_point.dist else "?"
@@ -136,48 +177,91 @@ class Plugins:
         """One for each kind of part."""
         return self.key_stores, self.mapping_stores, self.notifiers
 
+    @property
+    def failures(self) -> list[PluginFailure]:
+        """What went wrong while they were loaded."""
+        return [
+            PluginFailure(report.name, report.distribution, *report.problem.split(": ", 1))
+            for report in self.reports
+            if report.problem
+        ]
+
     def add_commands(self, app: object) -> None:
         """Let every plugin add its commands to the command line; one that fails is reported, not raised."""
         for implementation in self._hooks.hook.keysvc_commands.get_hookimpls():
             try:
                 implementation.function(app)
-            except Exception as error:  # noqa: BLE001  a broken plugin never stops the rest
-                self._report_problem(implementation.plugin_name, f"keysvc_commands: {_one_line(error)}")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  a broken plugin never stops the rest
+                at = [report.name for report in self.reports].index(implementation.plugin_name)
+                self.reports[at] = _with_problem(self.reports[at], "keysvc_commands", error)
+
+    def _tell(self, failure: PluginFailure) -> None:
+        self.on_failure(failure)
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, report: PluginReport) -> PluginReport:
-        name = entry_point.name
-        plugin = None
+        if any(other.name == report.name for other in self.reports):
+            return _with_problem(report, "declaration", PluginError("another distribution has a plugin of this name"))
+        where = "import"
         try:
             plugin = entry_point.load()
-            misspelt = [n for n in dir(plugin) if n.startswith("keysvc_") and n not in HOOKS and _is_hook(plugin, n)]
-            if misspelt:
-                raise PluginError(f"{misspelt[0]} is not a hook; the hooks are {', '.join(HOOKS)}")
-            self._hooks.register(plugin, name)
-            self._hooks.check_pending()
-            if not self._hooks.get_hookcallers(plugin):
-                raise PluginError(f"{name} implements no hook: decorate its functions with keysvc.hookspecs.hookimpl")
+            where = "declaration"
+            self._register(plugin, report)
             for hook, registry in zip(HOOKS, self.registries, strict=False):
+                where = hook
                 for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
-                    if implementation.plugin_name == name:
-                        implementation.function(registry.of_plugin(name))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a broken plugin never stops the rest
-            if plugin is not None and self._hooks.has_plugin(name):
-                self._hooks.unregister(name=name)
+                    if implementation.plugin_name == report.name:
+                        implementation.function(registry.of_plugin(report.name, report.distribution))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  a broken plugin never stops the rest
+            if self._hooks.has_plugin(report.name):
+                self._hooks.unregister(name=report.name)
             for registry in self.registries:
-                registry.forget(name)
-            return replace(report, problem=_one_line(error))
-        hooks = tuple(caller.name for caller in self._hooks.get_hookcallers(plugin) or ())
+                registry.forget(report.name)
+            return _with_problem(report, where, error)
+        hooks = [caller.name for caller in self._hooks.get_hookcallers(plugin) or ()]
+        kinds = tuple(KINDS[hook] for hook in HOOKS if hook in hooks)
         schemes = tuple(
-            s for registry in self.registries for s, r in registry.registrations.items() if r.plugin == name
+            s for registry in self.registries for s, r in registry.registrations.items() if r.plugin == report.name
         )
-        return replace(report, hooks=hooks, schemes=schemes)
+        return replace(report, kinds=kinds, schemes=schemes)
 
-    def _report_problem(self, name: str, problem: str) -> None:
-        self.reports = [replace(r, problem=problem) if r.name == name else r for r in self.reports]
+    def _register(self, plugin: object, report: PluginReport) -> None:
+        declared: object = getattr(plugin, "KEYSVC_API", hookspecs.API_VERSION)
+        if declared != hookspecs.API_VERSION:
+            newer = not isinstance(declared, int) or declared > hookspecs.API_VERSION
+            raise PluginError(
+                f"it was written for version {declared} of the plugin API, this keysvc has {hookspecs.API_VERSION}",
+                hint=f"pip install --upgrade {'keysvc' if newer else report.distribution}",
+            )
+        misspelt = [n for n in dir(plugin) if n.startswith("keysvc_") and n not in HOOKS and _is_hook(plugin, n)]
+        if misspelt:
+            raise PluginError(f"{misspelt[0]} is not a hook; the hooks are {', '.join(HOOKS)}")
+        self._hooks.register(plugin, report.name)
+        self._hooks.check_pending()
+        if not self._hooks.get_hookcallers(plugin):
+            raise PluginError(
+                f"{report.name} implements no hook: decorate its functions with keysvc.hookspecs.hookimpl"
+            )
+
+
+def _ignore(_failure: PluginFailure) -> None:
+    """Nobody wants to be told."""
+
+
+def _with_problem(report: PluginReport, where: str, error: BaseException) -> PluginReport:
+    hint = what_to_do(report.distribution, report.name)
+    if isinstance(error, PluginError) and error.hint != PluginError.default_hint:
+        hint = error.hint
+    if isinstance(error, ImportError) and str(error.name).partition(".")[0] == "keysvc":
+        hint = f"it was written for another keysvc: pip install --upgrade keysvc {report.distribution}"
+    return replace(report, problem=f"{where}: {_one_line(error)}", hint=hint)
 
 
 def _built_in_first(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str]:
-    return (entry_point.dist is None or entry_point.dist.name != "keysvc", entry_point.name)
+    return (entry_point.dist is None or entry_point.dist.name != OWN, entry_point.name)
 
 
 def _is_hook(plugin: object, name: str) -> bool:

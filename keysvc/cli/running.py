@@ -81,6 +81,7 @@ def agent(config: ConfigOption = None) -> None:
 
     log_to_stderr()
     harden_process()
+    assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
     at = listen(*host_and_port("agent", settings.agent))

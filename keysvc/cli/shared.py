@@ -65,7 +65,10 @@ def passphrase(
     elif variable in os.environ:
         text = os.environ[variable]
     elif sys.stdin.isatty():
-        text = typer.prompt(f"The {what}", hide_input=True, confirmation_prompt=confirm, err=True)
+        try:
+            text = typer.prompt(f"The {what}", hide_input=True, confirmation_prompt=confirm, err=True)
+        except typer.Abort:
+            raise InvalidInput(f"the {what} was not given") from None
     else:
         raise InvalidInput(f"the {what} is needed", hint=f"give --passphrase-file FILE, or set {variable}")
     if not text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import abc
+from collections import abc, deque
 from datetime import timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.interfaces import KeyStore, MappingStore
+from keysvc.isolation import PluginFailure
 from keysvc.master import backup, status
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
@@ -61,6 +62,7 @@ class MasterSecretServer:
         self._delivery = Delivery(store, self._leadership, subscriptions)
         self._outage = MappingStoreOutage(store, self._leadership)
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
+        self._failures: deque[PluginFailure] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
@@ -188,6 +190,10 @@ class MasterSecretServer:
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )
 
+    def plugin_failed(self, failure: PluginFailure) -> None:
+        """It becomes an event as soon as one can be written: the plugin may be the mapping store. Never raises."""
+        self._failures.append(failure)
+
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
@@ -211,6 +217,7 @@ class MasterSecretServer:
                         self._delivery.wake()
                     self._delivery.forget_delivered()
                     self._tell_of_silent()
+                    self._tell_of_plugins()
                     self._forget_silent()
                 self._tell("")
             except Fenced:
@@ -266,6 +273,14 @@ class MasterSecretServer:
             except KeysvcError:
                 self._servers.record_again(seen)
                 raise
+
+    def _tell_of_plugins(self) -> None:
+        while self._failures:
+            failed = self._failures[0].told
+            self._store.commit(
+                [event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed)], self._leadership.guard
+            )
+            self._failures.popleft()
 
     def _tell_of_silent(self) -> None:
         silent = self._servers.newly_silent()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keysvc.location import Location
     from keysvc_dpapi.registry import RegistryKey
 
+KEYSVC_API = 1
 _EXAMPLE = "write registry://HKLM/SOFTWARE/keysvc"
 
 

@@ -15,6 +15,7 @@ from keysvc.errors import ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import MappingStore, Opening, Register
 
+KEYSVC_API = 1
 KEYWORDS = {
     "Encrypt": "strict (TDS 8, the default), yes, or no",
     "TrustServerCertificate": "yes takes any certificate: for a test only; not with strict",

@@ -7,6 +7,8 @@ from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import KeyStore, Opening, Register
 from keysvc_pkcs11.uri import OPTIONS
 
+KEYSVC_API = 1
+
 
 @hookimpl
 def keysvc_key_stores(register: Register[KeyStore]) -> None:

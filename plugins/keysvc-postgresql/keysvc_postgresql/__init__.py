@@ -12,6 +12,7 @@ from __future__ import annotations
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import MappingStore, Opening, Register
 
+KEYSVC_API = 1
 LIBPQ_OPTIONS = {
     "host": "directory of the server's UNIX socket, or hosts separated by commas",
     "hostaddr": "addresses of the hosts, where names shall not be looked up",

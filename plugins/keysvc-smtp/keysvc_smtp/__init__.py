@@ -11,6 +11,7 @@ from keysvc.errors import ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
 
+KEYSVC_API = 1
 PORTS = {"smtp": 587, "smtps": 465}
 """Message submission, RFC 6409 and RFC 8314."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keysvc.location import Location
     from keysvc_syslog.transports import Transport
 
+KEYSVC_API = 1
 LOCAL_SOCKET = "/dev/log"
 PORTS = {"syslog+udp": 514, "syslog+tcp": 601, "syslog+tls": 6514}
 """RFC 5426, RFC 3195's port as IANA has it for syslog over TCP, RFC 5425."""

@@ -14,6 +14,7 @@ from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
 from keysvc.model import SecretText
 
+KEYSVC_API = 1
 SCHEME = "webhook+https"
 SIGNING_KEY_BYTES = range(24, 65)
 """What Standard Webhooks allows."""

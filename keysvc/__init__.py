@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from keysvc.assembly import connect
     from keysvc.errors import KeysvcError
     from keysvc.sso import SSO, Credential
+    from keysvc.web.agent_client import AgentClient
 
 __version__ = "0.1.0"
-__all__ = ["SSO", "Credential", "KeysvcError", "__version__", "connect"]
+__all__ = ["SSO", "AgentClient", "Credential", "KeysvcError", "__version__", "connect"]
 
 _HOMES = {
     "SSO": "keysvc.sso",
+    "AgentClient": "keysvc.web.agent_client",
     "Credential": "keysvc.sso",
     "KeysvcError": "keysvc.errors",
     "connect": "keysvc.assembly",

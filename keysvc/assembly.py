@@ -24,7 +24,8 @@ from keysvc.model import SecretBytes
 from keysvc.notifiers.opened_later import OpenedLater
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
-from keysvc.web.client import AgentClient, MasterClient
+from keysvc.web.agent_client import AgentClient
+from keysvc.web.client import MasterClient
 from keysvc.web.identity import IdentityFiles
 
 log = structlog.get_logger("keysvc.plugins")

@@ -61,6 +61,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Directory of the private certificate authority. Only on the master secret server."""
     agent: str = "127.0.0.1:7444"
     """HOST:PORT of `keysvc agent`."""
+    agent_socket: str | None = None
+    """Path of a UNIX socket on which `keysvc agent` answers too; the calling account is who calls."""
+    agent_callers: tuple[str, ...] = ()
+    """Accounts of this machine, and groups as @GROUP, that may use that socket; without any, the agent's own."""
     poll_interval: str = "30s"
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"

@@ -11,6 +11,7 @@ KeysvcError
 ├── AccessDenied
 ├── NotFound
 ├── Conflict                           retryable
+│   └── Changed
 ├── Fenced
 ├── LeaseHeld                          retryable
 ├── StaleVersion                       retryable
@@ -122,6 +123,14 @@ class Conflict(KeysvcError):
     code = "conflict"
     default_hint = "read it again and repeat the change"
     retryable = True
+
+
+class Changed(Conflict):
+    """It is not, or no longer, what the caller read before; nothing was written."""
+
+    code = "changed"
+    default_hint = "read it again, and decide anew"
+    retryable = False
 
 
 class Fenced(KeysvcError):

@@ -15,7 +15,7 @@ from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 if TYPE_CHECKING:
     from keysvc.config import Config
     from keysvc.sso import SSO, Credential
-    from keysvc.web.client import AgentClient
+    from keysvc.web.agent_client import AgentClient
 
 app = typer.Typer(help="What applications sign on with.", no_args_is_help=True, rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]

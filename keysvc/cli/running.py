@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import typer
 
 from keysvc.cli.shared import ConfigOption, key_store_prompt, load, log_to_stderr
@@ -28,7 +30,7 @@ def serve(config: ConfigOption = None) -> None:
     from keysvc.crypto.memory import harden_process
     from keysvc.web.identity import IdentityFiles
     from keysvc.web.master_app import master_app
-    from keysvc.web.serving import TLSServer, listen
+    from keysvc.web.serving import Server, listen
 
     log_to_stderr()
     harden_process()
@@ -48,7 +50,7 @@ def serve(config: ConfigOption = None) -> None:
         mapping_store=assembly.shareable_mapping_store(settings),
         poll_interval_seconds=settings.polling.total_seconds(),
     )
-    server = TLSServer(app, at, context)
+    server = Server(app, at, context)
     master.start(step_down)
     try:
         if load(config) != settings:  # a reseal held the lease, and moved the versions elsewhere
@@ -77,7 +79,8 @@ def agent(config: ConfigOption = None) -> None:
     from keysvc.crypto.memory import harden_process
     from keysvc.model import Role
     from keysvc.web.agent_app import agent_app
-    from keysvc.web.serving import TLSServer, listen
+    from keysvc.web.local_socket import LocalCallers, listen_at
+    from keysvc.web.serving import Server, listen
 
     log_to_stderr()
     harden_process()
@@ -85,9 +88,12 @@ def agent(config: ConfigOption = None) -> None:
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
     at = listen(*host_and_port("agent", settings.agent))
-    sso = assembly.open_sso(settings)
-    try:
-        typer.echo(f"the SSO server {peer.name} is on https://{settings.agent}", err=True)
-        TLSServer(agent_app(sso, settings.system_id), at, identity.server_context()).run()
-    finally:
-        sso.close()
+    local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
+    with contextlib.ExitStack() as ending:
+        sso = ending.enter_context(assembly.open_sso(settings))
+        app = agent_app(sso, settings.system_id, LocalCallers(peer.name, settings.agent_callers))
+        if local is not None:
+            ending.enter_context(Server(app, local, None).in_background())
+        places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]
+        typer.echo(f"the SSO server {peer.name} is on {' and '.join(places)}", err=True)
+        Server(app, at, identity.server_context()).run()

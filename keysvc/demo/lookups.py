@@ -11,7 +11,7 @@ from typing import Self
 
 from keysvc.errors import KeysvcError
 from keysvc.model import CredentialKey
-from keysvc.web.client import AgentClient
+from keysvc.web.agent_client import AgentClient
 
 THREADS_PER_SERVER = 2
 PAUSE_SECONDS = 0.005

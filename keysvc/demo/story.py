@@ -26,7 +26,7 @@ from keysvc.demo.lookups import Lookups
 from keysvc.demo.processes import DemoFailed, Machine, Process, free_port, wait_until
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import CredentialKey
-from keysvc.web.client import AgentClient
+from keysvc.web.agent_client import AgentClient
 
 POLL_INTERVAL, LEASE_TTL = "1s", "3s"
 WRITERS = 4

@@ -19,6 +19,7 @@ class Credential:
     """What an application signs on with. Prints the names of its fields only; `credential["password"].reveal()` shows.
 
     `masked` names the fields that a person should not see on a screen. `version` of the master secret encrypted it.
+    `revision` changes with every change of it, and with its re-encryption.
     """
 
     application: str
@@ -27,6 +28,7 @@ class Credential:
     fields: abc.Mapping[str, SecretText] = field(repr=False)
     masked: frozenset[str]
     version: int
+    revision: int
 
     def __getitem__(self, label: str) -> SecretText:
         """A field by its label. Raises NotFound."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import time
 from collections import abc
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.errors import (
     AccessDenied,
     CannotDecrypt,
+    Changed,
     Conflict,
     KeysvcError,
     NotConfigured,
@@ -71,6 +74,12 @@ class SSO:
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
         self._poller = Poller(master, self._cache, system.system_id, after_poll=self._credentials.sweep)
         self._poller.start()
+
+    def acting_as(self, caller: str) -> Self:
+        """This SSO server for another caller: the audit names it. Only the original is closed."""
+        view = copy.copy(self)
+        view._actor = caller
+        return view
 
     def __enter__(self) -> Self:
         return self
@@ -133,25 +142,30 @@ class SSO:
         *,
         user: str,
         external_user: str | None = None,
+        expected_revision: int | None = None,
         **named: str | SecretText,
     ) -> int:
         """Encrypt and store a credential; replaces all its fields. Returns the version that encrypted it.
 
         Give the fields as a mapping of label to value, by name, or both; labels are matched without regard to case.
-        `external_user` makes the mapping, enabled, when there is none, and changes it when it differs. Raises NotFound,
-        InvalidInput, MasterSecretServerUnavailable, MappingStoreUnavailable.
+        `external_user` makes the mapping, enabled, when there is none, and changes it when it differs. With
+        `expected_revision`, of the credential that was read before, or 0 for none, raises Changed when it is another by
+        now. Raises NotFound, InvalidInput, MasterSecretServerUnavailable, MappingStoreUnavailable.
         """
         definition = self._application(application)
         values = labelled(definition, {**(fields or {}), **named})
+        put = functools.partial(self._put, definition, user, external_user, values, expected_revision=expected_revision)
         for pause in PAUSES:
             try:
-                return self._put(definition, user, external_user, values, self._cipher_to_encrypt())
+                return put(self._cipher_to_encrypt())
             except StaleVersion:
                 time.sleep(pause)
                 self._poller.poll_now()
+            except Changed:
+                raise
             except Conflict:
                 time.sleep(pause)
-        return self._put(definition, user, external_user, values, self._cipher_to_encrypt())
+        return put(self._cipher_to_encrypt())
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
@@ -171,6 +185,15 @@ class SSO:
     def application(self, name: str) -> Application:
         """Its definition. Raises NotFound."""
         return self._application(name)
+
+    def applications(self, *, after: str = "", limit: int = 500) -> abc.Sequence[Application]:
+        """A page by name, beginning behind `after`."""
+        return [application for application in self._store.applications() if application.name > after][:limit]
+
+    def mappings(self, application: str, *, after: str = "", limit: int = 500) -> abc.Sequence[Mapping]:
+        """A page by user, beginning behind `after`. Raises NotFound."""
+        self._application(application)
+        return self._store.mappings(application, after=after, limit=limit)
 
     def status(self) -> ServerState:
         """What this SSO server knows; asks nobody."""
@@ -218,7 +241,7 @@ class SSO:
         fields = cipher.decrypt(application, row.user, row.ciphertext)
         masked = frozenset(f.label for f in application.fields[1:] if f.masked)
         shared = MappingProxyType(fields)  # with every later look-up of it
-        return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version)
+        return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version, row.revision)
 
     def _fetched(self, version: int) -> CredentialCipher:
         """A version that is not in memory may have been announced since the last poll."""
@@ -247,6 +270,8 @@ class SSO:
         external_user: str | None,
         values: abc.Mapping[str, SecretText],
         cipher: CredentialCipher,
+        *,
+        expected_revision: int | None,
     ) -> int:
         mapping = self._store.mapping(application.name, user)
         changes: list[PutMapping | PutCredential | AppendAudit] = []
@@ -262,6 +287,8 @@ class SSO:
                 PutMapping(Mapping(application.name, user, external_user, mapping.enabled, mapping.revision))
             )
         row = self._store.credential(application.name, user)
+        if expected_revision is not None and expected_revision != (row.revision if row else 0):
+            raise Changed(f"the credential of {user} for {application.name} is not the one that was read")
         ciphertext = cipher.encrypt(application, user, values)
         revision = row.revision if row else 0
         changes.append(PutCredential(EncryptedCredential(application.name, user, cipher.version, ciphertext, revision)))

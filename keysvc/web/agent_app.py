@@ -1,4 +1,4 @@
-"""An SSO server over HTTP, for the applications of this machine. The paths and verbs are those of the Python API."""
+"""An SSO server over HTTP, for the applications of this machine. The verbs are those of the Python API."""
 
 from __future__ import annotations
 
@@ -7,75 +7,194 @@ from collections import abc
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from keysvc.errors import AccessDenied
-from keysvc.model import Role
+from keysvc import errors
+from keysvc.errors import AccessDenied, CannotDecrypt, InvalidInput, MasterSecretServerUnavailable, NotFound
+from keysvc.model import Application, Role
 from keysvc.sso import SSO, Credential
-from keysvc.web import messages
-from keysvc.web.serving import NOTHING, answer, application, body, in_thread, peer, query
+from keysvc.sso.service import ServerState
+from keysvc.web import messages, parameters
+from keysvc.web.local_socket import LocalCallers
+from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.serving import answer, peer
 
-Handler = abc.Callable[[Request], abc.Awaitable[Response]]
+TITLE = "keysvc: an agent"
 ALLOWED = (Role.APPLICATION, Role.ADMINISTRATOR, Role.SERVER)
 
 
-def agent_app(sso: SSO, system_id: str) -> Starlette:
-    """Answers certificates of this system only."""
+def agent_app(sso: SSO, system_id: str, local: LocalCallers | None = None) -> Starlette:
+    """Answers certificates of this system only, and on a UNIX socket the accounts that `local` lets in."""
 
-    def known(handler: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            caller = peer(request)
-            if caller.system_id != system_id or caller.role not in ALLOWED:
-                raise AccessDenied(f"{caller.name} is of another system")
-            return await handler(request)
+    def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
+        connected = request.scope.get("keysvc.local_socket")
+        if connected is not None and local is not None:
+            return local.admit(connected)
+        caller = peer(request)
+        if caller.system_id != system_id or caller.role not in roles:
+            raise AccessDenied(f"{caller.name} is of another system, or has the wrong role")
+        return Caller(caller.name, caller.role)
 
-        return handle
+    return application(TITLE, AgentOperations(sso).all(), admit)
 
-    @known
-    async def get(request: Request) -> Response:
-        if "external_user" in request.query_params:
-            name, external_user = query(request, "application", "external_user")
-            return answer(_body(await in_thread(lambda: sso.lookup(name, external_user=external_user))))
-        name, user = query(request, "application", "user")
-        fresh = "no-cache" in request.headers.get("cache-control", "")
-        return answer(_body(await in_thread(lambda: sso.credential(name, user=user, fresh=fresh))))
 
-    @known
-    async def put(request: Request) -> Response:
-        asked = await body(request, messages.SetCredentialRequest)
-        version = await in_thread(
-            lambda: sso.set_credential(
-                asked.application, asked.fields, user=asked.user, external_user=asked.external_user
-            )
-        )
-        return answer(messages.SetCredentialAnswer(version))
+class AgentOperations:
+    """What an agent answers."""
 
-    @known
-    async def delete(request: Request) -> Response:
-        name, user = query(request, "application", "user")
-        await in_thread(lambda: sso.delete_credential(name, user=user))
-        return NOTHING
+    def __init__(self, sso: SSO) -> None:
+        self._sso = sso
 
-    @known
-    async def purge(request: Request) -> Response:
-        return answer(messages.PurgeAnswer(sso.purge_cache(request.query_params.get("application"))))
+    def all(self) -> Operations:
+        """Every one."""
+        return [*self._on_credentials(), *self._on_the_rest()]
 
-    @known
-    async def status(_request: Request) -> Response:
-        return answer(sso.status())
-
-    return application(
-        [
-            Route("/v1/credential", get),
-            Route("/v1/credential", put, methods=["PUT"]),
-            Route("/v1/credential", delete, methods=["DELETE"]),
-            Route("/v1/cache", purge, methods=["DELETE"]),
-            Route("/v1/status", status),
+    def _on_credentials(self) -> Operations:
+        return [
+            Operation(
+                method="GET",
+                path="/v1/credential",
+                summary="Look a credential up, by user or by external user",
+                handler=self.credential,
+                parameters=parameters.FindCredential,
+                answer=messages.CredentialBody,
+                etag="changes with the credential, and with its re-encryption; for If-Match",
+                roles=ALLOWED,
+                errors=(NotFound, errors.Conflict, CannotDecrypt, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="PUT",
+                path="/v1/credential",
+                summary="Encrypt and store a credential, in place of all its fields; may be repeated",
+                handler=self.set_credential,
+                parameters=parameters.PutCredential,
+                content=messages.SetCredentialRequest,
+                answer=messages.SetCredentialAnswer,
+                roles=ALLOWED,
+                errors=(NotFound, errors.Conflict, errors.Changed, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/credential",
+                summary="Delete a credential; the mapping stays",
+                handler=self.delete_credential,
+                parameters=parameters.OneCredential,
+                roles=ALLOWED,
+                errors=(NotFound,),
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/cache",
+                summary="Forget the credentials of an application, or all, that are kept in memory",
+                handler=self.purge_cache,
+                parameters=parameters.SomeApplication,
+                answer=messages.PurgeAnswer,
+                roles=ALLOWED,
+            ),
         ]
-    )
+
+    def _on_the_rest(self) -> Operations:
+        return [
+            Operation(
+                method="GET",
+                path="/v1/application",
+                summary="An affiliate application",
+                handler=self.application,
+                parameters=parameters.OneApplication,
+                answer=Application,
+                roles=ALLOWED,
+                errors=(NotFound,),
+            ),
+            Operation(
+                method="GET",
+                path="/v1/applications",
+                summary="Every affiliate application, in pages by name",
+                handler=self.applications,
+                parameters=parameters.Page,
+                answer=messages.ApplicationPage,
+                roles=ALLOWED,
+            ),
+            Operation(
+                method="GET",
+                path="/v1/mappings",
+                summary="Every mapping of an application, in pages by user",
+                handler=self.mappings,
+                parameters=parameters.PageOfApplication,
+                answer=messages.MappingPage,
+                roles=ALLOWED,
+                errors=(NotFound,),
+            ),
+            Operation(
+                method="GET",
+                path="/v1/status",
+                summary="What this SSO server knows",
+                handler=self.status,
+                answer=ServerState,
+                roles=ALLOWED,
+            ),
+        ]
+
+    def _for(self, caller: Caller) -> SSO:
+        return self._sso.acting_as(caller.name)
+
+    def credential(self, call: Call[parameters.FindCredential, NoContent]) -> Response:
+        """With its revision as ETag."""
+        asked, sso = call.parameters, self._for(call.caller)
+        if (asked.user is None) == (asked.external_user is None):
+            raise InvalidInput("the query needs user or external_user, and not both")
+        if asked.external_user is not None:
+            found = sso.lookup(asked.application, external_user=asked.external_user)
+        else:
+            fresh = "no-cache" in asked.cache_control.casefold()
+            found = sso.credential(asked.application, user=asked.user or "", fresh=fresh)
+        return answer(credential_body(found), headers={"ETag": f'"{found.revision}"'})
+
+    def set_credential(
+        self, call: Call[parameters.PutCredential, messages.SetCredentialRequest]
+    ) -> messages.SetCredentialAnswer:
+        """As `If-Match` or `If-None-Match` allow."""
+        where, asked = call.parameters, call.content
+        if where.if_match is not None and where.if_none_match is not None:
+            raise InvalidInput("If-Match and If-None-Match exclude each other")
+        expected = 0 if where.if_none_match else int(where.if_match.strip('"')) if where.if_match else None
+        version = self._for(call.caller).set_credential(
+            where.application,
+            asked.fields,
+            user=where.user,
+            external_user=asked.external_user,
+            expected_revision=expected,
+        )
+        return messages.SetCredentialAnswer(version)
+
+    def delete_credential(self, call: Call[parameters.OneCredential, NoContent]) -> None:
+        """For good."""
+        self._for(call.caller).delete_credential(call.parameters.application, user=call.parameters.user)
+
+    def purge_cache(self, call: Call[parameters.SomeApplication, NoContent]) -> messages.PurgeAnswer:
+        """Of this agent only."""
+        return messages.PurgeAnswer(self._sso.purge_cache(call.parameters.application))
+
+    def application(self, call: Call[parameters.OneApplication, NoContent]) -> Application:
+        """Its definition."""
+        return self._for(call.caller).application(call.parameters.application)
+
+    def applications(self, call: Call[parameters.Page, NoContent]) -> messages.ApplicationPage:
+        """By name."""
+        page = call.parameters
+        found = tuple(self._for(call.caller).applications(after=page.after, limit=page.limit))
+        return messages.ApplicationPage(found, found[-1].name if len(found) == page.limit else None)
+
+    def mappings(self, call: Call[parameters.PageOfApplication, NoContent]) -> messages.MappingPage:
+        """By user."""
+        page = call.parameters
+        found = tuple(self._for(call.caller).mappings(page.application, after=page.after, limit=page.limit))
+        return messages.MappingPage(found, found[-1].user if len(found) == page.limit else None)
+
+    def status(self, _call: Call[NoParameters, NoContent]) -> ServerState:
+        """In memory."""
+        return self._sso.status()
 
 
-def _body(credential: Credential) -> messages.CredentialBody:
+def credential_body(credential: Credential) -> messages.CredentialBody:
+    """In plain: for whoever was let in."""
     return messages.CredentialBody(
         credential.application,
         credential.user,
@@ -83,4 +202,5 @@ def _body(credential: Credential) -> messages.CredentialBody:
         {label: value.reveal() for label, value in credential.fields.items()},
         tuple(sorted(credential.masked)),
         credential.version,
+        credential.revision,
     )

@@ -7,143 +7,246 @@ from collections import abc
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from keysvc.errors import AccessDenied, InvalidInput
+from keysvc import errors
+from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.service import MasterSecretServer
+from keysvc.master.status import SystemStatus
 from keysvc.model import BackupRecord, Identity, Role, SecretText
-from keysvc.web import messages
-from keysvc.web.serving import NOTHING, answer, application, body, in_thread, peer
+from keysvc.web import messages, parameters
+from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.serving import answer, in_thread, peer
 
-Handler = abc.Callable[[Request, Identity], abc.Awaitable[Response]]
+TITLE = "keysvc: the master secret server"
 FETCHING = (Role.SERVER, Role.ADMINISTRATOR)
 ADMINISTERING = (Role.ADMINISTRATOR,)
+NOT_MASTER = (MasterSecretServerUnavailable, errors.Fenced)
 
 
 def master_app(master: MasterSecretServer, *, mapping_store: str, poll_interval_seconds: float) -> Starlette:
     """`mapping_store` is the URL that a machine which joins is told; it holds no password."""
-    return application(_Routes(master, mapping_store, poll_interval_seconds).all())
+
+    def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
+        identity = master.identities.admit(peer(request))
+        if identity.role not in roles:
+            wanted = " or ".join(role.value for role in roles)
+            raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
+        return Caller(identity.name, identity.role)
+
+    return application(TITLE, MasterOperations(master, mapping_store, poll_interval_seconds).all(), admit)
 
 
-class _Routes:
+class MasterOperations:
+    """What the master secret server answers."""
+
     def __init__(self, master: MasterSecretServer, mapping_store: str, poll_interval_seconds: float) -> None:
         self._master = master
         self._mapping_store = mapping_store
         self._poll_interval_seconds = poll_interval_seconds
 
-    def all(self) -> list[Route]:
-        """Every path, and who may use it. The last two are how a machine without a certificate gets one."""
+    def all(self) -> Operations:
+        """Every one, and who may use it. The last two are how a machine without a certificate gets one."""
+        return [*self._for_servers(), *self._for_administrators(), *self._for_anyone()]
+
+    def _for_servers(self) -> Operations:
         return [
-            self._route("GET", "/v1/poll", self.poll, FETCHING),
-            self._route("POST", "/v1/versions/{version:int}", self.fetch, FETCHING),
-            self._route("POST", "/v1/goodbye", self.goodbye, FETCHING),
-            self._route("GET", "/v1/status", self.status, FETCHING),
-            self._route("POST", "/v1/rotations", self.rotate, ADMINISTERING),
-            self._route("DELETE", "/v1/versions/{version:int}", self.destroy, ADMINISTERING),
-            self._route("POST", "/v1/backups", self.backup_made, ADMINISTERING),
-            self._route("POST", "/v1/enrolments", self.enrol, ADMINISTERING),
-            self._route("GET", "/v1/identities", self.identities, ADMINISTERING),
-            self._route("DELETE", "/v1/identities/{name}", self.revoke, ADMINISTERING),
-            Route("/v1/authority", self.authority),
-            Route("/v1/join", self.join, methods=["POST"]),
+            Operation(
+                method="GET",
+                path="/v1/poll",
+                summary="Ask whether anything changed; answered well, it is a permission to encrypt for two intervals",
+                handler=self.poll,
+                parameters=parameters.Poll,
+                answer=messages.PollAnswer,
+                etag="changes when there is something to do; for If-None-Match",
+                other_answers={304: "Nothing changed since the ETag"},
+                roles=FETCHING,
+                errors=NOT_MASTER,
+            ),
+            Operation(
+                method="POST",
+                path="/v1/versions/{version}",
+                summary="Fetch a version, sealed to a fresh public key (HPKE, RFC 9180)",
+                handler=self.fetch,
+                parameters=parameters.OneVersion,
+                content=messages.FetchRequest,
+                answer=messages.FetchAnswer,
+                roles=FETCHING,
+                errors=(errors.VersionNotFound, errors.ProtocolError, errors.KeyStoreError, *NOT_MASTER),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/goodbye",
+                summary="Say that a process encrypts no more",
+                handler=self.goodbye,
+                content=messages.Goodbye,
+                roles=FETCHING,
+                errors=NOT_MASTER,
+            ),
+            Operation(
+                method="GET",
+                path="/v1/status",
+                summary="Everything that the master secret server knows",
+                handler=self.status,
+                answer=SystemStatus,
+                roles=FETCHING,
+                errors=NOT_MASTER,
+            ),
         ]
 
-    def _route(self, method: str, path: str, handler: Handler, roles: abc.Collection[Role]) -> Route:
-        async def handle(request: Request) -> Response:
-            identity = self._master.identities.admit(peer(request))
-            if identity.role not in roles:
-                wanted = " or ".join(role.value for role in roles)
-                raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
-            return await handler(request, identity)
+    def _for_administrators(self) -> Operations:
+        return [
+            Operation(
+                method="POST",
+                path="/v1/rotations",
+                summary="Begin a rotation, or answer with the one that is announced already",
+                handler=self.rotate,
+                answer=messages.RotationAnswer,
+                status=202,
+                roles=ADMINISTERING,
+                errors=(errors.KeyStoreError, *NOT_MASTER),
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/versions/{version}",
+                summary="Destroy a version that retired",
+                handler=self.destroy,
+                parameters=parameters.DestroyVersion,
+                roles=ADMINISTERING,
+                errors=(errors.NotFound, errors.VersionInUse, errors.KeyStoreError, *NOT_MASTER),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/backups",
+                summary="Tell that a backup was written and proved",
+                handler=self.backup_made,
+                content=messages.BackupMade,
+                roles=ADMINISTERING,
+                errors=(errors.NotFound, *NOT_MASTER),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/enrolments",
+                summary="Make a one-time join token",
+                handler=self.enrol,
+                content=messages.EnrolRequest,
+                answer=messages.EnrolAnswer,
+                roles=ADMINISTERING,
+                errors=NOT_MASTER,
+            ),
+            Operation(
+                method="GET",
+                path="/v1/identities",
+                summary="Everyone who was enrolled",
+                handler=self.identities,
+                parameters=parameters.Page,
+                answer=messages.IdentityPage,
+                roles=ADMINISTERING,
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/identities/{name}",
+                summary="Revoke a certificate",
+                handler=self.revoke,
+                parameters=parameters.OneIdentity,
+                roles=ADMINISTERING,
+                errors=(errors.NotFound, errors.ProtocolError, *NOT_MASTER),
+            ),
+        ]
 
-        return Route(path, handle, methods=[method])
+    def _for_anyone(self) -> Operations:
+        return [
+            Operation(
+                method="GET",
+                path="/v1/authority",
+                summary="The authority's certificate, worth nothing before its fingerprint was compared",
+                handler=self.authority,
+                answer=messages.AuthorityAnswer,
+            ),
+            Operation(
+                method="POST",
+                path="/v1/join",
+                summary="Trade a join token for a certificate",
+                handler=self.join,
+                content=messages.JoinRequest,
+                answer=messages.JoinAnswer,
+                errors=(errors.AccessDenied, *NOT_MASTER),
+            ),
+        ]
 
-    async def poll(self, request: Request, caller: Identity) -> Response:
-        instance, held = _instance(request), _held(request)
-        if self._master.knows(caller.name, instance):
-            announcement = self._master.poll(caller.name, instance, held)
+    async def poll(self, call: Call[parameters.Poll, NoContent]) -> Response:
+        """A process that is known is answered without a thread and without the mapping store."""
+        name, asked = call.caller.name, call.parameters
+        if self._master.knows(name, asked.instance):
+            announcement = self._master.poll(name, asked.instance, asked.versions_held)
         else:
-            announcement = await in_thread(self._master.poll, caller.name, instance, held)
+            announcement = await in_thread(self._master.poll, name, asked.instance, asked.versions_held)
         headers = {"ETag": announcement.etag, "Cache-Control": "no-store"}
-        if request.headers.get("if-none-match") == announcement.etag:
+        if asked.if_none_match == announcement.etag:
             return Response(status_code=304, headers=headers)
-        found = answer(messages.PollAnswer.of(announcement))
-        found.headers["ETag"] = announcement.etag
-        return found
+        return answer(messages.PollAnswer.of(announcement), headers=headers)
 
-    async def fetch(self, request: Request, caller: Identity) -> Response:
-        asked = await body(request, messages.FetchRequest)
-        version = request.path_params["version"]
-        sealed = await in_thread(self._master.fetch, version, asked.kem, asked.public_key, caller.name, caller.role)
-        return answer(messages.FetchAnswer(sealed))
-
-    async def goodbye(self, request: Request, caller: Identity) -> Response:
-        await in_thread(self._master.leave, caller.name, (await body(request, messages.Goodbye)).instance)
-        return NOTHING
-
-    async def status(self, _request: Request, _caller: Identity) -> Response:
-        return answer(await in_thread(self._master.status))
-
-    async def rotate(self, _request: Request, caller: Identity) -> Response:
-        record = await in_thread(self._master.rotate, caller.name)
-        return answer(messages.RotationAnswer(record.version), 202)
-
-    async def destroy(self, request: Request, caller: Identity) -> Response:
-        force = request.query_params.get("force") == "yes"
-        await in_thread(lambda: self._master.destroy(request.path_params["version"], caller.name, force=force))
-        return NOTHING
-
-    async def backup_made(self, request: Request, caller: Identity) -> Response:
-        made = await body(request, messages.BackupMade)
-        await in_thread(self._master.record_backup, BackupRecord(made.created_at, made.versions), caller.name)
-        return NOTHING
-
-    async def enrol(self, request: Request, caller: Identity) -> Response:
-        asked = await body(request, messages.EnrolRequest)
-        if asked.role not in set(Role):
-            raise InvalidInput(f"{asked.role!r} is not a role", hint="server, application or administrator")
-        token = await in_thread(self._master.identities.enroll, asked.name, Role(asked.role), caller.name)
-        return answer(messages.EnrolAnswer(str(token)))
-
-    async def identities(self, _request: Request, _caller: Identity) -> Response:
-        return answer([_entry(identity) for identity in self._master.identities.all()])
-
-    async def revoke(self, request: Request, caller: Identity) -> Response:
-        await in_thread(self._master.identities.revoke, request.path_params["name"], caller.name)
-        return NOTHING
-
-    async def authority(self, _request: Request) -> Response:
-        return answer(messages.AuthorityAnswer(self._master.identities.authority_certificate.decode("ascii")))
-
-    async def join(self, request: Request) -> Response:
-        asked = await body(request, messages.JoinRequest)
-        redeem = self._master.identities.redeem
-        identity, certificate = await in_thread(redeem, SecretText(asked.secret), asked.request.encode())
-        return answer(
-            messages.JoinAnswer(
-                identity.name,
-                identity.role.value,
-                self._master.system_id,
-                certificate.decode("ascii"),
-                self._mapping_store,
-                self._poll_interval_seconds,
-            )
+    def fetch(self, call: Call[parameters.OneVersion, messages.FetchRequest]) -> messages.FetchAnswer:
+        """Sealed."""
+        asked, caller = call.content, call.caller
+        return messages.FetchAnswer(
+            self._master.fetch(call.parameters.version, asked.kem, asked.public_key, caller.name, caller.role)
         )
 
+    def goodbye(self, call: Call[NoParameters, messages.Goodbye]) -> None:
+        """Of one process."""
+        self._master.leave(call.caller.name, call.content.instance)
 
-def _held(request: Request) -> tuple[int, ...]:
-    text = request.query_params.get("holds", "")
-    try:
-        return tuple(sorted(int(version) for version in text.split(",") if version))
-    except ValueError:
-        raise InvalidInput("holds must be version numbers, separated by commas") from None
+    def status(self, _call: Call[NoParameters, NoContent]) -> SystemStatus:
+        """Read now."""
+        return self._master.status()
 
+    def rotate(self, call: Call[NoParameters, NoContent]) -> messages.RotationAnswer:
+        """It goes on by itself."""
+        return messages.RotationAnswer(self._master.rotate(call.caller.name).version)
 
-def _instance(request: Request) -> str:
-    instance = request.query_params.get("instance", "")
-    if not (instance.isalnum() and instance.isascii() and len(instance) <= 32):
-        raise InvalidInput("instance must be 1 to 32 letters or digits")
-    return instance
+    def destroy(self, call: Call[parameters.DestroyVersion, NoContent]) -> None:
+        """For good."""
+        self._master.destroy(call.parameters.version, call.caller.name, force=call.parameters.force)
+
+    def backup_made(self, call: Call[NoParameters, messages.BackupMade]) -> None:
+        """By an SSO administrator, who proved it."""
+        record = BackupRecord(call.content.created_at, call.content.versions)
+        self._master.record_backup(record, call.caller.name)
+
+    def enrol(self, call: Call[NoParameters, messages.EnrolRequest]) -> messages.EnrolAnswer:
+        """Shown once."""
+        asked = call.content
+        if asked.role not in set(Role):
+            raise InvalidInput(f"{asked.role!r} is not a role", hint="server, application or administrator")
+        return messages.EnrolAnswer(str(self._master.identities.enroll(asked.name, Role(asked.role), call.caller.name)))
+
+    def identities(self, call: Call[parameters.Page, NoContent]) -> messages.IdentityPage:
+        """By name."""
+        page = call.parameters
+        found = [identity for identity in self._master.identities.all() if identity.name > page.after]
+        items = tuple(_entry(identity) for identity in found[: page.limit])
+        return messages.IdentityPage(items, items[-1].name if len(found) > page.limit else None)
+
+    def revoke(self, call: Call[parameters.OneIdentity, NoContent]) -> None:
+        """At once."""
+        self._master.identities.revoke(call.parameters.name, call.caller.name)
+
+    def authority(self, _call: Call[NoParameters, NoContent]) -> messages.AuthorityAnswer:
+        """Public."""
+        return messages.AuthorityAnswer(self._master.identities.authority_certificate.decode("ascii"))
+
+    def join(self, call: Call[NoParameters, messages.JoinRequest]) -> messages.JoinAnswer:
+        """The token is the right to it."""
+        asked = call.content
+        identity, certificate = self._master.identities.redeem(SecretText(asked.secret), asked.request.encode())
+        return messages.JoinAnswer(
+            identity.name,
+            identity.role.value,
+            self._master.system_id,
+            certificate.decode("ascii"),
+            self._mapping_store,
+            self._poll_interval_seconds,
+        )
 
 
 def _entry(identity: Identity) -> messages.IdentityEntry:

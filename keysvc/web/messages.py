@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from keysvc.model import Announcement, VersionRecord, VersionState
+from keysvc.model import Announcement, Application, Mapping, VersionRecord, VersionState
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +111,13 @@ class IdentityEntry(Body, frozen=True):
     revoked_at: datetime | None = None
 
 
+class IdentityPage(Body, frozen=True):
+    """Identities by name. `next` is the `after` of the next page, null at the end."""
+
+    items: tuple[IdentityEntry, ...]
+    next: str | None = None
+
+
 class RotationAnswer(Body, frozen=True):
     """The version that a rotation leads to."""
 
@@ -125,7 +132,7 @@ class BackupMade(Body, frozen=True):
 
 
 class CredentialBody(Body, frozen=True):
-    """A credential in plain, between an application and its agent."""
+    """A credential in plain, between an application and its agent. `revision` is the number in its ETag."""
 
     application: str
     user: str
@@ -133,21 +140,20 @@ class CredentialBody(Body, frozen=True):
     fields: dict[str, str]
     masked: tuple[str, ...]
     version: int
+    revision: int
 
     def __repr__(self) -> str:
         return f"CredentialBody({self.application!r}, {self.user!r})"
 
 
 class SetCredentialRequest(Body, frozen=True):
-    """Fields by label."""
+    """All fields by label. `external_user` makes the mapping when there is none, and changes it when it differs."""
 
-    application: str
-    user: str
     fields: dict[str, str]
     external_user: str | None = None
 
     def __repr__(self) -> str:
-        return f"SetCredentialRequest({self.application!r}, {self.user!r})"
+        return "SetCredentialRequest()"
 
 
 class SetCredentialAnswer(Body, frozen=True):
@@ -160,3 +166,17 @@ class PurgeAnswer(Body, frozen=True):
     """How many credentials were forgotten."""
 
     purged: int
+
+
+class ApplicationPage(Body, frozen=True):
+    """Applications by name. `next` is the `after` of the next page, null at the end."""
+
+    items: tuple[Application, ...]
+    next: str | None = None
+
+
+class MappingPage(Body, frozen=True):
+    """Mappings by user. `next` is the `after` of the next page, null at the end."""
+
+    items: tuple[Mapping, ...]
+    next: str | None = None

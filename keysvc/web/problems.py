@@ -18,6 +18,7 @@ _STATUS: dict[type[KeysvcError], int] = {
     errors.NotFound: 404,
     errors.VersionNotFound: 404,
     errors.Conflict: 409,
+    errors.Changed: 412,
     errors.VersionInUse: 409,
     errors.VersionAlreadySealed: 409,
     errors.AlreadyConfigured: 409,
@@ -33,22 +34,38 @@ _STATUS: dict[type[KeysvcError], int] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """The body of every error. `code` and `hint` are keysvc's own members."""
+    """The body of every error. `code`, `hint` and `retryable` are keysvc's own members."""
 
+    type: str
     title: str
     status: int
+    detail: str
     code: str
     hint: str = ""
+    retryable: bool = False
 
 
-def status_of(error: KeysvcError) -> int:
+def status_of_kind(kind: type[KeysvcError]) -> int:
     """The nearest class that has a status decides; 500 for one that nobody thought of."""
-    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    return next((_STATUS[known] for known in kind.__mro__ if known in _STATUS), 500)
+
+
+def title_of(kind: type[KeysvcError]) -> str:
+    """What every error of a class has in common: its documentation's first sentence."""
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
 
 
 def problem_of(error: KeysvcError) -> Problem:
     """What is sent. An error's text never holds a secret."""
-    return Problem(str(error), status_of(error), error.code, error.hint)
+    return Problem(
+        f"urn:keysvc:error:{error.code}",
+        title_of(type(error)),
+        status_of_kind(type(error)),
+        str(error),
+        error.code,
+        error.hint,
+        error.retryable,
+    )
 
 
 def error_of(body: bytes, status: int) -> KeysvcError:
@@ -58,7 +75,7 @@ def error_of(body: bytes, status: int) -> KeysvcError:
     except msgspec.MsgspecError:
         return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")
     kind = _by_code().get(problem.code, KeysvcError)
-    return kind(problem.title, hint=problem.hint or None)
+    return kind(problem.detail, hint=problem.hint or None)
 
 
 def _by_code() -> dict[str, type[KeysvcError]]:

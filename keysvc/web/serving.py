@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import signal
 import socket
 import ssl
+import threading
 from collections import abc
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -28,11 +30,12 @@ from keysvc.web.problems import MEDIA_TYPE, Problem, problem_of
 log = structlog.get_logger("keysvc.web")
 MAXIMUM_BODY_BYTES = 2 * 1024 * 1024
 KEEP_ALIVE_SECONDS = 75
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+LOCAL = getattr(socket, "AF_UNIX", None)
 
 
-class _MutualTLSProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which puts the verified client certificate (DER) into each request's scope.
+class _Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1, which puts what tells who calls into each request's scope: the verified client certificate
+    (DER), or the UNIX socket.
 
     The ASGI TLS extension would be the standard place; uvicorn does not have it yet.
     """
@@ -48,13 +51,15 @@ class _MutualTLSProtocol(H11Protocol):
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        connected = transport.get_extra_info("socket")
+        local = connected if connected is not None and connected.family == LOCAL else None
         application = self.app
 
-        async def with_certificate(scope: Any, receive: Any, send: Any) -> None:
-            scope["keysvc.certificate"] = certificate
+        async def with_peer(scope: Any, receive: Any, send: Any) -> None:
+            scope["keysvc.certificate"], scope["keysvc.local_socket"] = certificate, local
             await application(scope, receive, send)
 
-        self.app = with_certificate
+        self.app = with_peer
 
 
 def peer(request: Request) -> Peer:
@@ -65,41 +70,30 @@ def peer(request: Request) -> Peer:
     return peer_of(certificate)
 
 
-async def body(request: Request, kind: type[Answer]) -> Answer:
-    """The request's body. Raises InvalidInput."""
+async def read_body(request: Request) -> bytes:
+    """Raises InvalidInput for more than 2 MiB."""
     content = b""
     async for chunk in request.stream():
         content += chunk
         if len(content) > MAXIMUM_BODY_BYTES:
             raise InvalidInput(f"the body is larger than {MAXIMUM_BODY_BYTES} bytes")
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
-        raise InvalidInput(f"the body cannot be used: {what}") from None
+    return content
 
 
-def query(request: Request, *names: str) -> list[str]:
-    """The values of query parameters. Raises InvalidInput for one that is missing or empty."""
-    values = [request.query_params.get(name, "") for name in names]
-    for name, value in zip(names, values, strict=True):
-        if not value:
-            raise InvalidInput(f"the query needs {name}")
-    return values
-
-
-def answer(content: Any, status: int = 200) -> Response:
+def answer(content: Any, status: int = 200, headers: abc.Mapping[str, str] | None = None) -> Response:
     """JSON that no cache keeps."""
     return Response(
-        msgspec.json.encode(content), status, media_type="application/json", headers={"Cache-Control": "no-store"}
+        msgspec.json.encode(content),
+        status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 
-NOTHING = Response(status_code=204)
 in_thread = run_in_threadpool
 
 
-def application(routes: abc.Sequence[Route]) -> Starlette:
+def json_application(routes: abc.Sequence[Route]) -> Starlette:
     """An ASGI application whose every error is a problem."""
     return Starlette(
         routes=routes,
@@ -109,24 +103,22 @@ def application(routes: abc.Sequence[Route]) -> Starlette:
 
 async def _known_problem(request: Request, error: Exception) -> Response:
     problem = problem_of(cast(KeysvcError, error))
-    log.info("refused", path=request.url.path, code=problem.code, problem=problem.title)
+    log.info("refused", path=request.url.path, code=problem.code, problem=problem.detail)
     return Response(msgspec.json.encode(problem), problem.status, media_type=MEDIA_TYPE)
 
 
 async def _http_problem(request: Request, raised: Exception) -> Response:
     error = cast(HTTPException, raised)
     if error.status_code == 404:
-        return await _known_problem(
-            request, NotFound("there is nothing at this path", hint="see docs/reference/http.md")
-        )
-    problem = Problem(error.detail, error.status_code, "http")
+        return await _known_problem(request, NotFound("there is nothing at this path", hint="see /openapi.json"))
+    problem = Problem("about:blank", error.detail, error.status_code, f"{request.method} is not for this path", "http")
     return Response(msgspec.json.encode(problem), error.status_code, media_type=MEDIA_TYPE, headers=error.headers)
 
 
 async def _unknown_problem(request: Request, error: Exception) -> Response:
     log.error("a request failed", path=request.url.path, error=type(error).__name__)
-    problem = Problem("an unexpected error; the server's log names it", 500, "error")
-    return Response(msgspec.json.encode(problem), 500, media_type=MEDIA_TYPE)
+    unexpected = KeysvcError("an unexpected error; the server's log names it")
+    return Response(msgspec.json.encode(problem_of(unexpected)), 500, media_type=MEDIA_TYPE)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -150,13 +142,14 @@ class _WithoutTracebackOfRequests(logging.Filter):
         return True
 
 
-class TLSServer:
-    """One ASGI application on one socket. `run` blocks until `stop`, SIGTERM or SIGINT."""
+class Server:
+    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
+    SIGINT."""
 
-    def __init__(self, app: Starlette, at: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(self, app: Starlette, at: socket.socket, context: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
-            http=_MutualTLSProtocol,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -179,6 +172,17 @@ class TLSServer:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         self._server.run(sockets=[self._socket])
+
+    @contextlib.contextmanager
+    def in_background(self) -> abc.Iterator[None]:
+        """Serve in a thread of its own while the context lasts."""
+        thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="local-socket")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            thread.join()
 
     def stop(self) -> None:
         """From any thread."""

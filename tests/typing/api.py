@@ -20,6 +20,15 @@ def an_application_logs_in() -> str:
         return credential.external_user + credential["password"].reveal()
 
 
+def a_cautious_application_writes_only_over_what_it_read(sso: keysvc.SSO | keysvc.AgentClient) -> None:
+    read = sso.credential("SAP", user="alice", fresh=True)
+    assert_type(read, keysvc.Credential)
+    assert_type(sso.set_credential("SAP", {"PIN": "1234"}, user="alice", expected_revision=read.revision), int)
+    assert_type(sso.lookup("SAP", external_user="A"), keysvc.Credential)
+    assert_type(sso.purge_cache("SAP"), int)
+    assert_type([mapping.user for mapping in sso.mappings("SAP", after="alice", limit=10)], list[str])
+
+
 def an_error_says_what_to_do(error: KeysvcError) -> str:
     return f"{error.code}: {error}; {error.hint}" + ("" if error.retryable else "!")
 

@@ -254,4 +254,4 @@ def test_no_caller_can_change_what_the_next_one_gets(sso: SSO) -> None:
 
 
 def a_credential(user: str) -> Credential:
-    return Credential("SAP", user, user.upper(), {}, frozenset(), 1)
+    return Credential("SAP", user, user.upper(), {}, frozenset(), 1, 1)

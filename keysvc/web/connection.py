@@ -1,0 +1,125 @@
+"""Requests to one server: connections are kept, waiting is bounded, errors come back as what was raised."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import abc
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import urllib3
+
+from keysvc.errors import AccessDenied, ConfigurationError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.web.problems import error_of
+
+CONNECT_SECONDS = 3.0
+TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=15.0)
+MAXIMUM_KEPT = 16
+Answer = TypeVar("Answer")
+
+
+def with_query(path: str, **parameters: str | int | None) -> str:
+    """A path with those parameters that are not None."""
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
+    return f"{path}?{query}" if query else path
+
+
+class Requests:
+    """Requests through a pool of connections to `what`, which is at `at`."""
+
+    def __init__(self, pool: urllib3.HTTPConnectionPool, what: str, at: str) -> None:
+        self._pool, self._what, self._at = pool, what, at
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        content: msgspec.Struct | None = None,
+        headers: abc.Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, which is no error. Raises what the server raised, else MasterSecretServerUnavailable."""
+        body = msgspec.json.encode(content) if content is not None else None
+        try:
+            response = self._pool.urlopen(method, path, body=body, headers=dict(headers or {}), retries=False)
+        except urllib3.exceptions.SSLError as error:
+            raise AccessDenied(
+                f"{self._what} at {self._at}: {_why(error)}",
+                hint="both ends must be of the same system; enrol this machine again: keysvc join",
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise MasterSecretServerUnavailable(f"{self._what} at {self._at} does not answer: {_why(error)}") from None
+        if response.status >= 400:
+            raise error_of(response.data, response.status)
+        return response
+
+    def get(self, path: str, kind: type[Answer], headers: abc.Mapping[str, str] | None = None) -> Answer:
+        """A decoded answer."""
+        return self.decode(self.request("GET", path, headers=headers), kind)
+
+    def decode(self, response: urllib3.BaseHTTPResponse, kind: type[Answer]) -> Answer:
+        """Raises ProtocolError."""
+        try:
+            return msgspec.json.decode(response.data, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise ProtocolError(f"{self._what} at {self._at} sent an answer that cannot be used") from None
+
+    def close(self) -> None:
+        """Repeatable."""
+        self._pool.close()
+
+
+class Connection(Requests):
+    """To a server whose certificate must name `host`, whatever its address is."""
+
+    def __init__(self, url: str, context: ssl.SSLContext, host: str, what: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ConfigurationError(f"the URL of {what} must be https://HOST:PORT")
+        port = parts.port or 443
+        pool = urllib3.HTTPSConnectionPool(
+            parts.hostname,
+            port,
+            ssl_context=context,
+            server_hostname=host,
+            assert_hostname=host,
+            timeout=TIMEOUT,
+            retries=False,
+            maxsize=MAXIMUM_KEPT,
+        )
+        super().__init__(pool, what, f"{parts.hostname}:{port}")
+
+
+class _UnixHTTPConnection(urllib3.connection.HTTPConnection):
+    """Its host is `localhost`, for the header; where it connects to is a path."""
+
+    path = ""
+
+    def _new_conn(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(CONNECT_SECONDS)
+        try:
+            connected.connect(self.path)
+        except OSError as error:
+            connected.close()
+            raise urllib3.exceptions.NewConnectionError(self, str(error.strerror)) from None
+        return connected
+
+
+class UnixConnection(Requests):
+    """To a server on this machine, through a UNIX socket."""
+
+    def __init__(self, path: str, what: str) -> None:
+        pool = urllib3.HTTPConnectionPool("localhost", timeout=TIMEOUT, retries=False, maxsize=MAXIMUM_KEPT)
+        pool.ConnectionCls = type("_ConnectionToPath", (_UnixHTTPConnection,), {"path": path})
+        super().__init__(pool, what, path)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "connection refused or address unknown"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it took too long"
+    reason: Any = error.args[0] if error.args else error
+    return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__

@@ -1,0 +1,126 @@
+"""The parameters of the operations: in the path, in the query, or headers. Unknown ones are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+MAXIMUM_PAGE = 500
+MAXIMUM_VERSION = 2**31 - 1
+_LINE_END = "(?!\\n)$"  # Python's $ also matches before a line feed at the end
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+ApplicationName = Annotated[Name, Meta(description="name of an affiliate application", examples=["SAP"])]
+User = Annotated[Name, Meta(description="user of the mapping", examples=["NORDWIND\\anna.weber"])]
+After = Annotated[str, Meta(max_length=256, description="`next` of the page before; empty begins at the first")]
+Limit = Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE, description="how many at most")]
+Version = Annotated[int, Meta(ge=1, le=MAXIMUM_VERSION, description="of the master secret", examples=[1])]
+ETag = Annotated[
+    str, Meta(pattern=f'^"[0-9]{{1,18}}"{_LINE_END}', description="the ETag as it was read", examples=['"7"'])
+]
+NoneThere = Annotated[str, Meta(pattern=f"^\\*{_LINE_END}", description="`*`: there must be none yet")]
+Instance = Annotated[
+    str, Meta(pattern=f"^[A-Za-z0-9]{{1,32}}{_LINE_END}", description="of the calling process", examples=["5ca1ab1e"])
+]
+Holds = Annotated[
+    str,
+    Meta(pattern=f"^([0-9]{{1,9}}(,[0-9]{{1,9}}){{0,999}})?{_LINE_END}", description="versions", examples=["3,4"]),
+]
+CacheControl = Annotated[str, Meta(description="`no-cache`: not from the agent's memory (RFC 9111)")]
+PollETag = Annotated[str, Meta(description="the ETag of the poll before")]
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all."""
+
+
+# -- of an agent ---------------------------------------------------------------------------------------------------
+
+
+class OneCredential(Parameters, frozen=True):
+    """Where a credential is."""
+
+    application: ApplicationName
+    user: User
+
+
+class FindCredential(Parameters, frozen=True):
+    """By `user`, or by `external_user`."""
+
+    application: ApplicationName
+    user: User | None = None
+    external_user: Annotated[Name, Meta(description="user id that the application knows")] | None = None
+    cache_control: CacheControl = msgspec.field(default="", name="Cache-Control")
+
+
+class PutCredential(Parameters, frozen=True):
+    """Where a credential goes, and what must be there before."""
+
+    application: ApplicationName
+    user: User
+    if_match: ETag | None = msgspec.field(default=None, name="If-Match")
+    if_none_match: NoneThere | None = msgspec.field(default=None, name="If-None-Match")
+
+
+class OneApplication(Parameters, frozen=True):
+    """An affiliate application."""
+
+    application: ApplicationName
+
+
+class SomeApplication(Parameters, frozen=True):
+    """An affiliate application, or all."""
+
+    application: ApplicationName | None = None
+
+
+class Page(Parameters, frozen=True):
+    """Part of a list."""
+
+    after: After = ""
+    limit: Limit = 100
+
+
+class PageOfApplication(Parameters, frozen=True):
+    """Part of a list of one application."""
+
+    application: ApplicationName
+    after: After = ""
+    limit: Limit = 100
+
+
+# -- of the master secret server -----------------------------------------------------------------------------------
+
+
+class Poll(Parameters, frozen=True):
+    """Who polls, and what it holds."""
+
+    instance: Instance
+    holds: Holds = ""
+    if_none_match: PollETag | None = msgspec.field(default=None, name="If-None-Match")
+
+    @property
+    def versions_held(self) -> tuple[int, ...]:
+        """As numbers, ascending."""
+        return tuple(sorted(int(version) for version in self.holds.split(",") if version))
+
+
+class OneVersion(Parameters, frozen=True):
+    """A version of the master secret."""
+
+    version: Version
+
+
+class DestroyVersion(Parameters, frozen=True):
+    """A version of the master secret, and whether to destroy it although no backup holds the active one."""
+
+    version: Version
+    force: bool = False
+
+
+class OneIdentity(Parameters, frozen=True):
+    """Someone who was enrolled."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256, examples=["web-01"])]

@@ -1,0 +1,84 @@
+"""An agent and a master secret server in this process, over real TLS and a real UNIX socket."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import abc
+from dataclasses import dataclass
+from pathlib import Path
+
+from systems import SYSTEM_ID, System
+
+from keysvc.crypto import certificates
+from keysvc.model import Role, host_name, utc_now
+from keysvc.sso import SSO
+from keysvc.web.agent_app import agent_app
+from keysvc.web.agent_client import AgentClient
+from keysvc.web.client import MasterClient
+from keysvc.web.identity import IdentityFiles
+from keysvc.web.local_socket import LocalCallers, listen_at
+from keysvc.web.master_app import master_app
+from keysvc.web.serving import Server, listen
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where it is, and the certificates of those who may ask."""
+
+    url: str
+    socket: Path
+    identity: IdentityFiles
+
+    def client(self) -> AgentClient:
+        return AgentClient(self.url, self.identity, SYSTEM_ID)
+
+    def local_client(self) -> AgentClient:
+        return AgentClient.on_socket(str(self.socket))
+
+    def master_client(self) -> MasterClient:
+        return MasterClient(self.url, self.identity, SYSTEM_ID)
+
+
+def certificate(system: System, name: str, role: Role, folder: Path) -> IdentityFiles:
+    """Issued by the system's authority; enrolled when the master does not run yet."""
+    hosts = [host_name(role, SYSTEM_ID)]
+    pair = certificates.issue(system.authority, name, role, now=utc_now(), hosts=hosts)
+    files = IdentityFiles(folder / f"identity-{name}")
+    files.write(pair.certificate, pair.key, system.authority.certificate)
+    return files
+
+
+def enrolled(system: System, name: str, role: Role, folder: Path) -> IdentityFiles:
+    """As `keysvc join` does it."""
+    assert system.master is not None
+    request, key = certificates.request(name)
+    token = system.master.identities.enroll(name, role, "administrator")
+    _, issued = system.master.identities.redeem(token.secret, request)
+    files = IdentityFiles(folder / f"identity-{name}")
+    files.write(issued, key, system.authority.certificate)
+    return files
+
+
+@contextlib.contextmanager
+def serving_agent(system: System, sso: SSO, folder: Path, allowed: tuple[str, ...] = ()) -> abc.Iterator[Served]:
+    own = certificate(system, "web-01", Role.SERVER, folder)
+    theirs = certificate(system, "payroll", Role.APPLICATION, folder)
+    app = agent_app(sso, SYSTEM_ID, LocalCallers("web-01", allowed))
+    at = listen("127.0.0.1", 0)
+    path = folder / "agent.sock"
+    with contextlib.ExitStack() as ending:
+        ending.enter_context(Server(app, at, own.server_context()).in_background())
+        ending.enter_context(Server(app, listen_at(path), None).in_background())
+        yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)
+
+
+@contextlib.contextmanager
+def serving_master(system: System, folder: Path) -> abc.Iterator[Served]:
+    """The system's master must run."""
+    assert system.master is not None
+    own = certificate(system, "master", Role.MASTER, folder)
+    theirs = enrolled(system, "boss", Role.ADMINISTRATOR, folder)
+    app = master_app(system.master, mapping_store="sqlite:////var/lib/keysvc.db", poll_interval_seconds=30)
+    at = listen("127.0.0.1", 0)
+    with Server(app, at, own.server_context()).in_background():
+        yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", folder, theirs)

@@ -1,0 +1,233 @@
+"""An agent over HTTP, asked by the typed client and by hand."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import pwd
+import socket
+from collections import abc
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import urllib3
+from systems import System
+from web_servers import Served, serving_agent
+
+from keysvc.changes import PutApplication
+from keysvc.errors import (
+    AccessDenied,
+    Changed,
+    ConfigurationError,
+    InvalidInput,
+    MasterSecretServerUnavailable,
+    NotFound,
+)
+from keysvc.model import Guard
+from keysvc.sso import SSO
+from keysvc.web.agent_client import AgentClient
+from keysvc.web.connection import UnixConnection
+from keysvc.web.local_socket import LocalCallers, listen_at
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def sso(system: System) -> SSO:
+    system.with_users("anna", "bert", "\\ / ? & % ü")
+    system.start()
+    return system.sso()[0]
+
+
+@pytest.fixture
+def agent(system: System, sso: SSO, tmp_path: Path) -> abc.Iterator[Served]:
+    with serving_agent(system, sso, tmp_path) as served:
+        yield served
+
+
+@pytest.fixture(params=["port", "socket"])
+def client(request: pytest.FixtureRequest, agent: Served) -> abc.Iterator[AgentClient]:
+    made = agent.client() if request.param == "port" else agent.local_client()
+    yield made
+    made.close()
+
+
+def ask(agent: Served, method: str, path: str, **headers: str) -> tuple[int, abc.Mapping[str, str], dict]:
+    connection = UnixConnection(str(agent.socket), "the agent")
+    response = connection._pool.urlopen(method, path, headers=headers, retries=False)
+    found = response.status, dict(response.headers), json.loads(response.data) if response.data else {}
+    connection.close()
+    return found
+
+
+def test_the_client_has_the_calls_of_the_library_with_the_same_arguments() -> None:
+    theirs = {
+        name: inspect.signature(call)
+        for name, call in vars(SSO).items()
+        if inspect.isfunction(call) and not name.startswith("_") and name != "acting_as"
+    }
+    for name, signature in theirs.items():
+        assert inspect.signature(getattr(AgentClient, name)) == signature, name
+
+
+def test_a_credential_is_stored_looked_up_and_deleted(client: AgentClient) -> None:
+    for user in ("anna", "\\ / ? & % ü"):
+        assert client.set_credential("SAP", {"password": "geheim"}, user=user) == 1
+        found = client.credential("SAP", user=user)
+        assert (found.external_user, found["password"].reveal(), found.masked) == (user.upper(), "geheim", {"Password"})
+        client.delete_credential("SAP", user=user)
+        with pytest.raises(NotFound, match="no credential"):
+            client.credential("SAP", user=user)
+
+
+def test_a_lookup_by_external_user(client: AgentClient, system: System) -> None:
+    client.set_credential("SAP", user="anna", password="geheim")
+    with pytest.raises(AccessDenied, match="external user"):
+        client.lookup("SAP", external_user="ANNA")
+    application = system.administration().application("SAP")
+    flags = replace(application.flags, host_initiated=True)
+    system.store().commit([PutApplication(replace(application, flags=flags))], Guard())
+    assert client.lookup("SAP", external_user="ANNA").user == "anna"
+
+
+def test_who_read_before_does_not_overwrite_what_another_wrote(client: AgentClient) -> None:
+    client.set_credential("SAP", user="anna", expected_revision=0, password="first")
+    read = client.credential("SAP", user="anna")
+    client.set_credential("SAP", user="anna", password="theirs")
+    for stale in (read.revision, 0):
+        with pytest.raises(Changed):
+            client.set_credential("SAP", user="anna", expected_revision=stale, password="mine")
+    now = client.credential("SAP", user="anna")
+    client.set_credential("SAP", user="anna", expected_revision=now.revision, password="mine")
+    assert client.credential("SAP", user="anna")["password"].reveal() == "mine"
+
+
+def test_a_fresh_lookup_and_purging(client: AgentClient, system: System) -> None:
+    client.set_credential("SAP", user="anna", password="old")
+    client.credential("SAP", user="anna")
+    other, _ = system.sso("web-02")
+    other.set_credential("SAP", user="anna", password="new")
+    assert client.credential("SAP", user="anna", fresh=True)["password"].reveal() == "new"
+    assert (client.purge_cache("SAP"), client.purge_cache()) == (1, 0)
+
+
+def test_lists_come_in_pages(client: AgentClient, system: System) -> None:
+    administration = system.administration()
+    for name in ("B", "A"):
+        administration.create_application(name, administration.application("SAP").fields)
+    assert [application.name for application in client.applications()] == ["A", "B", "SAP"]
+    assert [application.name for application in client.applications(after="A", limit=1)] == ["B"]
+    assert [mapping.user for mapping in client.mappings("SAP", limit=2)] == ["\\ / ? & % ü", "anna"]
+    assert [mapping.user for mapping in client.mappings("SAP", after="anna")] == ["bert"]
+    assert client.application("SAP") == administration.application("SAP")
+    with pytest.raises(NotFound):
+        client.mappings("NONE")
+
+
+def test_the_last_page_says_so(agent: Served) -> None:
+    status, _, first = ask(agent, "GET", "/v1/mappings?application=SAP&limit=2")
+    assert (status, first["next"]) == (200, "anna")
+    _, _, rest = ask(agent, "GET", "/v1/mappings?application=SAP&limit=2&after=anna")
+    assert ([mapping["user"] for mapping in rest["items"]], rest["next"]) == (["bert"], None)
+
+
+def test_the_status_is_the_servers(client: AgentClient, sso: SSO) -> None:
+    assert client.status() == sso.status()
+
+
+def test_a_credential_has_an_etag_and_no_cache_keeps_it(agent: Served, sso: SSO) -> None:
+    sso.set_credential("SAP", user="anna", password="geheim")
+    status, headers, body = ask(agent, "GET", "/v1/credential?application=SAP&user=anna")
+    assert status == 200
+    assert (headers["etag"], headers["cache-control"]) == (f'"{body["revision"]}"', "no-store")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/credential?application=SAP", 400, "invalid-input"),
+        ("GET", "/v1/credential?application=SAP&user=a&external_user=b", 400, "invalid-input"),
+        ("GET", "/v1/credential?application=SAP&user=anna&user=bert", 400, "invalid-input"),
+        ("GET", "/v1/credential?application=SAP&user=anna&password=x", 400, "invalid-input"),
+        ("GET", "/v1/credential?application=SAP&user=nobody", 404, "not-found"),
+        ("GET", "/v1/mappings?application=SAP&limit=501", 400, "invalid-input"),
+        ("PUT", "/v1/credential?application=SAP&user=anna", 400, "invalid-input"),
+        ("GET", "/nothing", 404, "not-found"),
+        ("POST", "/v1/credential", 405, "http"),
+    ],
+)
+def test_a_problem_has_the_members_of_rfc_9457(agent: Served, method: str, path: str, status: int, code: str) -> None:
+    found, headers, problem = ask(agent, method, path)
+    assert (found, headers["content-type"], problem["code"]) == (status, "application/problem+json", code)
+    assert problem["status"] == status
+    assert {"type", "title", "detail"} <= problem.keys()
+
+
+def test_a_method_that_a_path_lacks_is_answered_with_those_that_it_has(agent: Served) -> None:
+    _, headers, _ = ask(agent, "POST", "/v1/credential")
+    assert {method.strip() for method in headers["allow"].split(",")} == {"GET", "HEAD", "PUT", "DELETE"}
+
+
+def test_the_audit_names_who_asked_and_not_the_agent(agent: Served, system: System) -> None:
+    for client in (agent.client(), agent.local_client()):
+        client.set_credential("SAP", user="anna", password="geheim")
+        client.close()
+    actors = [entry.actor for entry in system.store().audit(limit=500) if entry.action == "credential.set"]
+    assert actors == ["payroll", f"web-01\\{ME}"]
+
+
+def test_without_a_certificate_a_port_tells_only_its_description(agent: Served) -> None:
+    urllib3.disable_warnings()
+    with urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False, retries=False) as stranger:
+        assert stranger.request("GET", f"{agent.url}/v1/status").status == 403
+        assert stranger.request("GET", f"{agent.url}/openapi.json").json()["openapi"] == "3.1.0"
+
+
+def test_an_account_that_is_not_named_is_not_let_in(system: System, sso: SSO, tmp_path: Path) -> None:
+    with serving_agent(system, sso, tmp_path, allowed=("nobody",)) as served:
+        client = served.local_client()
+        with pytest.raises(AccessDenied, match=f"account {ME}"):
+            client.status()
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "let_in"), [((), True), ((ME,), True), (("@root",), ME == "root"), (("@daemon",), False)]
+)
+def test_who_may_call_is_an_account_a_group_or_the_agents_own(allowed: tuple[str, ...], let_in: bool) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        if let_in:
+            assert LocalCallers("web-01", allowed).admit(here).name == f"web-01\\{ME}"
+        else:
+            with pytest.raises(AccessDenied):
+                LocalCallers("web-01", allowed).admit(here)
+
+
+def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_or_a_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    listen_at(path).close()
+    with listen_at(path), pytest.raises(ConfigurationError, match=r"agent\.sock"):
+        listen_at(path)
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(ConfigurationError):
+        listen_at(file)
+    assert file.read_text() == "precious"
+
+
+def test_an_agent_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    client = AgentClient.on_socket(str(tmp_path / "nothing"))
+    with pytest.raises(MasterSecretServerUnavailable, match="the agent at"):
+        client.status()
+    client.close()
+
+
+def test_a_body_that_does_not_fit_is_refused_without_repeating_it(agent: Served) -> None:
+    client = agent.local_client()
+    with pytest.raises(InvalidInput) as caught:
+        client.set_credential("SAP", {"password": "x" * 3_000_000}, user="anna")
+    assert "xxx" not in str(caught.value)
+    client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,21 +23,23 @@ MappingStoreOption = Annotated[
 ]
 
 
-class KeyStoreKind(StrEnum):
-    """Where the demo keeps the master secret."""
-
-    FILE = "file"
-    SOFTHSM = "softhsm"
-
-
-KeyStoreKindOption = Annotated[
-    KeyStoreKind, typer.Option("--key-store", help="softhsm: a throw-away token, by keysvc-pkcs11.")
+KeyStoreOption = Annotated[
+    str,
+    typer.Option(
+        "--key-store",
+        metavar="file|softhsm|URL",
+        help="softhsm: a throw-away token, by keysvc-pkcs11. URL: an empty key store.",
+    ),
+]
+NotifierOption = Annotated[
+    list[str] | None, typer.Option("--notifier", metavar="URL", help="Is told what happens; may be given again.")
 ]
 
 
 def demo(
     mapping_store: MappingStoreOption = None,
-    key_store: KeyStoreKindOption = KeyStoreKind.FILE,
+    key_store: KeyStoreOption = "file",
+    notifier: NotifierOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the whole story on this machine.
@@ -50,11 +51,12 @@ def demo(
     keysvc demo
     keysvc demo --mapping-store postgresql://keysvc@localhost/empty
     keysvc demo --key-store softhsm
+    keysvc demo --notifier syslog:
     """
     from keysvc.cli.output import print_json
     from keysvc.demo import story
 
-    summary = story.tell(quiet=as_json, mapping_store=mapping_store, key_store=key_store)
+    summary = story.tell(quiet=as_json, mapping_store=mapping_store, key_store=key_store, notifiers=notifier or ())
     if as_json:
         print_json(summary)
     else:

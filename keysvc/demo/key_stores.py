@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -10,6 +11,8 @@ from collections import abc
 from pathlib import Path
 from typing import Protocol
 
+from keysvc import config
+from keysvc.assembly import no_prompt, plugins
 from keysvc.demo.processes import DemoFailed
 
 MODULES = (
@@ -28,7 +31,7 @@ class KeyStoreOfTheDemo(Protocol):
     environment: abc.Mapping[str, str]
 
     def lose(self) -> None:
-        """Every version, and the root that sealed them."""
+        """Every version, and where it can, the root that sealed them."""
 
 
 class Files:
@@ -87,7 +90,30 @@ class SoftHSM:
             raise DemoFailed(f"softhsm2-util made no token: {made.stderr.decode().strip()}")
 
 
-KINDS: abc.Mapping[str, abc.Callable[[Path], KeyStoreOfTheDemo]] = {
-    "file": lambda folder: Files(folder / "master"),
-    "softhsm": SoftHSM,
-}
+class AtURL:
+    """Any key store, empty before and after. Raises ConfigurationError, DemoFailed and what it raises itself."""
+
+    environment: abc.Mapping[str, str] = {}
+
+    def __init__(self, url: str, configuration: Path) -> None:
+        self.options: tuple[str, ...] = ("--key-store", url)
+        self._url = url
+        self._configuration = configuration
+        with contextlib.closing(plugins().key_stores.open(url, no_prompt, "0" * 32)) as store:
+            if store.versions():
+                raise DemoFailed("the key store is not empty", hint="give one that is: the demo loses all it holds")
+
+    def lose(self) -> None:
+        """Every version; the root is its own affair."""
+        system_id = config.load(self._configuration).system_id
+        with contextlib.closing(plugins().key_stores.open(self._url, no_prompt, system_id)) as store:
+            for version in store.versions():
+                store.destroy(version)
+
+
+def chosen(what: str, folder: Path) -> KeyStoreOfTheDemo:
+    """`file`, `softhsm`, or the URL of an empty one."""
+    if what == "softhsm":
+        return SoftHSM(folder)
+    directory = folder / "master"
+    return Files(directory) if what == "file" else AtURL(what, directory / config.FILE_NAME)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from keysvc import config as configuration
 from keysvc.assembly import identity, master_client
-from keysvc.demo.key_stores import KINDS
+from keysvc.demo.key_stores import AtURL, chosen
 from keysvc.demo.lookups import Lookups
 from keysvc.demo.processes import DemoFailed, Machine, Process, free_port, wait_until
 from keysvc.errors import MasterSecretServerUnavailable
@@ -54,15 +54,21 @@ class Summary:
 Say = abc.Callable[[str], None]
 
 
-def tell(*, quiet: bool = False, mapping_store: str | None = None, key_store: str = "file") -> Summary:
+def tell(
+    *,
+    quiet: bool = False,
+    mapping_store: str | None = None,
+    key_store: str = "file",
+    notifiers: abc.Sequence[str] = (),
+) -> Summary:
     """Run it in a temporary folder, which is removed; say each step on stderr unless `quiet`.
 
-    `mapping_store` is the URL of an empty database, in which the demo leaves what it wrote; `key_store` is file or
-    softhsm.
+    `mapping_store` is the URL of an empty database, in which the demo leaves what it wrote; `key_store` is file,
+    softhsm or the URL of an empty key store, which is empty again afterwards; `notifiers` are URLs.
     """
     folder = Path(tempfile.mkdtemp(prefix="keysvc-demo-"))
     try:
-        return Story(folder, (lambda _: None) if quiet else _say, mapping_store, key_store).tell()
+        return Story(folder, (lambda _: None) if quiet else _say, mapping_store, key_store, notifiers).tell()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -74,12 +80,20 @@ def _say(step: str) -> None:
 class Story:
     """`secrets` are all that it used, `machines` all that it ran on: a test looks where no secret may be."""
 
-    def __init__(self, folder: Path, say: Say, mapping_store: str | None = None, key_store: str = "file") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        say: Say,
+        mapping_store: str | None = None,
+        key_store: str = "file",
+        notifiers: abc.Sequence[str] = (),
+    ) -> None:
         self.secrets: list[str] = []
         self.machines: dict[str, Machine] = {}
         self._folder = folder
         self._say = say
-        self._key_store = KINDS[key_store](folder)
+        self._key_store = chosen(key_store, folder)
+        self._notifiers = tuple(notifiers)
         self._where = ("--mapping-store", mapping_store) if mapping_store else ()
         self._passwords: dict[CredentialKey, dict[str, str]] = {}
         self._passphrase = folder / "passphrase"
@@ -121,7 +135,9 @@ class Story:
             *self._key_store.options,
             configured=False,
         )
-        self._config = configuration.load(self._master.config)
+        if isinstance(self._key_store, AtURL):
+            self._ending.callback(self._key_store.lose)
+        self._config = configuration.change(self._master.config, {"notifiers": ("log:", *self._notifiers)})
         self._client = master_client(self._config)
         self._ending.callback(self._client.close)
         self._serving = self._serve()

@@ -6,8 +6,6 @@ import base64
 import json
 from pathlib import Path
 
-from systems import Keysvc
-
 from keysvc import config as configuration
 from keysvc.assembly import no_prompt, open_key_store
 from keysvc.demo.story import Story
@@ -41,16 +39,3 @@ def test_the_demo_tells_the_whole_story_and_leaks_no_secret(tmp_path: Path) -> N
     arguments = json.dumps([machine.commands for machine in story.machines.values()]).encode()
     assert not [secret for secret in secrets if secret in arguments]
     assert not list(tmp_path.rglob("core*"))
-
-
-def test_the_demo_as_a_command_prints_the_json_of_the_contract(keysvc: Keysvc) -> None:
-    done = keysvc("demo", "--json")
-    assert done.status == 0, done.err
-    found = json.loads(done.out)
-    wanted = {
-        "imported_mappings", "lookups", "failed_lookups", "rotated_from", "rotated_to", "reencrypted",
-        "encrypt_refused_while_master_down", "restored_from_backup", "seconds",
-    }  # fmt: skip
-    assert wanted <= set(found)
-    assert found["failed_lookups"] == 0
-    assert found["restored_from_backup"] is True

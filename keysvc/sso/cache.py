@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from collections import abc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import MasterSecretServerUnavailable
-from keysvc.model import Announcement, MasterSecret
+from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState
 
 PERMISSION_INTERVALS = 2
 FIRST_INTERVAL_SECONDS = 5.0
@@ -59,6 +59,18 @@ class VersionCache:
             ciphers = {version: cipher for version, cipher in self._state.ciphers.items() if version in named}
             ciphers.update({s.version: CredentialCipher(s, announcement.system_id) for s in fetched})
             self._state = _State(announcement, ciphers)
+
+    def follow(self, records: abc.Iterable[VersionRecord]) -> bool:
+        """Take over which versions there are, and which is active, from the mapping store. False, and nothing changes,
+        when the active one is not in memory."""
+        with self._lock:
+            state = self._state
+            live = tuple(record for record in records if record.state is not VersionState.DESTROYED)
+            active = next((record.version for record in live if record.state is VersionState.ACTIVE), None)
+            if state.announcement is None or active not in state.ciphers:
+                return False
+            self._state = replace(state, announcement=replace(state.announcement, versions=live))
+            return True
 
     def permit(self, since: float) -> None:
         """A poll sent at `since` was answered well: encrypting is permitted for two poll intervals from then."""

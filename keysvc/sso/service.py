@@ -18,8 +18,10 @@ from keysvc.errors import (
     Changed,
     Conflict,
     KeysvcError,
+    MasterSecretServerUnavailable,
     NotConfigured,
     NotFound,
+    ProtocolError,
     StaleVersion,
 )
 from keysvc.interfaces import MappingStore
@@ -160,7 +162,7 @@ class SSO:
                 return put(self._cipher_to_encrypt())
             except StaleVersion:
                 time.sleep(pause)
-                self._poller.poll_now()
+                self._learn_active_version()
             except Changed:
                 raise
             except Conflict:
@@ -253,6 +255,15 @@ class SSO:
         if cipher is None:
             raise CannotDecrypt(f"the credential needs version {version}, which this system does not have any more")
         return cipher
+
+    def _learn_active_version(self) -> None:
+        """From the master secret server; while that is away, from the mapping store. A version becomes active only when
+        this SSO server holds it or may not encrypt, so that a failover costs no permission that it has."""
+        try:
+            self._poller.poll_now()
+        except (MasterSecretServerUnavailable, ProtocolError):
+            if not self._cache.follow(self._store.versions()):
+                raise
 
     def _cipher_to_encrypt(self) -> CredentialCipher:
         if not self._cache.permitted:

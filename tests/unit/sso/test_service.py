@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from systems import POLL_INTERVAL, System, eventually
@@ -199,3 +200,22 @@ def test_a_write_waits_for_the_announcement_of_a_version_that_is_active_already(
     soon.start()
     assert sso.set_credential("SAP", user="anna", password="b") == 2
     soon.join()
+
+
+def test_a_version_that_became_active_while_the_master_is_away_is_used_as_the_mapping_store_says(
+    system: System,
+) -> None:
+    system.with_users("anna")
+    master = system.start(poll_interval=timedelta(seconds=30))
+    sso, link = system.sso()
+    assert sso.set_credential("SAP", user="anna", password="of version 1") == 1
+    master.poll("web-02", "1", (1,))  # keeps version 2 from becoming active
+    master.rotate("administrator")
+    sso._poller.poll_now()
+    assert sso.status().versions_held == (1, 2)
+    link.down = True
+    master.poll("web-02", "1", (1, 2))
+    eventually(lambda: [record.state for record in system.store().versions()] == ["retiring", "active"])
+    assert sso.status().active_version == 1
+    assert sso.set_credential("SAP", user="anna", password="of version 2") == 2
+    assert sso.credential("SAP", user="anna", fresh=True)["password"].reveal() == "of version 2"

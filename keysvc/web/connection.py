@@ -44,6 +44,8 @@ class Requests:
         try:
             response = self._pool.urlopen(method, path, body=body, headers=dict(headers or {}), retries=False)
         except urllib3.exceptions.SSLError as error:
+            if error.args and isinstance(error.args[0], ssl.SSLEOFError):  # cut off, not refused
+                raise MasterSecretServerUnavailable(f"{self._what} at {self._at} hung up") from None
             raise AccessDenied(
                 f"{self._what} at {self._at}: {_why(error)}",
                 hint="both ends must be of the same system; enrol this machine again: keysvc join",

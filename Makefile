@@ -39,6 +39,12 @@ bench: $(STAMP)  ## every benchmark against its floor: the table of docs/perform
 bench-quick: $(STAMP)  ## the same, smaller, in under two
 	@$(VENV)/bin/tox run -q -e bench -- --quick $(BENCH)
 
+STORE ?= sqlite
+MINUTES ?= 10
+chaos: $(STAMP)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e ".[testing]" -e plugins/keysvc-postgresql
+	@PYTHONPATH=tests/support $(VENV)/bin/python -m chaos --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 

@@ -247,14 +247,17 @@ class SSO:
 
     def _fetched(self, version: int) -> CredentialCipher:
         """A version that is not in memory may have been announced since the last poll."""
+        failed: KeysvcError | None = None
         try:
             self._poller.poll_now()
         except KeysvcError as error:
-            raise self._poller.unavailable(f"version {version} is not in memory") from error
-        cipher = self._cache.to_decrypt(version)
-        if cipher is None:
-            raise CannotDecrypt(f"the credential needs version {version}, which this system does not have any more")
-        return cipher
+            failed = error
+        cipher = self._cache.to_decrypt(version)  # another thread may have fetched it while this one failed
+        if cipher is not None:
+            return cipher
+        if failed is not None:
+            raise self._poller.unavailable(f"version {version} is not in memory") from failed
+        raise CannotDecrypt(f"the credential needs version {version}, which this system does not have any more")
 
     def _learn_active_version(self) -> None:
         """From the master secret server; while that is away, from the mapping store. A version becomes active only when

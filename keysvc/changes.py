@@ -18,6 +18,7 @@ from keysvc.model import (
     Mapping,
     Server,
     SystemRecord,
+    UsedTicket,
     VersionRecord,
 )
 
@@ -96,6 +97,14 @@ class Reencrypt:
     without Conflict: the next pass sees them."""
 
     credentials: abc.Sequence[EncryptedCredential]
+
+
+@dataclass(frozen=True, slots=True)
+class UseTicket:
+    """Record a ticket as used. Conflict when it is already. Forgets those that ended before `ended_before`."""
+
+    ticket: UsedTicket
+    ended_before: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,7 @@ Change = (
     | PutCredential
     | DeleteCredential
     | Reencrypt
+    | UseTicket
     | SeeServers
     | ForgetServer
     | PutIdentity

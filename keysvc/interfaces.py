@@ -29,6 +29,7 @@ from keysvc.model import (
     SecretText,
     Server,
     SystemRecord,
+    UsedTicket,
     VersionRecord,
 )
 
@@ -172,6 +173,9 @@ class MappingStore(Protocol):
         self, *, after: CredentialKey | None = None, limit: int = 500, not_under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
         """A page of credentials by key, beginning behind `after`; with `not_under` only those under another version."""
+
+    def used_tickets(self, *, after: str = "", limit: int = 500) -> abc.Sequence[UsedTicket]:
+        """A page by id, beginning behind `after`."""
 
     def rows_by_version(self) -> dict[int, int]:
         """How many credentials each version encrypts; versions without any are absent."""

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections import abc
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -30,6 +30,7 @@ from keysvc.changes import (
     PutMapping,
     PutSystem,
     PutVersion,
+    UseTicket,
 )
 from keysvc.errors import Conflict, MappingStoreError, NotConfigured
 from keysvc.interfaces import MappingStore
@@ -41,6 +42,7 @@ from keysvc.model import (
     EncryptedCredential,
     Mapping,
     SystemRecord,
+    UsedTicket,
     VersionRecord,
     VersionState,
 )
@@ -48,6 +50,7 @@ from keysvc.model import (
 TTL = timedelta(seconds=30)
 MOVED = "system.moved"
 PAGE = 2000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 MODULUS = 1 << 256
 Progress = abc.Callable[[int], object]
 
@@ -211,6 +214,14 @@ class _Move:
                 self._put([PutApplication(replace(application, revision=there.revision if there else 0))])
             self._copy_mappings(application.name)
         self._copy_credentials()
+        self._copy_used_tickets()
+
+    def _copy_used_tickets(self) -> None:
+        """Or they could be redeemed again in the target."""
+        known = {ticket.ticket_id for ticket in _used_tickets(self._target)}
+        unknown = (ticket for ticket in _used_tickets(self._source) if ticket.ticket_id not in known)
+        for page in _pages(unknown):
+            self._put([UseTicket(ticket, LONG_AGO) for ticket in page])
 
     def _copy_mappings(self, application: str) -> None:
         there = {mapping.user: mapping for mapping in _mappings(self._target, application)}
@@ -276,6 +287,13 @@ def _credentials(store: MappingStore) -> abc.Iterator[EncryptedCredential]:
     while page := store.credentials(after=after, limit=PAGE):
         yield from page
         after = page[-1].key
+
+
+def _used_tickets(store: MappingStore) -> abc.Iterator[UsedTicket]:
+    after = ""
+    while page := store.used_tickets(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].ticket_id
 
 
 def _audit(store: MappingStore) -> abc.Iterator[AuditEntry]:

@@ -286,6 +286,7 @@ class Application:
 
     `application_id` (32 hex digits, random) is part of its key derivation, so that a row of a deleted application does
     not decrypt in a new one of the same name. `name`, `type`, `fields` and `application_id` never change.
+    `ticket_timeout_minutes` None takes the system's.
     """
 
     name: str
@@ -297,6 +298,7 @@ class Application:
     contact: str = ""
     user_accounts: tuple[str, ...] = ()
     administrator_accounts: tuple[str, ...] = ()
+    ticket_timeout_minutes: int | None = None
     revision: int = 0
 
 
@@ -333,6 +335,14 @@ class EncryptedCredential:
     def key(self) -> CredentialKey:
         """Its place."""
         return CredentialKey(self.application, self.user)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedTicket:
+    """A ticket that was redeemed; remembered until `expires_at`, when no application takes it any more."""
+
+    ticket_id: str
+    expires_at: datetime
 
 
 # -- what is told --------------------------------------------------------------------------------------------------

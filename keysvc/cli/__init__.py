@@ -13,6 +13,7 @@ from keysvc import __version__
 from keysvc.cli import (
     applications,
     audit,
+    config_store,
     credential,
     demonstration,
     mapping,
@@ -24,6 +25,7 @@ from keysvc.cli import (
     server,
     setting_up,
     status,
+    ticket,
 )
 from keysvc.errors import KeysvcError
 
@@ -41,6 +43,8 @@ app.add_typer(applications.app, name="app")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(mapping_store.app, name="mapping-store")
 app.add_typer(credential.app, name="credential")
+app.add_typer(ticket.app, name="ticket")
+app.add_typer(config_store.app, name="config-store")
 app.add_typer(server.app, name="server")
 app.add_typer(audit.app, name="audit")
 app.add_typer(notify.app, name="notify")

@@ -24,6 +24,8 @@ def create(
     masked: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="A field that is hidden.")] = None,
     description: Annotated[str, typer.Option()] = "",
     contact: Annotated[str, typer.Option()] = "",
+    allow_tickets: Annotated[bool, typer.Option("--allow-tickets", help="It takes tickets.")] = False,
+    ticket_timeout: Annotated[int | None, typer.Option(metavar="MINUTES", min=1, help="Else the system's.")] = None,
     enable: Annotated[bool, typer.Option("--enable", help="It starts disabled otherwise.")] = False,
 ) -> None:
     """Create an application. Without --field and --masked it has one masked field, Password.
@@ -47,7 +49,8 @@ def create(
         name,
         fields,
         type_=ApplicationType(type_),
-        flags=Flags(enabled=enable),
+        flags=Flags(enabled=enable, allow_tickets=allow_tickets),
+        ticket_timeout_minutes=ticket_timeout,
         description=description,
         contact=contact,
     )

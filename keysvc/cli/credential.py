@@ -37,11 +37,16 @@ def get(
     \b
     keysvc credential get SAP 'NORDWIND\\anna.weber' --show
     """
-    server = _sso_server(load(config))
+    server = sso_server(load(config))
     try:
         found = server.credential(name, user=user, fresh=fresh)
     finally:
         server.close()
+    print_credential(found, show=show, as_json=as_json)
+
+
+def print_credential(found: Credential, *, show: bool, as_json: bool) -> None:
+    """Masked values are hidden unless `show`."""
     fields = {label: _shown(found, label, show) for label in found.fields}
     if as_json:
         print_json(
@@ -79,8 +84,8 @@ def set_(
     echo '{"Password": "…"}' | keysvc credential set SAP 'NORDWIND\\anna.weber' --fields-file -
     """
     settings = load(config)
-    fields = _from_file(fields_file) if fields_file is not None else _asked(settings, name)
-    server = _sso_server(settings)
+    fields = fields_from_file(fields_file) if fields_file is not None else _asked(settings, name)
+    server = sso_server(settings)
     try:
         version = server.set_credential(name, fields, user=user)
     finally:
@@ -95,7 +100,7 @@ def delete(name: NameArgument, user: UserArgument, config: ConfigOption = None) 
     \b
     keysvc credential delete SAP 'NORDWIND\\anna.weber'
     """
-    server = _sso_server(load(config))
+    server = sso_server(load(config))
     try:
         server.delete_credential(name, user=user)
     finally:
@@ -123,7 +128,7 @@ def purge(
     typer.echo(f"forgotten: {purged}")
 
 
-def _sso_server(config: Config) -> SSO | AgentClient:
+def sso_server(config: Config) -> SSO | AgentClient:
     """This machine's agent where one answers, which also works while the master is down; else an SSO server in this
     process."""
     from keysvc import assembly
@@ -138,7 +143,8 @@ def _sso_server(config: Config) -> SSO | AgentClient:
     return agent
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def fields_from_file(path: Path) -> dict[str, str]:
+    """A JSON object of texts. Raises InvalidInput."""
     import msgspec
 
     content, source = read_file(path)

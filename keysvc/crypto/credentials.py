@@ -59,6 +59,10 @@ class CredentialCipher:
         self.header = _HEADER.pack(FORMAT, secret.version)
         self._keys: dict[str, ApplicationKey] = {}
 
+    def derive(self, info: bytes) -> bytes:
+        """A 32-byte key of this version and system, for the purpose that `info` names: HKDF-SHA256 (RFC 5869)."""
+        return HKDF(SHA256(), KEY_BYTES, bytes.fromhex(self._system_id), info).derive(self._secret.material.reveal())
+
     @property
     def version(self) -> int:
         """Of the master secret."""
@@ -112,12 +116,10 @@ class CredentialCipher:
     def _derive(self, application: Application) -> ApplicationKey:
         named = self._system_id.encode(), application.application_id.encode(), _text("application", application.name)
         labels = (_text("label", field.label) for field in application.fields[1:])
-        info = _KEY_LABEL + application.application_id.encode()
-        salt = bytes.fromhex(self._system_id)
         return ApplicationKey(
             application.name,
             application.fields,
-            AESGCM(HKDF(SHA256(), KEY_BYTES, salt, info).derive(self._secret.material.reveal())),
+            AESGCM(self.derive(_KEY_LABEL + application.application_id.encode())),
             before=b"".join(map(_prefixed, named)),
             after=b"".join(map(_prefixed, labels)) + struct.pack(">I", self.version),
         )

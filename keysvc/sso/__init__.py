@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from keysvc.sso.credentials import Credential
 from keysvc.sso.service import SSO
+from keysvc.sso.tickets import Ticket
 
-__all__ = ["SSO", "Credential"]
+__all__ = ["SSO", "Credential", "Ticket"]

@@ -38,6 +38,7 @@ class Administration:
         flags: Flags = NO_FLAGS,
         description: str = "",
         contact: str = "",
+        ticket_timeout_minutes: int | None = None,
     ) -> Application:
         """`fields[0]` is the external user id. Raises Conflict when the name is taken, InvalidInput."""
         _check_name("application", name)
@@ -47,7 +48,14 @@ class Administration:
         if len(set(labels)) != len(labels) or not all(labels):
             raise InvalidInput("the labels of the fields must differ by more than case, blanks and hyphens")
         application = Application(
-            name, secrets.token_hex(16), type_, tuple(fields), flags, description=description, contact=contact
+            name,
+            secrets.token_hex(16),
+            type_,
+            tuple(fields),
+            flags,
+            description=description,
+            contact=contact,
+            ticket_timeout_minutes=ticket_timeout_minutes,
         )
         try:
             self._commit("application.created", name, [PutApplication(application)])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from keysvc.changes import AppendAudit, DeleteCredential, PutCredential, PutMapping
+from keysvc.changes import AppendAudit, DeleteCredential, DeleteMapping, PutCredential, PutMapping
 from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.errors import (
     AccessDenied,
@@ -36,9 +36,11 @@ from keysvc.model import (
     utc_now,
 )
 from keysvc.sso.cache import VersionCache
+from keysvc.sso.config_store import refuse_config_store, require_config_store
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.poller import MasterSecretServer, Poller
+from keysvc.sso.tickets import Ticket, Tickets
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
@@ -73,6 +75,7 @@ class SSO:
         self._store = store
         self._actor = actor
         self._cache = VersionCache()
+        self._tickets = Tickets(store, self._cipher_of)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
         self._poller = Poller(master, self._cache, system.system_id, after_poll=self._credentials.sweep)
         self._poller.start()
@@ -154,8 +157,21 @@ class SSO:
         `expected_revision`, of the credential that was read before, or 0 for none, raises Changed when it is another by
         now. Raises NotFound, InvalidInput, MasterSecretServerUnavailable, MappingStoreUnavailable.
         """
+        refuse_config_store(self._application(application))
+        values = {**(fields or {}), **named}
+        return self._set_credential(application, values, user, external_user, expected_revision=expected_revision)
+
+    def _set_credential(
+        self,
+        application: str,
+        fields: abc.Mapping[str, str | SecretText],
+        user: str,
+        external_user: str | None,
+        *,
+        expected_revision: int | None = None,
+    ) -> int:
         definition = self._application(application)
-        values = labelled(definition, {**(fields or {}), **named})
+        values = labelled(definition, fields)
         put = functools.partial(self._put, definition, user, external_user, values, expected_revision=expected_revision)
         for pause in PAUSES:
             try:
@@ -171,14 +187,51 @@ class SSO:
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
+        deletion = DeleteCredential(application, user)
+        self._delete(deletion, "credential.deleted", f"{user} has no credential for {application}")
+
+    def _delete(self, deletion: DeleteCredential | DeleteMapping, action: str, missing: str) -> None:
+        entry = self._audit(action, deletion.application, deletion.user)
         try:
-            self._store.commit(
-                [DeleteCredential(application, user), self._audit("credential.deleted", application, user)], Guard()
-            )
+            self._store.commit([deletion, entry], Guard())
         except Conflict:
-            raise NotFound(f"{user} has no credential for {application}") from None
+            raise NotFound(missing) from None
         finally:  # also when the answer to the commit was lost
-            self._credentials.forget(application, user)
+            self._credentials.forget(deletion.application, deletion.user)
+
+    def ticket(self, *, user: str | None = None) -> Ticket:
+        """A ticket for `user`, or for the caller itself: whoever has it may trade it once, within two minutes unless
+        the system or the application says otherwise, for the user's credential. It works while the master secret
+        server is down. Raises AccessDenied when no application takes tickets."""
+        return self._tickets.issue(user if user is not None else self._actor, self._actor)
+
+    def redeem(self, application: str, ticket: str | SecretText, *, sender: str | None = None) -> Credential:
+        """Trade a ticket for its user's credential. `sender` is whom the ticket came from, and must be its user; an
+        application that validates tickets demands it. Raises AccessDenied for a ticket that was changed, used or has
+        ended, and as `credential`; a ticket that was refused is not used up."""
+        text = ticket if isinstance(ticket, SecretText) else SecretText(ticket)
+        claims = self._tickets.open(self._application(application), text, sender)
+        found, _ = self._read_credential(application, claims.user)
+        detail = {"requester": claims.requester}
+        entry = AuditEntry(utc_now(), self._actor, "ticket.redeemed", f"{application}: {claims.user}", detail)
+        self._tickets.use(claims, AppendAudit(entry))
+        return found
+
+    def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
+        """Encrypt and store the property bag `name`, in place of all its properties, in an application of the type
+        config-store. Returns the version that encrypted it. Raises as `set_credential`."""
+        require_config_store(self._application(application))
+        return self._set_credential(application, properties, name, external_user=name)
+
+    def get_config_info(self, application: str, *, name: str, fresh: bool = False) -> abc.Mapping[str, SecretText]:
+        """The properties of a bag by label. Raises and is kept in memory as `credential`."""
+        require_config_store(self._application(application))
+        return self.credential(application, user=name, fresh=fresh).fields
+
+    def delete_config_info(self, application: str, *, name: str) -> None:
+        """The whole bag. Raises NotFound."""
+        require_config_store(self._application(application))
+        self._delete(DeleteMapping(application, name), "config.deleted", f"{application} has no property bag {name}")
 
     def purge_cache(self, application: str | None = None) -> int:
         """Forget the credentials of an application, or all, that are kept in memory. Returns how many there were."""
@@ -244,6 +297,15 @@ class SSO:
         masked = frozenset(f.label for f in application.fields[1:] if f.masked)
         shared = MappingProxyType(fields)  # with every later look-up of it
         return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version, row.revision)
+
+    def _cipher_of(self, version: int | None) -> CredentialCipher:
+        """Of a version, or of the active one for None, whether encrypting is permitted or not."""
+        if version is None:
+            announcement = self._cache.announcement
+            if announcement is None or announcement.active is None:
+                raise self._poller.unavailable("the master secret has not been fetched yet")
+            version = announcement.active.version
+        return self._cache.to_decrypt(version) or self._fetched(version)
 
     def _fetched(self, version: int) -> CredentialCipher:
         """A version that is not in memory may have been announced since the last poll."""

@@ -201,6 +201,7 @@ applications = Table(
     Column("contact", UnicodeText, nullable=False),
     Column("user_accounts", Json, nullable=False),
     Column("administrator_accounts", Json, nullable=False),
+    Column("ticket_timeout_minutes", Integer),
     Column("revision", BigInteger, nullable=False),
     _key("name"),
 )
@@ -234,6 +235,14 @@ credentials = Table(
         name="credential_mapping",
     ),
     Index("credentials_by_version", "version", "application", "user"),
+)
+
+used_tickets = Table(
+    "used_tickets",
+    metadata,
+    Column("ticket_id", Name(128), primary_key=True),
+    Column("expires_at", Instant, nullable=False),
+    Index("used_tickets_by_end", "expires_at"),
 )
 
 servers = Table(

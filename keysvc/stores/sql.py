@@ -34,6 +34,7 @@ from keysvc.model import (
     ParkedEvent,
     Server,
     SystemRecord,
+    UsedTicket,
     VersionRecord,
 )
 from keysvc.stores import schema, sql_changes
@@ -170,6 +171,12 @@ class SQLMappingStore(SQLDatabase):
             rest = page.where(table.c.application > after.application).limit(limit - len(found))
             found += self._all(EncryptedCredential, table, rest)
         return found
+
+    def used_tickets(self, *, after: str = "", limit: int = 500) -> abc.Sequence[UsedTicket]:
+        """A page by id."""
+        table = schema.used_tickets
+        page = select(table).where(table.c.ticket_id > after).order_by(table.c.ticket_id).limit(limit)
+        return self._all(UsedTicket, table, page)
 
     def rows_by_version(self) -> dict[int, int]:
         """Counted now."""

@@ -154,6 +154,13 @@ def reencrypt(connection: Connection, batch: change.Reencrypt) -> None:
         )
 
 
+def use_ticket(connection: Connection, use: change.UseTicket) -> None:
+    """One of two who redeem at once finds it used."""
+    table = schema.used_tickets
+    _insert(connection, table, _values(use.ticket), "the ticket was used already")
+    connection.execute(delete(table).where(table.c.expires_at < use.ended_before))
+
+
 def see_servers(connection: Connection, seen: change.SeeServers) -> None:
     """The others stay."""
     for server in seen.servers:
@@ -246,6 +253,7 @@ APPLY: abc.Mapping[type, Apply] = {
     change.PutCredential: put_credential,
     change.DeleteCredential: delete_credential,
     change.Reencrypt: reencrypt,
+    change.UseTicket: use_ticket,
     change.SeeServers: see_servers,
     change.ForgetServer: forget_server,
     change.PutIdentity: put_identity,

@@ -26,6 +26,7 @@ from keysvc.changes import (
     Reencrypt,
     RetryEvent,
     SeeServers,
+    UseTicket,
 )
 from keysvc.errors import Conflict, InvalidInput, NotFound
 from keysvc.interfaces import MappingStore
@@ -42,6 +43,7 @@ from keysvc.model import (
     Role,
     Server,
     Severity,
+    UsedTicket,
 )
 from keysvc.testing.mapping_store_samples import (
     AT,
@@ -68,11 +70,27 @@ NASTY_NAMES = (
 class MappingStoreRows:
     """Part of `MappingStoreConformance`."""
 
+    # -- tickets ---------------------------------------------------------------------------------------------------
+
+    def test_a_ticket_is_used_once(self, store: MappingStore) -> None:
+        tickets = [UsedTicket(f"{number:032x}", AT + number * MINUTE) for number in range(1, 4)]
+        store.commit([UseTicket(ticket, AT) for ticket in tickets], UNGUARDED)
+        with pytest.raises(Conflict):
+            store.commit([UseTicket(tickets[1], AT)], UNGUARDED)
+        assert list(store.used_tickets()) == tickets
+        assert list(store.used_tickets(after=tickets[0].ticket_id, limit=1)) == [tickets[1]]
+
+    def test_tickets_that_ended_are_forgotten_and_no_others(self, store: MappingStore) -> None:
+        tickets = [UsedTicket(f"{number:032x}", AT + number * MINUTE) for number in range(1, 5)]
+        store.commit([UseTicket(ticket, AT) for ticket in tickets[:3]], UNGUARDED)
+        store.commit([UseTicket(tickets[3], AT + 2 * MINUTE)], UNGUARDED)
+        assert list(store.used_tickets()) == tickets[1:]
+
     # -- applications, mappings, credentials ------------------------------------------------------------------------
 
     def test_an_application_comes_back_whole(self, store: MappingStore) -> None:
         flags = Flags(enabled=True, allow_tickets=True, windows_initiated=False)
-        accounts = {"user_accounts": ("CORP\\u", "x"), "administrator_accounts": ("ü",)}
+        accounts = {"user_accounts": ("CORP\\u", "x"), "administrator_accounts": ("ü",), "ticket_timeout_minutes": 7}
         whole = an_application(
             "ERP", type=ApplicationType.CONFIG_STORE, flags=flags, description="d" * 5000, **accounts
         )

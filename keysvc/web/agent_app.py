@@ -45,7 +45,7 @@ class AgentOperations:
 
     def all(self) -> Operations:
         """Every one."""
-        return [*self._on_credentials(), *self._on_the_rest()]
+        return [*self._on_credentials(), *self._on_tickets(), *self._on_config_info(), *self._on_the_rest()]
 
     def _on_credentials(self) -> Operations:
         return [
@@ -88,6 +88,64 @@ class AgentOperations:
                 parameters=parameters.SomeApplication,
                 answer=messages.PurgeAnswer,
                 roles=ALLOWED,
+            ),
+        ]
+
+    def _on_tickets(self) -> Operations:
+        return [
+            Operation(
+                method="POST",
+                path="/v1/tickets",
+                summary="Issue a ticket for a user, or for the caller; one that nobody redeems ends by itself",
+                handler=self.ticket,
+                content=messages.TicketRequest,
+                answer=messages.TicketAnswer,
+                roles=ALLOWED,
+                errors=(CannotDecrypt, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/tickets/redemption",
+                summary="Trade a ticket, once, for its user's credential",
+                handler=self.redeem,
+                content=messages.RedeemRequest,
+                answer=messages.CredentialBody,
+                roles=ALLOWED,
+                errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
+            ),
+        ]
+
+    def _on_config_info(self) -> Operations:
+        return [
+            Operation(
+                method="GET",
+                path="/v1/config-info",
+                summary="The properties of a bag of the config store",
+                handler=self.config_info,
+                parameters=parameters.FindBag,
+                answer=messages.ConfigInfo,
+                roles=ALLOWED,
+                errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="PUT",
+                path="/v1/config-info",
+                summary="Encrypt and store a property bag, in place of all its properties; may be repeated",
+                handler=self.set_config_info,
+                parameters=parameters.OneBag,
+                content=messages.ConfigInfo,
+                answer=messages.SetCredentialAnswer,
+                roles=ALLOWED,
+                errors=(NotFound, errors.Conflict, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/config-info",
+                summary="Delete a property bag",
+                handler=self.delete_config_info,
+                parameters=parameters.OneBag,
+                roles=ALLOWED,
+                errors=(NotFound,),
             ),
         ]
 
@@ -143,7 +201,7 @@ class AgentOperations:
         if asked.external_user is not None:
             found = sso.lookup(asked.application, external_user=asked.external_user)
         else:
-            fresh = "no-cache" in asked.cache_control.casefold()
+            fresh = parameters.is_fresh(asked.cache_control)
             found = sso.credential(asked.application, user=asked.user or "", fresh=fresh)
         return answer(credential_body(found), headers={"ETag": f'"{found.revision}"'})
 
@@ -167,6 +225,33 @@ class AgentOperations:
     def delete_credential(self, call: Call[parameters.OneCredential, NoContent]) -> None:
         """For good."""
         self._for(call.caller).delete_credential(call.parameters.application, user=call.parameters.user)
+
+    def ticket(self, call: Call[NoParameters, messages.TicketRequest]) -> messages.TicketAnswer:
+        """A bearer's secret."""
+        made = self._for(call.caller).ticket(user=call.content.user)
+        return messages.TicketAnswer(made.text.reveal(), made.user, made.expires_at)
+
+    def redeem(self, call: Call[NoParameters, messages.RedeemRequest]) -> messages.CredentialBody:
+        """Once."""
+        asked = call.content
+        return credential_body(self._for(call.caller).redeem(asked.application, asked.ticket, sender=asked.sender))
+
+    def config_info(self, call: Call[parameters.FindBag, NoContent]) -> messages.ConfigInfo:
+        """In plain."""
+        asked, fresh = call.parameters, parameters.is_fresh(call.parameters.cache_control)
+        found = self._for(call.caller).get_config_info(asked.application, name=asked.name, fresh=fresh)
+        return messages.ConfigInfo({label: value.reveal() for label, value in found.items()})
+
+    def set_config_info(self, call: Call[parameters.OneBag, messages.ConfigInfo]) -> messages.SetCredentialAnswer:
+        """All of it."""
+        where, sso = call.parameters, self._for(call.caller)
+        return messages.SetCredentialAnswer(
+            sso.set_config_info(where.application, call.content.properties, name=where.name)
+        )
+
+    def delete_config_info(self, call: Call[parameters.OneBag, NoContent]) -> None:
+        """For good."""
+        self._for(call.caller).delete_config_info(call.parameters.application, name=call.parameters.name)
 
     def purge_cache(self, call: Call[parameters.SomeApplication, NoContent]) -> messages.PurgeAnswer:
         """Of this agent only."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import abc
 
 from keysvc.model import Application, Mapping, Role, SecretText, host_name
-from keysvc.sso import Credential
+from keysvc.sso import Credential, Ticket
 from keysvc.sso.service import ServerState
 from keysvc.web import messages
 from keysvc.web.connection import Connection, Requests, UnixConnection, with_query
 from keysvc.web.identity import IdentityFiles
+
+FRESH = {"Cache-Control": "no-cache"}
 
 
 class AgentClient:
@@ -29,9 +31,8 @@ class AgentClient:
 
     def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:
         """As `SSO.credential`."""
-        headers = {"Cache-Control": "no-cache"} if fresh else {}
         path = with_query("/v1/credential", application=application, user=user)
-        return _credential(self._connection.get(path, messages.CredentialBody, headers))
+        return _credential(self._connection.get(path, messages.CredentialBody, FRESH if fresh else None))
 
     def lookup(self, application: str, *, external_user: str) -> Credential:
         """As `SSO.lookup`."""
@@ -53,11 +54,7 @@ class AgentClient:
         headers = {}
         if expected_revision is not None:
             headers = {"If-Match": f'"{expected_revision}"'} if expected_revision else {"If-None-Match": "*"}
-        plain = {
-            label: value.reveal() if isinstance(value, SecretText) else value
-            for label, value in {**(fields or {}), **named}.items()
-        }
-        asked = messages.SetCredentialRequest(plain, external_user)
+        asked = messages.SetCredentialRequest(_plain({**(fields or {}), **named}), external_user)
         path = with_query("/v1/credential", application=application, user=user)
         response = self._connection.request("PUT", path, asked, headers)
         return self._connection.decode(response, messages.SetCredentialAnswer).version
@@ -65,6 +62,35 @@ class AgentClient:
     def delete_credential(self, application: str, *, user: str) -> None:
         """As `SSO.delete_credential`."""
         self._connection.request("DELETE", with_query("/v1/credential", application=application, user=user))
+
+    def ticket(self, *, user: str | None = None) -> Ticket:
+        """As `SSO.ticket`."""
+        response = self._connection.request("POST", "/v1/tickets", messages.TicketRequest(user))
+        made = self._connection.decode(response, messages.TicketAnswer)
+        return Ticket(SecretText(made.ticket), made.user, made.expires_at)
+
+    def redeem(self, application: str, ticket: str | SecretText, *, sender: str | None = None) -> Credential:
+        """As `SSO.redeem`."""
+        text = ticket.reveal() if isinstance(ticket, SecretText) else ticket
+        asked = messages.RedeemRequest(application, text, sender)
+        response = self._connection.request("POST", "/v1/tickets/redemption", asked)
+        return _credential(self._connection.decode(response, messages.CredentialBody))
+
+    def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
+        """As `SSO.set_config_info`."""
+        path = with_query("/v1/config-info", application=application, name=name)
+        response = self._connection.request("PUT", path, messages.ConfigInfo(_plain(properties)))
+        return self._connection.decode(response, messages.SetCredentialAnswer).version
+
+    def get_config_info(self, application: str, *, name: str, fresh: bool = False) -> abc.Mapping[str, SecretText]:
+        """As `SSO.get_config_info`."""
+        path = with_query("/v1/config-info", application=application, name=name)
+        found = self._connection.get(path, messages.ConfigInfo, FRESH if fresh else None)
+        return {label: SecretText(value) for label, value in found.properties.items()}
+
+    def delete_config_info(self, application: str, *, name: str) -> None:
+        """As `SSO.delete_config_info`."""
+        self._connection.request("DELETE", with_query("/v1/config-info", application=application, name=name))
 
     def purge_cache(self, application: str | None = None) -> int:
         """As `SSO.purge_cache`."""
@@ -92,6 +118,10 @@ class AgentClient:
     def close(self) -> None:
         """Repeatable."""
         self._connection.close()
+
+
+def _plain(values: abc.Mapping[str, str | SecretText]) -> dict[str, str]:
+    return {label: value.reveal() if isinstance(value, SecretText) else value for label, value in values.items()}
 
 
 def _credential(found: messages.CredentialBody) -> Credential:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from keysvc.model import Announcement, Application, Mapping, VersionRecord, VersionState
 
@@ -166,6 +168,43 @@ class PurgeAnswer(Body, frozen=True):
     """How many credentials were forgotten."""
 
     purged: int
+
+
+class TicketRequest(Body, frozen=True):
+    """For `user`, or for the caller itself."""
+
+    user: str | None = None
+
+
+class TicketAnswer(Body, frozen=True):
+    """Whoever has it may trade it, once."""
+
+    ticket: str
+    user: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"TicketAnswer({self.user!r})"
+
+
+class RedeemRequest(Body, frozen=True):
+    """`sender` is whom the ticket came from: an application that validates tickets demands it."""
+
+    application: Annotated[str, Meta(min_length=1, max_length=256)]
+    ticket: str
+    sender: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RedeemRequest({self.application!r})"
+
+
+class ConfigInfo(Body, frozen=True):
+    """All properties of a bag by label."""
+
+    properties: dict[str, str]
+
+    def __repr__(self) -> str:
+        return "ConfigInfo()"
 
 
 class ApplicationPage(Body, frozen=True):

@@ -36,6 +36,11 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Base of all."""
 
 
+def is_fresh(cache_control: str) -> bool:
+    """Whether an answer from memory is not wanted."""
+    return "no-cache" in cache_control.casefold()
+
+
 # -- of an agent ---------------------------------------------------------------------------------------------------
 
 
@@ -62,6 +67,19 @@ class PutCredential(Parameters, frozen=True):
     user: User
     if_match: ETag | None = msgspec.field(default=None, name="If-Match")
     if_none_match: NoneThere | None = msgspec.field(default=None, name="If-None-Match")
+
+
+class OneBag(Parameters, frozen=True):
+    """Where a property bag of the config store is."""
+
+    application: ApplicationName
+    name: Annotated[Name, Meta(description="of the property bag", examples=["ftp-adapter"])]
+
+
+class FindBag(OneBag, frozen=True):
+    """Where a property bag is, and how old it may be."""
+
+    cache_control: CacheControl = msgspec.field(default="", name="Cache-Control")
 
 
 class OneApplication(Parameters, frozen=True):

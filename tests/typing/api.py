@@ -29,6 +29,19 @@ def a_cautious_application_writes_only_over_what_it_read(sso: keysvc.SSO | keysv
     assert_type([mapping.user for mapping in sso.mappings("SAP", after="alice", limit=10)], list[str])
 
 
+def a_front_end_gets_a_ticket_and_a_back_end_trades_it(sso: keysvc.SSO | keysvc.AgentClient) -> keysvc.Credential:
+    ticket = sso.ticket(user="alice")
+    assert_type(ticket.text, SecretText)
+    return sso.redeem("SAP", ticket.text, sender=ticket.user)
+
+
+def an_adapter_keeps_its_settings(sso: keysvc.SSO | keysvc.AgentClient) -> str:
+    assert_type(sso.set_config_info("Adapters", {"Host": "ftp", "Password": SecretText("x")}, name="ftp"), int)
+    host = sso.get_config_info("Adapters", name="ftp", fresh=True)["Host"].reveal()
+    sso.delete_config_info("Adapters", name="ftp")
+    return host
+
+
 def an_error_says_what_to_do(error: KeysvcError) -> str:
     return f"{error.code}: {error}; {error.hint}" + ("" if error.retryable else "!")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from systems import System
@@ -18,9 +19,10 @@ from keysvc.changes import (
     PutBackup,
     PutCredential,
     PutVersion,
+    UseTicket,
 )
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.model import BackupRecord, Event, Guard, VersionState, utc_now
+from keysvc.model import BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_line
 
@@ -37,7 +39,8 @@ def filled(system: System) -> System:
     sso.close()
     system.stop()
     event = AppendEvent(Event("e1", "rotation.started", utc_now(), {}))
-    system.store().commit([PutBackup(BackupRecord(utc_now(), (1,))), event], UNGUARDED)
+    used = UseTicket(UsedTicket("ab" * 16, utc_now()), utc_now() - timedelta(days=1))
+    system.store().commit([PutBackup(BackupRecord(utc_now(), (1,))), event, used], UNGUARDED)
     return system
 
 
@@ -60,6 +63,7 @@ def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
     source = filled.store()
     before = trail(source), source.events(9)
     moved = migration.migrate(source, target, "administrator")
+    assert target.used_tickets() == source.used_tickets() != []
     assert moved.counts == {
         "system": 1, "backup": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
     }  # fmt: skip

@@ -103,6 +103,32 @@ def credential() -> dict[str, object]:
     }
 
 
+def ticket() -> dict[str, object]:
+    """By the letter of docs/formats.md, without keysvc."""
+
+    def prefixed(part: bytes) -> bytes:
+        return len(part).to_bytes(4, "big") + part
+
+    key = HKDF(SHA256(), 32, salt=bytes.fromhex(SYSTEM), info=b"keysvc ticket key v1").derive(MASTER)
+    issued, expires = 1_770_091_506, 1_770_091_626
+    content = b"\x01" + (4).to_bytes(4, "big") + bytes(range(16))
+    content += issued.to_bytes(8, "big") + expires.to_bytes(8, "big") + prefixed(b"alice") + prefixed(b"web-01")
+    tag = HMAC(key, SHA256())
+    tag.update(content)
+    return {
+        "system_id": SYSTEM,
+        "version": 4,
+        "master": MASTER.hex(),
+        "key": key.hex(),
+        "ticket_id": bytes(range(16)).hex(),
+        "issued_at": issued,
+        "expires_at": expires,
+        "user": "alice",
+        "requester": "web-01",
+        "ticket": "keysvc-ticket-1." + base64.urlsafe_b64encode(content + tag.finalize()).decode().rstrip("="),
+    }
+
+
 def backup() -> dict[str, object]:
     write_age = runpy.run_path(str(HERE.parent / "unit/crypto/conftest.py"))["write_age"]
     passphrase = "correct horse battery staple"
@@ -135,6 +161,7 @@ def main() -> None:
     save("hkdf_sha256_rfc5869.json", hkdf(folder))
     save("hpke.json", hpke(folder))
     save("credential.json", credential())
+    save("ticket.json", ticket())
     save("backup.json", backup())
 
 

@@ -11,4 +11,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.identities TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.enrolments TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.outbox TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.deliveries TO keysvc;
+GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.used_tickets TO keysvc;
 GRANT SELECT, INSERT ON dbo.audit TO keysvc;

@@ -2,7 +2,7 @@
 -- The audit trail can be added to, never changed.
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     system, guard, versions, backup, applications, mappings, credentials, servers, identities, enrolments, outbox,
-    deliveries
+    deliveries, used_tickets
     TO keysvc;
 GRANT SELECT, INSERT ON audit TO keysvc;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO keysvc;

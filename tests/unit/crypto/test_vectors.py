@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keysvc.crypto import backup, transport
+from keysvc.crypto import backup, tickets, transport
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.model import Application, ApplicationType, Field, MasterSecret, SecretBytes, SecretText
 
@@ -91,6 +91,17 @@ def test_what_is_encrypted_is_the_canonical_json_of_the_vector(vectors, monkeypa
         CredentialCipher(secret, case["system_id"]).encrypt(application, case["user"], given).hex()
         == (case["ciphertext"])
     )
+
+
+def test_a_ticket_of_the_first_release(vectors):
+    case = vectors("ticket.json")
+    secret = MasterSecret(case["version"], datetime(2026, 2, 3, tzinfo=UTC), SecretBytes(unhex(case["master"])))
+    cipher = CredentialCipher(secret, case["system_id"])
+    found = tickets.verify(cipher, SecretText(case["ticket"]))
+    assert (found.ticket_id.hex(), found.user, found.requester) == (case["ticket_id"], case["user"], case["requester"])
+    assert (found.issued_at.timestamp(), found.expires_at.timestamp()) == (case["issued_at"], case["expires_at"])
+    assert tickets.sign(cipher, found).reveal() == case["ticket"]
+    assert cipher.derive(b"keysvc ticket key v1").hex() == case["key"]
 
 
 def test_a_backup_that_was_written_by_the_first_release(vectors):

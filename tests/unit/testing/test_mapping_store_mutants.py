@@ -124,6 +124,16 @@ class FoldsCase(SQLiteMappingStore):
         return super().mapping(application, user.casefold())
 
 
+def _use_again(connection, use):
+    table = schema.used_tickets
+    connection.execute(delete(table).where(table.c.ticket_id == use.ticket.ticket_id))
+    sql_changes.use_ticket(connection, use)
+
+
+class UsesATicketTwice(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.UseTicket: _use_again})
+
+
 SINS = {
     IgnoresTheEpoch: "test_an_epoch_that_is_over_is_fenced",
     IgnoresTheActiveVersion: "test_a_write_under_another_version_than_the_active_one_is_stale",
@@ -137,6 +147,7 @@ SINS = {
     KeepsTheRowsOfADeletedApplication: "test_deleting_an_application_takes_its_mappings_and_credentials_along",
     BeginsEveryRevisionAtOne: "test_a_row_made_again_is_not_the_row_that_was_read_before",
     PagesByOffset: "test_pages_of_mappings_stay_steady_while_rows_change",
+    UsesATicketTwice: "test_a_ticket_is_used_once",
     FoldsCase: "test_names_that_look_alike_are_kept_apart",
 }
 ALSO = [

@@ -25,7 +25,7 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     NotFound,
 )
-from keysvc.model import Guard
+from keysvc.model import ApplicationType, Guard
 from keysvc.sso import SSO
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.connection import UnixConnection
@@ -124,6 +124,29 @@ def test_lists_come_in_pages(client: AgentClient, system: System) -> None:
     assert client.application("SAP") == administration.application("SAP")
     with pytest.raises(NotFound):
         client.mappings("NONE")
+
+
+def test_a_ticket_is_issued_for_the_caller_or_another_and_redeemed(client: AgentClient, system: System) -> None:
+    application = system.administration().application("SAP")
+    flags = replace(application.flags, allow_tickets=True)
+    system.store().commit([PutApplication(replace(application, flags=flags))], Guard())
+    client.set_credential("SAP", user="anna", password="geheim")
+    assert client.ticket().user in {"payroll", f"web-01\\{ME}"}
+    made = client.ticket(user="anna")
+    assert client.redeem("SAP", made.text, sender="anna")["password"].reveal() == "geheim"
+    with pytest.raises(AccessDenied, match="used already"):
+        client.redeem("SAP", made.text.reveal(), sender="anna")
+
+
+def test_a_property_bag(client: AgentClient, system: System) -> None:
+    fields = system.administration().application("SAP").fields
+    system.administration().create_application("Adapters", fields, type_=ApplicationType.CONFIG_STORE)
+    system.administration().enable_application("Adapters", enabled=True)
+    client.set_config_info("Adapters", {"password": "geheim"}, name="ftp")
+    assert client.get_config_info("Adapters", name="ftp", fresh=True)["Password"].reveal() == "geheim"
+    client.delete_config_info("Adapters", name="ftp")
+    with pytest.raises(NotFound):
+        client.get_config_info("Adapters", name="ftp")
 
 
 def test_the_last_page_says_so(agent: Served) -> None:

@@ -16,6 +16,7 @@ from keysvc.model import (
     Guard,
     Identity,
     Mapping,
+    RotationSettings,
     Server,
     SystemRecord,
     UsedTicket,
@@ -33,9 +34,17 @@ class PutSystem:
 @dataclass(frozen=True, slots=True)
 class PutVersion:
     """Insert a version or set its state. Making one active names it in the guard for all transactions to come; the
-    one that was active must be put as retiring in the same commit."""
+    one that was active must be put as retiring in the same commit. VersionInUse when one is put as destroyed while a
+    credential is under it: nobody can write one between that look and the end of the commit."""
 
     record: VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutRotationSettings:
+    """Replace how rotations go."""
+
+    settings: RotationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +204,7 @@ class ForgetEvents:
 Change = (
     PutSystem
     | PutVersion
+    | PutRotationSettings
     | PutBackup
     | PutApplication
     | DeleteApplication

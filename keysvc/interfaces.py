@@ -26,6 +26,7 @@ from keysvc.model import (
     Mapping,
     MasterSecret,
     ParkedEvent,
+    RotationSettings,
     SecretText,
     Server,
     SystemRecord,
@@ -142,6 +143,9 @@ class MappingStore(Protocol):
     def versions(self) -> abc.Sequence[VersionRecord]:
         """Ascending, destroyed ones included."""
 
+    def rotation_settings(self) -> RotationSettings:
+        """As put last; the defaults before that."""
+
     def lease(self) -> Lease | None:
         """The lease in force by the store's clock, or None. Its epoch is the last granted."""
 
@@ -170,9 +174,9 @@ class MappingStore(Protocol):
         """By exact names."""
 
     def credentials(
-        self, *, after: CredentialKey | None = None, limit: int = 500, not_under: int | None = None
+        self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
-        """A page of credentials by key, beginning behind `after`; with `not_under` only those under another version."""
+        """A page of credentials by key, beginning behind `after`; with `under` only those under that version."""
 
     def used_tickets(self, *, after: str = "", limit: int = 500) -> abc.Sequence[UsedTicket]:
         """A page by id, beginning behind `after`."""

@@ -28,6 +28,7 @@ from keysvc.changes import (
     PutCredential,
     PutIdentity,
     PutMapping,
+    PutRotationSettings,
     PutSystem,
     PutVersion,
     UseTicket,
@@ -97,7 +98,8 @@ def _is_done(source: MappingStore, target: MappingStore) -> bool:
         if frozen and _was_moved_away(source):
             raise Conflict(f"this system was moved away from {source.info().url} already", hint="keysvc audit list")
         return False
-    if frozen and any(replace(there[0], state=record.state) == record for record in source.versions()):
+    moved = there[0].version, there[0].check_value
+    if frozen and any((record.version, record.check_value) == moved for record in source.versions()):
         return True
     raise Conflict(f"{target.info().url} holds a system that is at work", hint="name an empty database")
 
@@ -144,6 +146,7 @@ def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[obj
     applications = store.applications()
     yield "system", filter(None, [store.system()])
     yield "backup", filter(None, [store.backup()])
+    yield "rotation", [store.rotation_settings()]
     yield "identities", store.identities()
     yield "applications", applications
     for application in applications:
@@ -202,7 +205,8 @@ class _Move:
     def _copy_rows(self) -> None:
         source, target = self._source, self._target
         backup = source.backup()
-        self._put([*([PutBackup(backup)] if backup else []), *map(PutIdentity, source.identities())])
+        settings = PutRotationSettings(source.rotation_settings())
+        self._put([settings, *([PutBackup(backup)] if backup else []), *map(PutIdentity, source.identities())])
         names = {application.name for application in source.applications()}
         self._put([DeleteApplication(a.name) for a in target.applications() if a.name not in names])
         for application in source.applications():

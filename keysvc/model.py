@@ -105,12 +105,18 @@ class MasterSecret:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """What the mapping store knows of a version: never the secret."""
+    """What the mapping store knows of a version: never the secret.
+
+    `completed_at` is when every credential was found under it and a sample of them decrypted: None while the rotation
+    to it goes on, and for one that never came to that. `compromised_at` is when it was reported as known to others.
+    """
 
     version: int
     state: VersionState
     created_at: datetime
     check_value: str
+    completed_at: datetime | None = None
+    compromised_at: datetime | None = None
 
     def describes(self, secret: MasterSecret) -> bool:
         """Whether `secret` is this very version."""
@@ -139,6 +145,14 @@ class Announcement:
     def active(self) -> VersionRecord | None:
         """The one version that encrypts; None before configuration."""
         return next((record for record in self.versions if record.state is VersionState.ACTIVE), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationSettings:
+    """How rotations go. While `paused_at` is set they rest; `max_rows_per_second` is None for as fast as they can."""
+
+    paused_at: datetime | None = None
+    max_rows_per_second: int | None = None
 
 
 # -- the system ----------------------------------------------------------------------------------------------------

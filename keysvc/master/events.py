@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     SECRET_RESEALED = "secret.resealed", Severity.NOTICE, "every version moved to another key store"
     SECRET_PROTECTED = "secret.protected", Severity.NOTICE, "every version was sealed into one more key store"
     VERSION_ACTIVATED = "version.activated", Severity.NOTICE, "a version encrypts from now on"
+    VERSION_COMPROMISED = "version.compromised", Severity.WARNING, "somebody said that others know a version"
     VERSION_DESTROYED = "version.destroyed", Severity.NOTICE, "a version is gone for good"
     ROTATION_STARTED = "rotation.started", Severity.NOTICE, "a new version is announced"
     ROTATION_PROGRESS = "rotation.progress", Severity.INFORMATIONAL, "so many credentials are re-encrypted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from keysvc.changes import PutIdentity, PutSystem, PutVersion
@@ -35,7 +36,7 @@ def configure(store: MappingStore, key_store: KeyStore, system_id: str, administ
         store.commit(
             [
                 PutSystem(SystemRecord(system_id, utc_now())),
-                PutVersion(announced(secret, VersionState.ACTIVE)),
+                PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
                 PutIdentity(administrator),
                 *told(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id),
             ],

@@ -1,39 +1,46 @@
-"""Rotation: generate, announce, activate, re-encrypt, verify. What comes next is read from the data each time: no
-progress file, every step repeatable, so that the next master goes on wherever the last one died."""
+"""Rotation: generate, announce, activate, re-encrypt, verify, complete. What comes next is read from the data each
+time: no progress file, every step repeatable, so that the next master goes on wherever the last one died."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections import abc
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
-from keysvc.changes import Change, PutVersion, Reencrypt
-from keysvc.crypto.credentials import CredentialCipher, Reencryption
-from keysvc.errors import CannotDecrypt, NotConfigured, VersionInUse, VersionNotFound
+from keysvc.changes import Change, PutRotationSettings, PutVersion
+from keysvc.errors import (
+    CannotDecrypt,
+    InvalidInput,
+    KeyStoreError,
+    KeysvcError,
+    NotConfigured,
+    VersionInUse,
+    VersionNotFound,
+)
 from keysvc.interfaces import MappingStore
-from keysvc.master.events import EventKind, told
+from keysvc.master.destruction import Destruction
+from keysvc.master.events import EventKind, audit, told
+from keysvc.master.hindrance import Hindrances
 from keysvc.master.lease import Leadership
+from keysvc.master.reencryption import FullReencryption, Left
 from keysvc.master.sample import check_sample
+from keysvc.master.schedule import Schedule
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
-from keysvc.model import (
-    CredentialKey,
-    EncryptedCredential,
-    Guard,
-    MasterSecret,
-    VersionRecord,
-    VersionState,
-)
+from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
 
 log = structlog.get_logger("keysvc.rotation")
-BATCH = 2000
 SERVICE = "master secret server"
+DESTROY_AGAIN_SECONDS = 60.0
 
 
 class Rotation:
-    """Called by the one worker of the master secret server; `start` and `destroy` by anyone."""
+    """`advance` is called by the one worker of the master secret server; the rest by anyone."""
 
     def __init__(
         self,
@@ -42,6 +49,8 @@ class Rotation:
         secrets: UnsealedVersions,
         leadership: Leadership,
         servers: LiveServers,
+        *,
+        every: timedelta | None = None,
     ) -> None:
         self._store = store
         self._system_id = system_id
@@ -49,41 +58,113 @@ class Rotation:
         self._leadership = leadership
         self._servers = servers
         self._changing = threading.Lock()
-        self._after: CredentialKey | None = None
-        self._moved_in_pass = 0
-        self._settled_under: int | None = None  # no row can come under another version while this one is active
-        self.undecryptable: set[CredentialKey] = set()
+        self._reencryption = FullReencryption(store, system_id, secrets, leadership)
+        self._destruction = Destruction(store, system_id, secrets, leadership)
+        self._hindrances = Hindrances(store, leadership)
+        self._schedule = Schedule(every)
+        self._complete_under: int | None = None  # no row can come under another version while this one is active
+        self._problems: dict[str, str] = {}
+        self._destroy_again_at = 0.0
 
-    def start(self, actor: str) -> VersionRecord:
-        """Generate and announce a new version. While one is announced already, that one is the answer."""
+    # -- what SSO administrators ask -------------------------------------------------------------------------------
+
+    def start(self, actor: str, *, compromised: int | None = None) -> VersionRecord:
+        """Generate and announce a new version. While one is announced already, that one is the answer; rows may be
+        under any number of older ones.
+
+        With `compromised`, what is under that version is re-encrypted first, and it is destroyed as soon as no row is
+        under it and a backup holds the active version. A new version is made only where that one is active or
+        announced; else the answer is the active one. Raises VersionNotFound, KeyStoreError.
+        """
         with self._changing:
             self._leadership.require()
-            records = self._store.versions()
-            for record in records:
-                if record.state is VersionState.ANNOUNCED:
-                    return record
-            active_of(records)
-            secret = self._secrets.generate(record.version for record in records)
-            record = announced(secret)
-            named = f"version {record.version}"
-            generated = told(actor, EventKind.SECRET_GENERATED, named)
-            self._commit([PutVersion(record), *generated, *told(actor, EventKind.ROTATION_STARTED, named)])
-            log.info("announced a new version", version=record.version)
-            return record
+            return self._start(self._store.versions(), actor, compromised)
+
+    def change_settings(
+        self, actor: str, *, paused: bool | None = None, max_rows_per_second: int | None = None
+    ) -> RotationSettings:
+        """Pause or resume, and limit the rate (0: no limit); None leaves it. At once, and until changed again: the next
+        master goes by it too. Raises InvalidInput."""
+        if max_rows_per_second is not None and not 0 <= max_rows_per_second < 2**31:
+            raise InvalidInput("max_rows_per_second must be a whole number, 0 for no limit")
+        with self._changing:
+            self._leadership.require()
+            before = after = self._store.rotation_settings()
+            if paused is not None:
+                after = replace(after, paused_at=(before.paused_at or utc_now()) if paused else None)
+            if max_rows_per_second is not None:
+                after = replace(after, max_rows_per_second=max_rows_per_second or None)
+            if after != before:
+                detail = {"paused": after.paused_at is not None, "max_rows_per_second": after.max_rows_per_second or 0}
+                self._commit([PutRotationSettings(after), audit(actor, "rotation.changed", "settings", **detail)])
+                log.info("changed how rotations go", **detail)
+            return after
+
+    def destroy(self, version: int, actor: str, *, force: bool = False) -> None:
+        """As `Destruction.destroy`."""
+        with self._changing:
+            self._leadership.require()
+            self._destruction.destroy(version, active_of(self._store.versions()), actor, force=force)
+
+    # -- what status shows -----------------------------------------------------------------------------------------
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Lately; None when none was re-encrypted."""
+        return self._reencryption.pace.rows_per_second
+
+    @property
+    def problems(self) -> abc.Sequence[str]:
+        """What an SSO administrator has to look at."""
+        left = self._reencryption.undecryptable
+        named = f"{left} credentials do not decrypt and stay under their old version; keysvc secret verify names them"
+        return [*self._problems.values(), *([named] if left else [])]
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long re-encryption rests, so that it is not faster than allowed."""
+        return self._reencryption.pace.rest_seconds
+
+    # -- the worker ------------------------------------------------------------------------------------------------
 
     def advance(self) -> bool:
-        """Do the next step that the data asks for. True when there may be more to do at once."""
+        """Do the next step that the data asks for. True when there may be more to do at once. What fails is told and
+        tried again at the next call; raises only Fenced, MappingStoreUnavailable."""
         with self._changing:
-            records = self._store.versions()
-            active = active_of(records)
-            for record in records:
-                if record.state is VersionState.ANNOUNCED:
-                    return self._activate(record, active)
-            return self._settled_under != active.version and self._reencrypt_a_batch(active.version)
+            try:
+                more = self._step()
+                self._problems.pop("step", None)
+            except (KeyStoreError, CannotDecrypt) as error:
+                self._failed("step", error)
+                return False
+            return more
+
+    def _failed(self, what: str, error: KeysvcError) -> None:
+        self._problems[what] = f"the rotation does not go on: {error}; {error.hint}"
+        self._hindrances.tell(EventKind.ROTATION_FAILED, what, str(error))
+
+    def _step(self) -> bool:
+        settings, records = self._store.rotation_settings(), self._store.versions()
+        active, waiting = active_of(records), announced_of(records)
+        if settings.paused_at is not None:
+            self._hindrances.paused(settings, waiting is not None or active.completed_at is None)
+            return False
+        if self._destroy_compromised(records, active):
+            return True
+        if waiting is None and self._schedule.is_due(active):
+            self._start_when_due(records)
+            return True
+        if waiting is not None:
+            if self._activate(waiting, active):
+                return True
+            if active.compromised_at is not None:
+                return False  # nothing more is to come under it
+        return self._reencrypt(records, active, settings)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
-        waiting = self._servers.waiting_for(new.version)
-        if waiting:
+        servers = self._servers.waiting_for(new.version)
+        if servers:
+            self._hindrances.waiting(new, servers)
             return False
         self._commit(
             [
@@ -95,106 +176,94 @@ class Rotation:
         log.info("activated a version", version=new.version)
         return True
 
-    def _reencrypt_a_batch(self, active: int) -> bool:
-        rows = self._store.credentials(after=self._after, limit=BATCH, not_under=active)
-        if not rows:
-            return self._end_of_pass(active)
-        new = CredentialCipher(self._secrets.get(active), self._system_id)
-        moved = list(self._moved(rows, new))
-        if moved:
-            self._store.commit([Reencrypt(moved)], Guard(self._leadership.epoch, active))
-        self._moved_in_pass += len(moved)
-        self._after = rows[-1].key
-        return True
+    def _reencrypt(self, records: abc.Sequence[VersionRecord], active: VersionRecord, how: RotationSettings) -> bool:
+        if self._complete_under == active.version:
+            return False
+        urgent = tuple(record.version for record in records if record.compromised_at is not None)
+        left = self._reencryption.step(active.version, urgent, how.max_rows_per_second)
+        if left is Left.NOTHING:
+            self._complete(active)
+        elif left is Left.WAITING:
+            self._hindrances.undecryptable(self._reencryption.undecryptable, active.version)
+        return left is Left.MORE
 
-    def _moved(
-        self, rows: abc.Iterable[EncryptedCredential], new: CredentialCipher
-    ) -> abc.Iterator[EncryptedCredential]:
-        groups: dict[tuple[str, int], list[EncryptedCredential]] = {}
-        for row in rows:
-            groups.setdefault((row.application, row.version), []).append(row)
-        for (name, version), alike in groups.items():
-            application = self._store.application(name)
-            if application is None:  # deleted since the page was read, and its rows with it
-                continue
-            try:
-                old = CredentialCipher(self._secrets.get(version), self._system_id)
-                moved, failed = Reencryption(old, new, application).move(alike)
-            except VersionNotFound:
-                moved, failed = [], alike
-            self._note_undecryptable(failed)
-            if self.undecryptable:
-                self.undecryptable.difference_update(row.key for row in moved)
-            yield from moved
-
-    def _note_undecryptable(self, rows: abc.Iterable[EncryptedCredential]) -> None:
-        for row in rows:
-            if row.key not in self.undecryptable:
-                log.error(
-                    "a credential does not decrypt", application=row.application, user=row.user, version=row.version
-                )
-            self.undecryptable.add(row.key)
-
-    def _end_of_pass(self, active: int) -> bool:
-        moved, self._moved_in_pass, self._after = self._moved_in_pass, 0, None
-        rows = self._store.rows_by_version()
-        if any(count for version, count in rows.items() if version != active):
-            return moved > 0
-        self.undecryptable.clear()
-        self._settled_under = active
-        if moved:
-            checked = check_sample(self._store, self._system_id, [self._secrets.get(active)])
-            self._commit(
-                told(
-                    SERVICE,
-                    EventKind.ROTATION_FINISHED,
-                    f"version {active}",
-                    rows=rows.get(active, 0),
-                    verified=checked,
-                )
+    def _complete(self, active: VersionRecord) -> None:
+        """Every row was counted under the active version. That it is told stands in the data, in one commit with the
+        telling: a master that dies before has the next one do it."""
+        if active.completed_at is None:
+            rows = self._store.rows_by_version().get(active.version, 0)
+            verified = check_sample(self._store, self._system_id, [self._secrets.get(active.version)])
+            finished = told(
+                SERVICE, EventKind.ROTATION_FINISHED, f"version {active.version}", rows=rows, verified=verified
             )
-            log.info("re-encrypted all credentials", version=active, rows=rows.get(active, 0), verified=checked)
+            self._commit([PutVersion(replace(active, completed_at=utc_now())), *finished])
+            log.info("re-encrypted all credentials", version=active.version, rows=rows, verified=verified)
+        self._complete_under = active.version
+
+    def _destroy_compromised(self, records: abc.Sequence[VersionRecord], active: VersionRecord) -> bool:
+        if time.monotonic() < self._destroy_again_at:
+            return False
+        for record in records:
+            compromised = record.compromised_at is not None and record.state is VersionState.RETIRING
+            if compromised and self._destruction.ready(record.version, active):
+                return self._destroy_by_itself(record.version, active)
         return False
 
-    def destroy(self, version: int, actor: str, *, force: bool = False) -> None:
-        """Destroy a version that retired. Raises VersionNotFound; VersionInUse while it is active or announced, while a
-        credential is under it, while a sample does not decrypt under the active version, or, unless forced, while no
-        backup holds the active version."""
-        with self._changing:
-            self._leadership.require()
-            records = {record.version: record for record in self._store.versions()}
-            record = records.get(version)
-            if record is None or record.state is VersionState.DESTROYED:
-                raise VersionNotFound(f"there is no version {version} to destroy")
-            if record.state is not VersionState.RETIRING:
-                raise VersionInUse(f"version {version} is {record.state}, and only a retiring version can be destroyed")
-            active = active_of(records.values())
-            rows = self._store.rows_by_version().get(version, 0)
-            if rows:
-                raise VersionInUse(f"{rows} credentials are still encrypted under version {version}")
-            try:
-                check_sample(self._store, self._system_id, [self._secrets.get(active.version)])
-            except CannotDecrypt as error:
-                raise VersionInUse(str(error)) from None
-            backup = self._store.backup()
-            if not force and (backup is None or active.version not in backup.versions):
-                raise VersionInUse(
-                    f"no backup holds the active version {active.version}",
-                    hint="make one first: keysvc secret backup FILE",
-                )
-            changes = [
-                PutVersion(replace(record, state=VersionState.DESTROYED)),
-                *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
-            ]
-            self._store.commit(changes, Guard(self._leadership.epoch, active.version))
-            self._secrets.destroy(version)
-            log.info("destroyed a version", version=version)
+    def _destroy_by_itself(self, version: int, active: VersionRecord) -> bool:
+        """What it fails by does not keep re-encryption from going on."""
+        try:
+            self._destruction.destroy(version, active, SERVICE)
+        except (KeyStoreError, CannotDecrypt, VersionInUse) as error:
+            self._failed("destroying", error)
+            self._destroy_again_at = time.monotonic() + DESTROY_AGAIN_SECONDS
+            return False
+        self._problems.pop("destroying", None)
+        return True
 
     def finish_destroying(self) -> None:
-        """Remove from the key store what the mapping store records as destroyed: a master may have died in between."""
-        destroyed = {r.version for r in self._store.versions() if r.state is VersionState.DESTROYED}
-        for version in destroyed.intersection(self._secrets.sealed_versions()):
-            self._secrets.destroy(version)
+        """As `Destruction.finish`."""
+        self._destruction.finish(self._store.versions())
+
+    # -- beginning -------------------------------------------------------------------------------------------------
+
+    def _start_when_due(self, records: abc.Sequence[VersionRecord]) -> None:
+        try:
+            self._start(records, SERVICE, None)
+        except KeyStoreError:
+            self._schedule.tried_in_vain()
+            raise
+
+    def _start(self, records: abc.Sequence[VersionRecord], actor: str, compromised: int | None) -> VersionRecord:
+        active, waiting = active_of(records), announced_of(records)
+        changes: list[Change] = []
+        if compromised is not None:
+            reported = self._reported(records, compromised)
+            changes += [PutVersion(reported), *told(actor, EventKind.VERSION_COMPROMISED, f"version {compromised}")]
+            if reported.state is VersionState.RETIRING:
+                self._commit(changes)
+                return active
+            if reported.state is VersionState.DESTROYED:  # it was announced: no row is under it, and none ever will be
+                waiting = None
+        if waiting is None:
+            secret = self._secrets.generate(record.version for record in records)
+            waiting = announced(secret)
+            named = f"version {waiting.version}"
+            generated = told(actor, EventKind.SECRET_GENERATED, named)
+            changes += [PutVersion(waiting), *generated, *told(actor, EventKind.ROTATION_STARTED, named)]
+            log.info("announcing a new version", version=waiting.version)
+        if changes:
+            self._commit(changes)
+            with contextlib.suppress(KeyStoreError):  # the next master secret server does it, if this one cannot
+                self._destruction.finish(self._store.versions())
+        return waiting
+
+    def _reported(self, records: abc.Iterable[VersionRecord], version: int) -> VersionRecord:
+        for record in records:
+            if record.version == version and record.state is not VersionState.DESTROYED:
+                gone = record.state is VersionState.ANNOUNCED
+                state = VersionState.DESTROYED if gone else record.state
+                return replace(record, state=state, compromised_at=record.compromised_at or utc_now())
+        raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
 
     def _commit(self, changes: abc.Sequence[Change]) -> None:
         self._store.commit(changes, self._leadership.guard)
@@ -203,6 +272,11 @@ class Rotation:
 def announced(secret: MasterSecret, state: VersionState = VersionState.ANNOUNCED) -> VersionRecord:
     """The record of a version that was just sealed."""
     return VersionRecord(secret.version, state, secret.created_at, secret.check_value)
+
+
+def announced_of(records: abc.Iterable[VersionRecord]) -> VersionRecord | None:
+    """The one that is announced, if any."""
+    return next((record for record in records if record.state is VersionState.ANNOUNCED), None)
 
 
 def active_of(records: abc.Iterable[VersionRecord]) -> VersionRecord:

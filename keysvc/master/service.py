@@ -25,7 +25,7 @@ from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
-from keysvc.model import Announcement, BackupRecord, Role, VersionRecord, VersionState
+from keysvc.model import Announcement, BackupRecord, Role, RotationSettings, VersionRecord, VersionState
 
 log = structlog.get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
@@ -46,6 +46,7 @@ class MasterSecretServer:
         *,
         poll_interval: timedelta,
         lease_ttl: timedelta,
+        rotate_every: timedelta | None = None,
         subscriptions: abc.Sequence[Subscription] = (),
     ) -> None:
         system = store.system()
@@ -55,6 +56,7 @@ class MasterSecretServer:
         self._store = store
         self._authority = authority
         self._poll_interval = poll_interval
+        self._rotate_every = rotate_every
         self._leadership = Leadership(store, lease_ttl)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
         self._secrets = UnsealedVersions(self._protectors)
@@ -77,7 +79,8 @@ class MasterSecretServer:
         try:
             self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
             self._servers = LiveServers(self._store.servers(), self._poll_interval)
-            self.rotation = Rotation(self._store, self.system_id, self._secrets, self._leadership, self._servers)
+            parts = self._store, self.system_id, self._secrets, self._leadership, self._servers
+            self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
             self.rotation.finish_destroying()
             self.announce()
@@ -146,15 +149,23 @@ class MasterSecretServer:
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
 
-    def rotate(self, actor: str) -> VersionRecord:
-        """Begin a rotation, or answer with the one that is announced already."""
+    def rotate(self, actor: str, *, compromised: int | None = None) -> VersionRecord:
+        """As `Rotation.start`."""
         try:
-            record = self.rotation.start(actor)
+            record = self.rotation.start(actor, compromised=compromised)
             self.announce()
         finally:
             self._key_store_watch.look_soon(prove=True)
             self._wake.set()
         return record
+
+    def change_rotation(
+        self, actor: str, *, paused: bool | None = None, max_rows_per_second: int | None = None
+    ) -> RotationSettings:
+        """As `Rotation.change_settings`."""
+        settings = self.rotation.change_settings(actor, paused=paused, max_rows_per_second=max_rows_per_second)
+        self._wake.set()
+        return settings
 
     def destroy(self, version: int, actor: str, *, force: bool) -> None:
         """As `Rotation.destroy`."""
@@ -181,14 +192,12 @@ class MasterSecretServer:
         ]
         if self._key_store_watch.problem:
             problems.insert(0, f"the key store does not answer: {self._key_store_watch.problem}")
-        if self.rotation.undecryptable:
-            problems.append(
-                f"{len(self.rotation.undecryptable)} credentials do not decrypt and stay under their old version"
-            )
+        problems += self.rotation.problems
         warnings = [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
-        return status.system_status(
+        found = status.system_status(
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )
+        return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
 
     def plugin_failed(self, failure: PluginFailure) -> None:
         """It becomes an event as soon as one can be written: the plugin may be the mapping store. Never raises."""
@@ -198,8 +207,7 @@ class MasterSecretServer:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
-            records = tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
-            self._announcement = Announcement(self.system_id, self.epoch, records, self._poll_interval)
+            self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
 
     # -- the worker ------------------------------------------------------------------------------------------------
 
@@ -234,14 +242,18 @@ class MasterSecretServer:
                 self._warn()
             if not more:
                 pause = min(FLUSH_SECONDS, self._poll_interval.total_seconds() / 2)
+                pause = min(pause, self.rotation.rest_seconds or pause)
                 self._wake.wait(pause)
                 since_warning += pause
                 self._wake.clear()
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version."""
-        if self._store.versions() != list(self._announcement.versions):
+        if self._live_versions() != self._announcement.versions:
             self.announce()
+
+    def _live_versions(self) -> tuple[VersionRecord, ...]:
+        return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
 
     def _tell(self, problem: str) -> None:
         """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""

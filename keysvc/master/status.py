@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keysvc.interfaces import MappingStore
 from keysvc.master.protectors import ProtectorStatus
 from keysvc.master.servers import PERMISSION_INTERVALS
-from keysvc.model import BackupRecord, Server, VersionRecord, VersionState, utc_now
+from keysvc.model import BackupRecord, RotationSettings, Server, VersionRecord, VersionState, utc_now
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
 OLD_BACKUP = "the newest backup does not hold the active version"
@@ -25,6 +25,7 @@ class VersionStatus:
     created_at: datetime
     rows: int
     protectors: tuple[str, ...] = ()
+    compromised_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,22 @@ class ServerStatus:
 
 @dataclass(frozen=True, slots=True)
 class RotationStatus:
-    """`phase` is `announced` until every live SSO server holds `to`, then `re-encrypting`. `done` of `total` rows."""
+    """`phase` is `announced` until every live SSO server holds `to`, and `waiting_for` names those that do not; then
+    `re-encrypting`, at most `max_rows_per_second`; `paused` while somebody paused it. `done` of `total` rows.
+
+    `rows_per_second` and `remaining_seconds` are measured by the running master secret server, and None before that.
+    """
 
     from_version: int
     to: int
     phase: str
     done: int
     total: int
+    waiting_for: tuple[str, ...] = ()
+    paused_at: datetime | None = None
+    max_rows_per_second: int | None = None
+    rows_per_second: int | None = None
+    remaining_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class SystemStatus:
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     protectors: tuple[ProtectorStatus, ...] = ()
+    next_rotation_at: datetime | None = None
 
 
 def system_status(
@@ -81,7 +92,9 @@ def system_status(
         return SystemStatus("unconfigured", None, None, (), store.epoch(), None, (), None, None, tuple(problems), ())
     records, rows, backup = store.versions(), store.rows_by_version(), store.backup()
     active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
-    rotation = rotation_status(records, rows)
+    settings = store.rotation_settings()
+    servers = server_statuses(store.servers(), poll_interval)
+    rotation = rotation_status(records, rows, settings, servers)
     problems = [*problems, *([] if lease else ["no master secret server is running: lookups go on, encrypting stops"])]
     return SystemStatus(
         state="degraded" if problems else "rotating" if rotation else "ready",
@@ -90,11 +103,16 @@ def system_status(
         versions=tuple(_version_status(record, rows, protectors) for record in records),
         epoch=store.epoch(),
         master=lease.holder if lease else None,
-        servers=server_statuses(store.servers(), poll_interval),
+        servers=servers,
         rotation=rotation,
         backup=backup,
         problems=tuple(problems),
-        warnings=(*backup_warnings(backup, active), *protector_warnings(protectors), *warnings),
+        warnings=(
+            *backup_warnings(backup, active),
+            *protector_warnings(protectors),
+            *rotation_warnings(records, rows, settings),
+            *warnings,
+        ),
         protectors=protectors,
     )
 
@@ -103,7 +121,8 @@ def _version_status(
     record: VersionRecord, rows: abc.Mapping[int, int], protectors: abc.Iterable[ProtectorStatus]
 ) -> VersionStatus:
     opening = tuple(protector.url for protector in protectors if record.version in protector.opens)
-    return VersionStatus(record.version, record.state, record.created_at, rows.get(record.version, 0), opening)
+    count = rows.get(record.version, 0)
+    return VersionStatus(record.version, record.state, record.created_at, count, opening, record.compromised_at)
 
 
 def protector_warnings(protectors: abc.Iterable[ProtectorStatus]) -> tuple[str, ...]:
@@ -125,17 +144,59 @@ def backup_warnings(backup: BackupRecord | None, active: int | None) -> tuple[st
     return ()
 
 
-def rotation_status(records: abc.Sequence[VersionRecord], rows: abc.Mapping[int, int]) -> RotationStatus | None:
+def rotation_warnings(
+    records: abc.Iterable[VersionRecord], rows: abc.Mapping[int, int], settings: RotationSettings
+) -> tuple[str, ...]:
+    """What an SSO administrator may have forgotten."""
+    found = []
+    if settings.paused_at is not None:
+        found.append(f"rotations are paused since {settings.paused_at:%Y-%m-%d %H:%M} UTC: keysvc secret resume")
+    for record in records:
+        gone = record.state is VersionState.DESTROYED
+        if record.compromised_at is not None and not gone and not rows.get(record.version, 0):
+            found.append(
+                f"version {record.version} is compromised, and no credential is under it: it is destroyed when a "
+                f"backup holds the active version; {BACKUP_HINT}"
+            )
+    return tuple(found)
+
+
+def rotation_status(
+    records: abc.Sequence[VersionRecord],
+    rows: abc.Mapping[int, int],
+    settings: RotationSettings,
+    servers: abc.Iterable[ServerStatus],
+) -> RotationStatus | None:
     """The rotation under way, derived from the states of the versions and from what encrypts the rows."""
     active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
-    total = sum(rows.values())
-    for record in records:
-        if active is not None and record.state is VersionState.ANNOUNCED:
-            return RotationStatus(active, record.version, "announced", rows.get(record.version, 0), total)
-    if active is None or total == rows.get(active, 0):
+    announced = next((r.version for r in records if r.state is VersionState.ANNOUNCED), None)
+    if active is None:
         return None
-    oldest = min(version for version, count in rows.items() if count and version != active)
-    return RotationStatus(oldest, active, "re-encrypting", rows.get(active, 0), total)
+    older = [version for version, count in rows.items() if count and version != active]
+    if announced is None and not older:
+        return None
+    to = announced or active
+    return RotationStatus(
+        from_version=active if announced else min(older),
+        to=to,
+        phase="paused" if settings.paused_at else "announced" if announced else "re-encrypting",
+        done=rows.get(to, 0),
+        total=sum(rows.values()),
+        waiting_for=tuple(s.name for s in servers if announced and s.can_encrypt and s.version < announced),
+        paused_at=settings.paused_at,
+        max_rows_per_second=settings.max_rows_per_second,
+    )
+
+
+def with_pace(found: SystemStatus, rows_per_second: float | None, every: timedelta | None) -> SystemStatus:
+    """With what the running master secret server alone knows of rotations: how fast one is, when the next is due."""
+    active = next((v for v in found.versions if v.state is VersionState.ACTIVE), None)
+    due = active.created_at + every if active and every else None
+    going_on = found.rotation
+    if going_on is not None and going_on.phase == "re-encrypting" and rows_per_second:
+        left = round((going_on.total - going_on.done) / rows_per_second)
+        going_on = replace(going_on, rows_per_second=round(rows_per_second), remaining_seconds=left)
+    return replace(found, rotation=going_on, next_rotation_at=due)
 
 
 def server_statuses(servers: abc.Sequence[Server], poll_interval: timedelta) -> tuple[ServerStatus, ...]:

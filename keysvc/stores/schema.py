@@ -179,6 +179,16 @@ versions = Table(
     Column("state", Name(16), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("check_value", Name(64), nullable=False),
+    Column("completed_at", Instant),
+    Column("compromised_at", Instant),
+)
+
+rotation = Table(
+    "rotation",
+    metadata,
+    _single_row(),
+    Column("paused_at", Instant),
+    Column("max_rows_per_second", Integer),
 )
 
 backup = Table(

@@ -32,6 +32,7 @@ from keysvc.model import (
     Lease,
     Mapping,
     ParkedEvent,
+    RotationSettings,
     Server,
     SystemRecord,
     UsedTicket,
@@ -113,6 +114,10 @@ class SQLMappingStore(SQLDatabase):
         """Ascending."""
         return self._all(VersionRecord, schema.versions, select(schema.versions).order_by(schema.versions.c.version))
 
+    def rotation_settings(self) -> RotationSettings:
+        """The one row, or the defaults."""
+        return self._one(RotationSettings, schema.rotation, select(schema.rotation)) or RotationSettings()
+
     def lease(self) -> Lease | None:
         """By the database's clock."""
         return self._read(lambda connection: self._read_guard(connection).lease(self._now(connection)))
@@ -155,13 +160,13 @@ class SQLMappingStore(SQLDatabase):
         return self._one(EncryptedCredential, schema.credentials, _credential, application=application, user=user)
 
     def credentials(
-        self, *, after: CredentialKey | None = None, limit: int = 500, not_under: int | None = None
+        self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
         """A page by key."""
         table = schema.credentials
         page = select(table).order_by(table.c.application, table.c.user)
-        if not_under is not None:
-            page = page.where(table.c.version != not_under)
+        if under is not None:
+            page = page.where(table.c.version == under)
         if after is None:
             return self._all(EncryptedCredential, table, page.limit(limit))
         # two plain ranges: no database seeks an index well for (a, b) > (x, y) in the form that all of them know

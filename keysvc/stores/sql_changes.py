@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func
 from sqlalchemy.exc import IntegrityError
 
 from keysvc import changes as change
-from keysvc.errors import Conflict, InvalidInput, NotFound
+from keysvc.errors import Conflict, InvalidInput, NotFound, VersionInUse
 from keysvc.model import VersionState
 from keysvc.stores import schema
 
@@ -34,10 +34,13 @@ def put_system(connection: Connection, put: change.PutSystem) -> None:
 
 
 def put_version(connection: Connection, put: change.PutVersion) -> None:
-    """A number that stands for another secret is never taken over."""
+    """A number that stands for another secret is never taken over. The guard row is locked: no row comes meanwhile."""
     table, record = schema.versions, put.record
+    if record.state is VersionState.DESTROYED:
+        _refuse_if_in_use(connection, record.version)
     same = (table.c.version == record.version) & (table.c.check_value == record.check_value)
-    if not _update(connection, table, same, {"state": record.state}):
+    changing = {name: getattr(record, name) for name in ("state", "completed_at", "compromised_at")}
+    if not _update(connection, table, same, changing):
         _insert(connection, table, _values(record), f"version {record.version} is another secret already")
 
 
@@ -48,6 +51,20 @@ def name_active_version(connection: Connection) -> None:
     if len(active) > 1:
         raise Conflict(f"versions {active[0]} and {active[1]} would both be active; one must be put as retiring")
     connection.execute(update(schema.guard).values(active_version=active[0] if active else None))
+
+
+def _refuse_if_in_use(connection: Connection, version: int) -> None:
+    table = schema.credentials
+    row = connection.execute(
+        select(table.c.application, table.c.user).where(table.c.version == version).limit(1)
+    ).first()
+    if row is not None:
+        raise VersionInUse(f"the credential of {row.user} for {row.application} is still under version {version}")
+
+
+def put_rotation_settings(connection: Connection, put: change.PutRotationSettings) -> None:
+    """One row."""
+    _upsert(connection, schema.rotation, {"id": 1, **_values(put.settings)})
 
 
 def put_backup(connection: Connection, put: change.PutBackup) -> None:
@@ -245,6 +262,7 @@ def forget_events(connection: Connection, forget: change.ForgetEvents) -> None:
 APPLY: abc.Mapping[type, Apply] = {
     change.PutSystem: put_system,
     change.PutVersion: put_version,
+    change.PutRotationSettings: put_rotation_settings,
     change.PutBackup: put_backup,
     change.PutApplication: put_application,
     change.DeleteApplication: delete_application,

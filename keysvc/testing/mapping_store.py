@@ -28,10 +28,12 @@ from keysvc.changes import (
     PutBackup,
     PutCredential,
     PutMapping,
+    PutRotationSettings,
     PutSystem,
     PutVersion,
+    Reencrypt,
 )
-from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion
+from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion, VersionInUse
 from keysvc.interfaces import MappingStore
 from keysvc.model import (
     AuditEntry,
@@ -39,6 +41,7 @@ from keysvc.model import (
     Event,
     Guard,
     Mapping,
+    RotationSettings,
     Settings,
     SystemRecord,
     VersionState,
@@ -190,6 +193,28 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreRaces, Conformance):
         assert list(store.versions()) == [a_version(1, VersionState.ACTIVE), later[1], later[0]]
         store.commit([PutVersion(a_version(10, VersionState.RETIRING))], UNGUARDED)
         assert store.versions()[-1] == a_version(10, VersionState.RETIRING)
+
+    def test_marks_of_a_version_come_back_and_its_making_never_changes(self, store: MappingStore) -> None:
+        marked = replace(a_version(1, VersionState.ACTIVE), completed_at=AT, compromised_at=AT + MINUTE)
+        store.commit([PutVersion(replace(marked, created_at=AT + MINUTE))], UNGUARDED)
+        assert list(store.versions()) == [marked]
+
+    def test_a_version_is_never_destroyed_while_a_credential_is_under_it(self, store: MappingStore) -> None:
+        store.commit(users("alice", "bob"), UNGUARDED)
+        activate(store, 2, instead_of=1)
+        with pytest.raises(VersionInUse, match=r"alice.*SAP.*version 1"):
+            store.commit([PutVersion(a_version(1, VersionState.DESTROYED))], UNGUARDED)
+        assert store.versions()[0].state is VersionState.RETIRING
+        moved = [replace(row, version=2) for row in store.credentials()]
+        store.commit([Reencrypt(moved)], UNGUARDED)
+        store.commit([PutVersion(a_version(1, VersionState.DESTROYED))], UNGUARDED)
+        assert store.versions()[0].state is VersionState.DESTROYED
+
+    def test_the_settings_of_rotations_are_replaced(self, store: MappingStore) -> None:
+        assert store.rotation_settings() == RotationSettings()
+        for settings in (RotationSettings(AT, 500), RotationSettings(None, 7), RotationSettings()):
+            store.commit([PutRotationSettings(settings)], UNGUARDED)
+            assert store.rotation_settings() == settings
 
     @pytest.mark.parametrize("active_first", [True, False])
     def test_one_version_takes_over_from_the_other_in_one_commit(self, store: MappingStore, active_first: bool) -> None:

@@ -268,12 +268,13 @@ class MappingStoreRows:
             changes = users(*(f"u{number}" for number in range(7)), application=name)
             store.commit([PutApplication(an_application(name)), *changes], UNGUARDED)
         seen: list[CredentialKey] = []
-        while page := store.credentials(after=seen[-1] if seen else None, limit=3, not_under=2):
+        while page := store.credentials(after=seen[-1] if seen else None, limit=3, under=1):
             seen += [credential.key for credential in page]
             store.commit([Reencrypt([replace(credential, version=2) for credential in page])], UNGUARDED)
         assert seen == [CredentialKey(name, f"u{number}") for name in ("CRM", "ERP") for number in range(7)]
         assert store.rows_by_version() == {2: 14}
-        assert not store.credentials(not_under=2)
+        assert not store.credentials(under=1)
+        assert [row.user for row in store.credentials(under=2, limit=2)] == ["u0", "u1"]
         assert len(store.credentials(limit=5)) == 5
 
     # -- servers, identities, enrolments ----------------------------------------------------------------------------

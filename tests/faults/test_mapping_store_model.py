@@ -23,7 +23,7 @@ from keysvc.changes import (
     PutVersion,
     Reencrypt,
 )
-from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion
+from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion, VersionInUse
 from keysvc.model import (
     Application,
     ApplicationType,
@@ -99,7 +99,7 @@ class MappingStoreMachine(RuleBasedStateMachine):
                 effect(trial)
             if len(trial.active()) > 1:
                 raise Conflict("")
-        except (Conflict, NotFound, Fenced, StaleVersion) as error:
+        except (Conflict, NotFound, Fenced, StaleVersion, VersionInUse) as error:
             expected = type(error)
         changes = [change for change, _ in steps]
         if expected:
@@ -194,7 +194,14 @@ class MappingStoreMachine(RuleBasedStateMachine):
     @rule(puts=st.lists(st.tuples(VERSIONS, st.sampled_from(VersionState)), min_size=1, max_size=3))
     def put_versions(self, puts):
         records = [VersionRecord(version, state, AT, f"{version}") for version, state in puts]
-        self.commit([(PutVersion(r), lambda m, r=r: m.versions.update({r.version: r.state})) for r in records])
+
+        def effect(m, record):
+            under = [version for version, _ in m.credentials.values()]
+            if record.state is VersionState.DESTROYED and record.version in under:
+                raise VersionInUse("")
+            m.versions[record.version] = record.state
+
+        self.commit([(PutVersion(r), lambda m, r=r: effect(m, r)) for r in records])
 
     @rule(number=st.integers(0, 5), delivered=st.booleans())
     def event(self, number, delivered):

@@ -23,7 +23,23 @@ import keysvc
 from keysvc import sealed
 from keysvc.crypto import transport
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.master import backup, delivery, enrolment, lease, rotation, secrets, servers, service, watch
+from keysvc.interfaces import MappingStore
+from keysvc.master import (
+    backup,
+    delivery,
+    destruction,
+    enrolment,
+    hindrance,
+    lease,
+    pace,
+    reencryption,
+    rotation,
+    schedule,
+    secrets,
+    servers,
+    service,
+    watch,
+)
 from keysvc.master.delivery import Subscription
 from keysvc.master.enrolment import JoinToken
 from keysvc.master.service import MasterSecretServer
@@ -33,10 +49,12 @@ from keysvc.testing.deaths import Place, dies_at, places
 
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
-MASTER = (backup, delivery, enrolment, lease, rotation, secrets, servers, service, watch)
+ROTATION = (destruction, hindrance, pace, reencryption, rotation, schedule)
+MASTER = (backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 NOTIFIER = "kept"
+ROTATING = ("rotation.started", "version.activated", "rotation.finished")
 NOTES = ("attempted", "acknowledged")
 PACKAGE = Path(keysvc.__file__).parents[1]
 
@@ -118,7 +136,7 @@ class Lives:
     def live(self) -> None:
         """All that a master writes: lease, SSO servers, tokens, certificates, a rotation in several batches, its
         backup, a destruction, deliveries."""
-        rotation.BATCH = 2
+        reencryption.BATCH = 2
         name = f"web-{os.getpid()}-{next(self.names)}"
         with self.master() as master:
             master.poll("web", name, (1,))
@@ -160,7 +178,8 @@ class Lives:
         traced = sys.gettrace()
         sys.settrace(None)
         with contextlib.closing(self.system.store()) as store:
-            eventually(lambda: master.status().rotation is None and not store.events(1, pending_for=NOTIFIER), 30)
+            eventually(lambda: is_complete(store) and master.status().rotation is None, 30)
+            eventually(lambda: not store.events(1, pending_for=NOTIFIER), 30)
         sys.settrace(traced)
 
     # -- what follows ----------------------------------------------------------------------------------------------
@@ -220,10 +239,15 @@ class Lives:
             pending = Counter(event.kind for event in store.events(50, pending_for=NOTIFIER))
             trail = Counter(entry.action for entry in all_of(store.audit))
         told = self.notifier.accepted() + pending
-        for kind in ("rotation.started", "version.activated", "version.destroyed", "identity.enrolled", "backup.made"):
+        for kind in (*ROTATING, "version.destroyed", "identity.enrolled", "backup.made"):
             assert told[kind] == trail[kind], f"{kind} was told {told[kind]} times and happened {trail[kind]} times"
-        assert trail["rotation.started"] == trail["version.activated"] == len(records) - 1
+        assert [trail[kind] for kind in ROTATING] == [len(records) - 1] * len(ROTATING)
         assert trail["version.destroyed"] == len(records) - len(live)
+
+
+def is_complete(store: MappingStore) -> bool:
+    """Whether the rotation to the active version was told to be at its end."""
+    return all(r.completed_at is not None for r in store.versions() if r.state is VersionState.ACTIVE)
 
 
 def all_of(audit: abc.Callable) -> abc.Iterator:

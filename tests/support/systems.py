@@ -93,6 +93,7 @@ class System:
         lease_ttl: timedelta = LEASE_TTL,
         poll_interval: timedelta = POLL_INTERVAL,
         subscriptions: abc.Sequence[Subscription] = (),
+        rotate_every: timedelta | None = None,
     ) -> MasterSecretServer:
         self.master = MasterSecretServer(
             self.store(),
@@ -101,6 +102,7 @@ class System:
             poll_interval=poll_interval,
             lease_ttl=lease_ttl,
             subscriptions=subscriptions,
+            rotate_every=rotate_every,
         )
         self.master.start(self.lost.append)
         return self.master

@@ -65,7 +65,7 @@ def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
     moved = migration.migrate(source, target, "administrator")
     assert target.used_tickets() == source.used_tickets() != []
     assert moved.counts == {
-        "system": 1, "backup": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
+        "system": 1, "backup": 1, "rotation": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
     }  # fmt: skip
     assert (trail(target)[:-1], target.events(9)) == before
     assert (trail(target)[-1].action, trail(target)[-1].actor) == ("system.moved", "administrator")

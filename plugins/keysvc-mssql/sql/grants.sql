@@ -2,6 +2,7 @@
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.system TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.guard TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.versions TO keysvc;
+GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.rotation TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.[backup] TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.applications TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.mappings TO keysvc;

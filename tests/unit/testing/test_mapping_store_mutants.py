@@ -60,6 +60,16 @@ class ReencryptOverwrites(SQLiteMappingStore):
     changes = MappingProxyType({**SQLiteMappingStore.changes, change.Reencrypt: _reencrypt_whatever_is_there})
 
 
+def _destroy_whatever_needs_it(connection, put):
+    where = schema.versions.c.version == put.record.version
+    if not connection.execute(update(schema.versions).where(where).values(state=put.record.state)).rowcount:
+        sql_changes.put_version(connection, put)
+
+
+class DestroysAVersionInUse(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.PutVersion: _destroy_whatever_needs_it})
+
+
 class GrantsTheLeaseToTwo(SQLiteMappingStore):
     def grant_lease(self, holder, ttl):
         return super().grant_lease(holder, ttl) or super().grant_lease(self.lease().holder, ttl)
@@ -140,6 +150,7 @@ SINS = {
     ChecksTheGuardBeforeTheTransaction: "test_no_credential_is_committed_under_a_retired_version",
     LastWriterWins: "test_compare_and_swap_on_a_mapping",
     ReencryptOverwrites: "test_reencrypt_leaves_alone_what_changed_meanwhile",
+    DestroysAVersionInUse: "test_a_version_is_never_destroyed_while_a_credential_is_under_it",
     GrantsTheLeaseToTwo: "test_the_lease_has_one_holder",
     KeepsTheEpochOfItsHolder: "test_the_epoch_rises_at_every_grant",
     LeasesNeverEnd: "test_a_lease_ends_by_the_clock_of_the_store",

@@ -1,0 +1,80 @@
+"""Destroying a version: last, and proved. A mapping store refuses it too, while a credential is under that version."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import replace
+
+import structlog
+
+from keysvc.changes import PutVersion
+from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
+from keysvc.interfaces import MappingStore
+from keysvc.master.events import EventKind, told
+from keysvc.master.lease import Leadership
+from keysvc.master.sample import check_sample
+from keysvc.master.secrets import UnsealedVersions
+from keysvc.model import Guard, VersionRecord, VersionState
+
+log = structlog.get_logger("keysvc.rotation")
+
+
+class Destruction:
+    """Called by one thread at a time."""
+
+    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, leadership: Leadership) -> None:
+        self._store = store
+        self._system_id = system_id
+        self._secrets = secrets
+        self._leadership = leadership
+
+    def destroy(self, version: int, active: VersionRecord, actor: str, *, force: bool = False) -> None:
+        """Destroy a version that retired. Raises VersionNotFound; VersionInUse while it is active or announced, while a
+        credential is under it, while a sample does not decrypt under the active version, or, unless forced, while no
+        backup holds the active version."""
+        record = next((r for r in self._store.versions() if r.version == version), None)
+        if record is None or record.state is VersionState.DESTROYED:
+            raise VersionNotFound(f"there is no version {version} to destroy")
+        if record.state is not VersionState.RETIRING:
+            raise VersionInUse(f"version {version} is {record.state}, and only a retiring version can be destroyed")
+        self._refuse_while_needed(version)
+        try:
+            check_sample(self._store, self._system_id, [self._secrets.get(active.version)])
+        except CannotDecrypt as error:
+            raise VersionInUse(str(error), hint="keysvc secret verify names every credential that does not") from None
+        if not force and not self._backup_holds(active.version):
+            raise VersionInUse(
+                f"no backup holds the active version {active.version}",
+                hint="make one first: keysvc secret backup FILE",
+            )
+        changes = [
+            PutVersion(replace(record, state=VersionState.DESTROYED)),
+            *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
+        ]
+        self._store.commit(changes, Guard(self._leadership.epoch, active.version))
+        self._secrets.destroy(version)
+        log.info("destroyed a version", version=version)
+
+    def _refuse_while_needed(self, version: int) -> None:
+        first = self._store.credentials(under=version, limit=1)
+        if first:
+            count = self._store.rows_by_version().get(version, 0)
+            raise VersionInUse(
+                f"{count} credentials are still encrypted under version {version}, "
+                f"such as that of {first[0].user} for {first[0].application}",
+                hint="wait for the rotation: keysvc status; keysvc secret verify names those that do not decrypt",
+            )
+
+    def _backup_holds(self, version: int) -> bool:
+        backup = self._store.backup()
+        return backup is not None and version in backup.versions
+
+    def ready(self, version: int, active: VersionRecord) -> bool:
+        """Whether a compromised version may go by itself: no row is under it, and a backup holds the active one."""
+        return not self._store.credentials(under=version, limit=1) and self._backup_holds(active.version)
+
+    def finish(self, records: abc.Iterable[VersionRecord]) -> None:
+        """Remove from the key store what the mapping store records as destroyed: a master may have died in between."""
+        destroyed = {r.version for r in records if r.state is VersionState.DESTROYED}
+        for version in destroyed.intersection(self._secrets.sealed_versions()):
+            self._secrets.destroy(version)

@@ -152,6 +152,7 @@ def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
             authority(config),
             poll_interval=config.polling,
             lease_ttl=config.lease,
+            rotate_every=config.rotate_every,
             subscriptions=subscriptions(config),
         )
         tell_of_plugins(config, master.plugin_failed)

@@ -40,6 +40,13 @@ class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return self.name or str(Location.parse(self.url)).partition("?")[0]
 
 
+class RotationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What happens by itself."""
+
+    every: str | None = None
+    """How old the active version becomes before the next rotation begins; never by itself when absent."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting. docs/reference/configuration.md has the same list."""
 
@@ -69,6 +76,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"
     """How long a master secret server that stopped still keeps others from taking over."""
+    rotation: RotationConfig = RotationConfig()
+    """`rotation.every`: how old the active version becomes before the next rotation begins by itself."""
     notifiers: tuple[str | NotifierSettings, ...] = ("log:",)
     """Notifiers: each a URL, or a table of url, name, events and severity. Only on the master secret server."""
     plugins: tuple[str, ...] | None = None
@@ -106,6 +115,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def lease(self) -> timedelta:
         """`lease_ttl` as a duration."""
         return duration("lease_ttl", self.lease_ttl)
+
+    @property
+    def rotate_every(self) -> timedelta | None:
+        """`rotation.every` as a duration."""
+        return None if self.rotation.every is None else duration("rotation.every", self.rotation.every)
 
 
 def default_path() -> Path:
@@ -151,6 +165,8 @@ def _check(config: Config) -> None:
             f"{config.path}: two notifiers are called {min(twice)}",
             hint='tell them apart: notifiers = [{ url = "…", name = "…" }, …]',
         )
+    if config.rotate_every is not None and config.rotate_every < timedelta(minutes=1):
+        raise ConfigurationError(f"{config.path}: rotation.every must be ≥ 1m")
     if config.polling < timedelta(milliseconds=100) or config.lease < timedelta(seconds=1):
         raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms and lease_ttl ≥ 1s")
 
@@ -212,13 +228,14 @@ def _plain(value: Value) -> str | list[str] | None:
 
 
 def _with_setting(text: str, name: str, value: Value) -> str:
-    """Replace the lines of one setting, or add it at the end: no setting is a table."""
+    """Replace the lines of one setting, or add it at the end, which is before the first table."""
     lines = text.splitlines()
     new = [] if value is None else [f"{name} = {_toml(value)}"]
-    for start, line in enumerate(lines):
+    top = next((at for at, line in enumerate(lines) if re.match(r"\s*\[[^,]*\]\s*(#.*)?$", line)), len(lines))
+    for start, line in enumerate(lines[:top]):
         if re.match(rf"\s*{name}\s*=", line):
             return "\n".join([*lines[:start], *new, *lines[_end_of_setting(lines, start) :], ""])
-    return "\n".join([*lines, *new, ""])
+    return "\n".join([*lines[:top], *new, *lines[top:], ""])
 
 
 def _end_of_setting(lines: abc.Sequence[str], start: int) -> int:

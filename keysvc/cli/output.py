@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+class Show(Protocol):
+    """Called with how many are done, and where these change, of how many and what else is to be said."""
+
+    def __call__(self, done: int, total: int | None = ..., said: str | None = ..., /) -> None:
+        """Show it."""
 
 
 def print_json(value: object) -> None:
@@ -62,17 +70,35 @@ def ago(at: datetime) -> str:
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> abc.Iterator[abc.Callable[[int], None]]:
-    """A bar on stderr; silent when that is no terminal. Call what it gives with how many are done."""
+def progress(what: str, total: int) -> abc.Iterator[Show]:
+    """A bar on stderr with rate and remaining time; silent when that is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda _done: None
+        yield lambda _done, _total=None, _said=None: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
+    began = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, said="")
+
+        def show(done: int, total: int | None = total, said: str | None = None) -> None:
+            bar.update(task, completed=done, total=total, said=_pace(began, done, total) if said is None else said)
+
+        yield show
+
+
+def _pace(began: float, done: int, total: int | None) -> str:
+    rate = done / max(time.monotonic() - began, 0.001)
+    return f"{rate:,.0f}/s, {duration(round(((total or done) - done) / rate))} left" if done else ""
+
+
+def duration(seconds: int) -> str:
+    """For people."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def warn(text: str) -> None:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.output import ago, print_json, print_table, progress, warn
+from keysvc.cli import rotating
+from keysvc.cli.output import ago, print_json, print_table, warn
 from keysvc.cli.shared import (
     ConfigOption,
     JsonOption,
     PassphraseFileOption,
+    administrator,
     key_store_prompt,
     load,
     open_store,
     passphrase,
+    require_administrator,
 )
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
     from keysvc.interfaces import Prompt
-    from keysvc.web.client import MasterClient
 
 app = typer.Typer(help="The master secret: rotate, back up, restore.", no_args_is_help=True, rich_markup_mode=None)
+rotating.add_to(app)
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
@@ -43,48 +44,10 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         print_table(
             ("version", "state", "created", "credentials"),
-            [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
+            status.version_rows(found),
             empty="no versions",
         )
         status.show_protectors(found)
-
-
-@app.command()
-def rotate(
-    config: ConfigOption = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until every credential is under the new version.")] = False,
-) -> None:
-    """Generate a new version, let every SSO server fetch it, make it active, re-encrypt every credential.
-
-    \b
-    keysvc secret rotate --wait
-    """
-    client = _administrator(load(config))
-    try:
-        version = client.rotate()
-        typer.echo(f"version {version} is announced; it becomes active when every live SSO server holds it")
-        if wait:
-            _wait_for(client, version)
-            typer.echo(f"version {version} is active, and every credential is under it")
-            warn("make a new backup: keysvc secret backup FILE")
-    finally:
-        client.close()
-
-
-def _wait_for(client: MasterClient, version: int) -> None:
-    from keysvc.errors import MasterSecretServerUnavailable
-
-    found = client.status()
-    total = found.rotation.total if found.rotation else 0
-    with progress("re-encrypting", total) as show:
-        while found.rotation is not None or (found.active_version or 0) < version:
-            if found.rotation is not None:
-                show(found.rotation.done if found.rotation.phase == "re-encrypting" else 0)
-            time.sleep(0.3)
-            try:
-                found = client.status()
-            except MasterSecretServerUnavailable:
-                time.sleep(1)
 
 
 @app.command()
@@ -95,25 +58,13 @@ def backup(file: FileArgument, config: ConfigOption = None, passphrase_file: Pas
     keysvc secret backup /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    client = _administrator(settings)
-    from keysvc.errors import ProtocolError
-    from keysvc.master.backup import write_and_prove
-    from keysvc.model import MasterSecret
+    with administrator(settings) as client:
+        from keysvc.master.backup import write_and_prove
 
-    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True)
-    try:
-        answer = client.poll((), None)
-        if answer is None:
-            raise ProtocolError("the master secret server said that nothing is new to one that holds nothing")
-        secrets = [MasterSecret(r.version, r.created_at, client.fetch(r.version)) for r in answer.versions]
-        for record, secret in zip(answer.versions, secrets, strict=True):
-            if not record.describes(secret):
-                raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
+        secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True)
+        secrets = client.every_version()
         made = write_and_prove(file, secrets, settings.system_id, secret_of_backup)
         client.record_backup(made)
-        client.leave()
-    finally:
-        client.close()
     typer.echo(f"versions {', '.join(map(str, made.versions))} are in {file}, written and proved")
     typer.echo(f"rehearse it now and then: keysvc secret rehearse {file}")
 
@@ -131,7 +82,7 @@ def rehearse(
     keysvc secret rehearse /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    _require_administrator(settings)
+    require_administrator(settings)
     from keysvc.master.backup import read_file
     from keysvc.master.backup import rehearse as rehearsal
 
@@ -158,7 +109,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     keysvc secret restore /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    _require_administrator(settings)
+    require_administrator(settings)
     from keysvc.assembly import open_key_store
     from keysvc.master.backup import read_file
     from keysvc.master.backup import restore as restoring
@@ -187,13 +138,10 @@ def destroy(
     \b
     keysvc secret destroy 1
     """
-    client = _administrator(load(config))
-    try:
+    with administrator(load(config)) as client:
         if not yes:
             typer.confirm(f"Destroy version {version}? Old copies of the mapping store become unreadable", abort=True)
         client.destroy(version, force=force)
-    finally:
-        client.close()
     typer.echo(f"version {version} is destroyed")
 
 
@@ -212,7 +160,7 @@ def reseal(
     keysvc secret reseal --to 'file:///var/lib/keysvc/secret-2027?key-file=/mnt/keys/2027.key'
     """
     settings = load(config)
-    actor = _require_administrator(settings)
+    actor = require_administrator(settings)
     from keysvc import protectors
 
     moved = protectors.reseal(
@@ -236,7 +184,7 @@ def protect(
     keysvc secret protect 'file:///mnt/second/keysvc?key-file=/mnt/third/keysvc.key'
     """
     settings = load(config)
-    actor = _require_administrator(settings)
+    actor = require_administrator(settings)
     from keysvc import protectors
 
     sealed = protectors.protect(
@@ -264,7 +212,7 @@ def shares(
     keysvc secret shares --threshold 3 --of 5 --dir /mnt/second/shares
     """
     settings = load(config)
-    _require_administrator(settings)
+    require_administrator(settings)
     from keysvc.cli.shares import make
     from keysvc.crypto.memory import harden_process
 
@@ -294,7 +242,7 @@ def recover(
     if source is None and not from_shares:
         raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
-    actor = _require_administrator(settings)
+    actor = require_administrator(settings)
     from keysvc import protectors
     from keysvc.cli.shares import key_store_of, prompt_for
     from keysvc.crypto.memory import harden_process
@@ -312,17 +260,3 @@ def recover(
     if done.missing:
         warn(f"versions {', '.join(map(str, done.missing))} were not there: keysvc secret restore FILE")
     typer.echo(f"next: keysvc --config {settings.path} serve")
-
-
-def _administrator(config: Config) -> MasterClient:
-    from keysvc.assembly import master_client
-
-    _require_administrator(config)
-    return master_client(config)
-
-
-def _require_administrator(config: Config) -> str:
-    from keysvc.assembly import identity
-    from keysvc.model import Role
-
-    return identity(config).require(Role.ADMINISTRATOR).name

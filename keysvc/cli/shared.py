@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from keysvc.interfaces import MappingStore, Prompt
     from keysvc.model import SecretText
     from keysvc.sso.administration import Administration
+    from keysvc.web.client import MasterClient
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -49,6 +52,24 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
     roles = (Role.ADMINISTRATOR,) if changing else (Role.ADMINISTRATOR, Role.SERVER)
     peer = assembly.identity(config).require(*roles)
     return Administration(open_store(config), peer.name)
+
+
+def require_administrator(config: Config) -> str:
+    """The name of this machine's identity. Raises AccessDenied unless it is an SSO administrator's."""
+    from keysvc.assembly import identity
+    from keysvc.model import Role
+
+    return identity(config).require(Role.ADMINISTRATOR).name
+
+
+@contextlib.contextmanager
+def administrator(config: Config) -> abc.Iterator[MasterClient]:
+    """An SSO administrator's way to the master secret server."""
+    from keysvc.assembly import master_client
+
+    require_administrator(config)
+    with contextlib.closing(master_client(config)) as client:
+        yield client
 
 
 def passphrase(

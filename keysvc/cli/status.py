@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keysvc.cli import rotating
 from keysvc.cli.output import ago, print_json, print_table, warn
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 
 if TYPE_CHECKING:
     from keysvc.config import Config
     from keysvc.master.protectors import ProtectorStatus
-    from keysvc.master.status import SystemStatus
+    from keysvc.master.status import SystemStatus, VersionStatus
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,12 +91,13 @@ def show(found: SystemStatus) -> None:
     )
     typer.echo(f"backup   {made}")
     if found.rotation is not None:
-        r = found.rotation
-        typer.echo(f"rotation {r.from_version} → {r.to}, {r.phase}, {r.done} of {r.total} credentials")
+        typer.echo(f"rotation {rotating.line(found.rotation)}")
+    if found.next_rotation_at is not None:
+        typer.echo(f"next     a rotation on {found.next_rotation_at:%Y-%m-%d %H:%M} UTC")
     typer.echo()
     print_table(
         ("version", "state", "created", "credentials"),
-        [(v.version, v.state.value, ago(v.created_at), v.rows) for v in found.versions],
+        version_rows(found),
         empty="no versions",
     )
     print_table(
@@ -108,6 +110,15 @@ def show(found: SystemStatus) -> None:
         warn(problem)
     for warning in found.warnings:
         warn(warning)
+
+
+def version_rows(found: SystemStatus) -> list[tuple[object, ...]]:
+    """What a table of versions shows."""
+    return [(v.version, _state(v), ago(v.created_at), v.rows) for v in found.versions]
+
+
+def _state(version: VersionStatus) -> str:
+    return f"{version.state.value}{', compromised' if version.compromised_at else ''}"
 
 
 def show_protectors(found: SystemStatus) -> None:

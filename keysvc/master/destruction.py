@@ -41,7 +41,7 @@ class Destruction:
         try:
             check_sample(self._store, self._system_id, [self._secrets.get(active.version)])
         except CannotDecrypt as error:
-            raise VersionInUse(str(error), hint="keysvc secret verify names every credential that does not") from None
+            raise VersionInUse(str(error), hint="see every credential that does not: keysvc secret verify") from None
         if not force and not self._backup_holds(active.version):
             raise VersionInUse(
                 f"no backup holds the active version {active.version}",
@@ -62,7 +62,7 @@ class Destruction:
             raise VersionInUse(
                 f"{count} credentials are still encrypted under version {version}, "
                 f"such as that of {first[0].user} for {first[0].application}",
-                hint="wait for the rotation: keysvc status; keysvc secret verify names those that do not decrypt",
+                hint="wait for the rotation, and see whether all of them decrypt: keysvc secret verify",
             )
 
     def _backup_holds(self, version: int) -> bool:

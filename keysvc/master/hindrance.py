@@ -45,9 +45,7 @@ class Hindrances:
     def undecryptable(self, count: int, active: int) -> None:
         """A whole walk left rows behind."""
         if count:
-            why = (
-                f"{count} credentials do not decrypt and stay under their old version; keysvc secret verify names them"
-            )
+            why = f"{count} credentials do not decrypt and stay under their old version, named by: keysvc secret verify"
             self.tell(EventKind.ROTATION_FAILED, f"version {active}", why)
 
     def tell(self, kind: EventKind, subject: str, why: str) -> None:

@@ -117,7 +117,7 @@ class Rotation:
     def problems(self) -> abc.Sequence[str]:
         """What an SSO administrator has to look at."""
         left = self._reencryption.undecryptable
-        named = f"{left} credentials do not decrypt and stay under their old version; keysvc secret verify names them"
+        named = f"{left} credentials do not decrypt and stay under their old version, named by: keysvc secret verify"
         return [*self._problems.values(), *([named] if left else [])]
 
     @property

@@ -15,13 +15,14 @@ from keysvc.crypto import certificates, transport
 from keysvc.errors import (
     AccessDenied,
     ConfigurationError,
+    KeyStoreError,
     KeysvcError,
     MasterSecretServerUnavailable,
     ProtocolError,
 )
 from keysvc.master.enrolment import JoinToken
 from keysvc.master.status import SystemStatus
-from keysvc.model import Announcement, BackupRecord, Role, SecretBytes, host_name
+from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
 from keysvc.web import messages
 from keysvc.web.connection import CONNECT_SECONDS, Connection, with_query
 from keysvc.web.identity import IdentityFiles
@@ -73,11 +74,32 @@ class MasterClient:
         """Everything that it knows."""
         return self._connection.get("/v1/status", SystemStatus)
 
-    def rotate(self) -> int:
-        """Begin a rotation; the version that it leads to."""
-        return self._connection.decode(
-            self._connection.request("POST", "/v1/rotations"), messages.RotationAnswer
-        ).version
+    def every_version(self, *, missing_ok: bool = False) -> list[MasterSecret]:
+        """All that are not destroyed; with `missing_ok` without those that the master secret server cannot open now,
+        else raises KeyStoreError for them. Raises ProtocolError for a secret that is not the version it is said to be.
+        """
+        announced = self.poll((), None)
+        if announced is None:
+            raise ProtocolError("the master secret server said that nothing is new to one that holds nothing")
+        fetched = []
+        for record in announced.versions:
+            with contextlib.suppress(*[KeyStoreError] * missing_ok):
+                fetched.append((record, MasterSecret(record.version, record.created_at, self.fetch(record.version))))
+        self.leave()
+        for record, secret in fetched:
+            if not record.describes(secret):
+                raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
+        return [secret for _, secret in fetched]
+
+    def rotate(self, compromised: int | None = None) -> messages.RotationAnswer:
+        """As `MasterSecretServer.rotate`."""
+        query = "" if compromised is None else f"?compromised={compromised}"
+        response = self._connection.request("POST", f"/v1/rotations{query}")
+        return self._connection.decode(response, messages.RotationAnswer)
+
+    def change_rotation(self, *, paused: bool | None = None, max_rows_per_second: int | None = None) -> None:
+        """As `MasterSecretServer.change_rotation`."""
+        self._connection.request("PATCH", "/v1/rotation", messages.RotationChange(paused, max_rows_per_second))
 
     def destroy(self, version: int, *, force: bool) -> None:
         """Destroy a version that retired."""

@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keysvc.master.status import ServerStatus, SystemStatus, VersionStatus
-from keysvc.model import Application, ApplicationType, BackupRecord, Field, Flags, Mapping, VersionState
+from keysvc.model import (
+    Application,
+    ApplicationType,
+    BackupRecord,
+    Field,
+    Flags,
+    Mapping,
+    RotationSettings,
+    VersionState,
+)
 from keysvc.sso.service import ServerState
 from keysvc.web import messages
 
@@ -38,7 +47,9 @@ _ALL = (
     messages.EnrolRequest("web-01", "server"),
     messages.EnrolAnswer("keysvc-join-1.5ca1ab1e….one-time-secret"),
     messages.IdentityPage((_ENTRY,)),
-    messages.RotationAnswer(5),
+    messages.RotationAnswer(5, VersionState.ANNOUNCED),
+    messages.RotationChange(paused=False, max_rows_per_second=500),
+    RotationSettings(None, 500),
     messages.BackupMade(_AT, (3, 4)),
     messages.CredentialBody("SAP", _MAPPING.user, "AWEBER", {"Password": "geheim"}, ("Password",), 4, 7),
     messages.SetCredentialRequest({"Password": "geheim"}, "AWEBER"),

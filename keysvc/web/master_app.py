@@ -12,7 +12,7 @@ from keysvc import errors
 from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
-from keysvc.model import BackupRecord, Identity, Role, SecretText
+from keysvc.model import BackupRecord, Identity, Role, RotationSettings, SecretText
 from keysvc.web import messages, parameters
 from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
 from keysvc.web.serving import answer, in_thread, peer
@@ -46,7 +46,7 @@ class MasterOperations:
 
     def all(self) -> Operations:
         """Every one, and who may use it. The last two are how a machine without a certificate gets one."""
-        return [*self._for_servers(), *self._for_administrators(), *self._for_anyone()]
+        return [*self._for_servers(), *self._of_versions(), *self._for_administrators(), *self._for_anyone()]
 
     def _for_servers(self) -> Operations:
         return [
@@ -93,17 +93,28 @@ class MasterOperations:
             ),
         ]
 
-    def _for_administrators(self) -> Operations:
+    def _of_versions(self) -> Operations:
         return [
             Operation(
                 method="POST",
                 path="/v1/rotations",
                 summary="Begin a rotation, or answer with the one that is announced already",
                 handler=self.rotate,
+                parameters=parameters.Rotation,
                 answer=messages.RotationAnswer,
                 status=202,
                 roles=ADMINISTERING,
-                errors=(errors.KeyStoreError, *NOT_MASTER),
+                errors=(errors.VersionNotFound, errors.KeyStoreError, *NOT_MASTER),
+            ),
+            Operation(
+                method="PATCH",
+                path="/v1/rotation",
+                summary="Pause or resume rotations, limit how fast they are; until changed again",
+                handler=self.change_rotation,
+                content=messages.RotationChange,
+                answer=RotationSettings,
+                roles=ADMINISTERING,
+                errors=NOT_MASTER,
             ),
             Operation(
                 method="DELETE",
@@ -114,6 +125,10 @@ class MasterOperations:
                 roles=ADMINISTERING,
                 errors=(errors.NotFound, errors.VersionInUse, errors.KeyStoreError, *NOT_MASTER),
             ),
+        ]
+
+    def _for_administrators(self) -> Operations:
+        return [
             Operation(
                 method="POST",
                 path="/v1/backups",
@@ -200,9 +215,17 @@ class MasterOperations:
         """Read now."""
         return self._master.status()
 
-    def rotate(self, call: Call[NoParameters, NoContent]) -> messages.RotationAnswer:
+    def rotate(self, call: Call[parameters.Rotation, NoContent]) -> messages.RotationAnswer:
         """It goes on by itself."""
-        return messages.RotationAnswer(self._master.rotate(call.caller.name).version)
+        record = self._master.rotate(call.caller.name, compromised=call.parameters.compromised)
+        return messages.RotationAnswer(record.version, record.state)
+
+    def change_rotation(self, call: Call[NoParameters, messages.RotationChange]) -> RotationSettings:
+        """At once."""
+        asked = call.content
+        return self._master.change_rotation(
+            call.caller.name, paused=asked.paused, max_rows_per_second=asked.max_rows_per_second
+        )
 
     def destroy(self, call: Call[parameters.DestroyVersion, NoContent]) -> None:
         """For good."""

@@ -121,9 +121,17 @@ class IdentityPage(Body, frozen=True):
 
 
 class RotationAnswer(Body, frozen=True):
-    """The version that a rotation leads to."""
+    """The version that a rotation leads to, and its state."""
 
     version: int
+    state: VersionState
+
+
+class RotationChange(Body, frozen=True):
+    """What to change of how rotations go; what is absent stays. `max_rows_per_second` 0 lifts the limit."""
+
+    paused: bool | None = None
+    max_rows_per_second: int | None = None
 
 
 class BackupMade(Body, frozen=True):

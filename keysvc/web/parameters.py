@@ -131,6 +131,12 @@ class OneVersion(Parameters, frozen=True):
     version: Version
 
 
+class Rotation(Parameters, frozen=True):
+    """What is under `compromised` is re-encrypted first, and that version destroyed."""
+
+    compromised: Annotated[Version, Meta(description="a version that others know")] | None = None
+
+
 class DestroyVersion(Parameters, frozen=True):
     """A version of the master secret, and whether to destroy it although no backup holds the active one."""
 

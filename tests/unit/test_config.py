@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,28 @@ def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
     config.change(link, {"key_store": "file:///other"})
     assert link.is_symlink()
     assert config.load(path).key_store == "file:///other"
+
+
+def test_rotations_by_themselves_are_a_dotted_key_or_a_table(path: Path) -> None:
+    assert config.load(path).rotate_every is None
+    for written in ('rotation.every = "90d"\n', '[rotation]\nevery = "90d"\n'):
+        path.write_text(WRITTEN + written, encoding="utf-8")
+        assert config.load(path).rotate_every == timedelta(days=90)
+
+
+@pytest.mark.parametrize("every", ["30s", "soon", "-1d"])
+def test_a_rotation_all_the_time_or_never_is_refused(path: Path, every: str) -> None:
+    path.write_text(f'{WRITTEN}rotation.every = "{every}"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"rotation\.every"):
+        config.load(path)
+
+
+def test_a_setting_is_added_before_the_first_table(path: Path) -> None:
+    path.write_text(f'{WRITTEN}\n[rotation]  # four a year\nevery = "90d"\n', encoding="utf-8")
+    found = config.change(path, {"resealed_from": "file:///old", "key_store": "file:///new"})
+    assert (found.resealed_from, found.key_store, found.rotate_every) == (
+        "file:///old",
+        "file:///new",
+        timedelta(days=90),
+    )
+    assert path.read_text(encoding="utf-8").endswith('\n[rotation]  # four a year\nevery = "90d"\n')

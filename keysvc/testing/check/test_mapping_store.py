@@ -135,7 +135,7 @@ class TestMappingStore:
         for user in ("alice", "bob"):
             put = PutCredential(EncryptedCredential(name, user, 1, b"old"))
             store.commit([PutMapping(Mapping(name, user, "A")), put], UNGUARDED)
-        read = [credential for credential in store.credentials(not_under=2) if credential.application == name]
+        read = [credential for credential in store.credentials(under=1) if credential.application == name]
         store.commit([PutCredential(replace(read[1], ciphertext=b"own"))], UNGUARDED)
         store.commit([Reencrypt([replace(each, version=2, ciphertext=b"new") for each in read])], UNGUARDED)
         found = [store.credential(name, user) for user in ("alice", "bob")]

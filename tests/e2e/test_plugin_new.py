@@ -1,58 +1,14 @@
-"""A newcomer's first afternoon: `keysvc plugin new`: its tests, pip install -e, list, check, demo."""
+"""`keysvc plugin new`: what it writes, and what it refuses. test_first_afternoon.py runs what it wrote."""
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
 
 import pytest
-from newcomers import Newcomer
 from systems import Keysvc
 
 from keysvc.authoring.project import Kind, write
 from keysvc.errors import InvalidInput
-
-KINDS = {"memo": "key-store", "my-ledger": "mapping-store", "lines": "notifier"}
-
-CONTRACT = {
-    "imported_mappings", "lookups", "failed_lookups", "rotated_from", "rotated_to", "reencrypted",
-    "encrypt_refused_while_master_down", "restored_from_backup", "seconds",
-}  # fmt: skip
-
-
-@pytest.fixture
-def newcomer(tmp_path: Path) -> Newcomer:
-    return Newcomer(tmp_path)
-
-
-def test_each_kind_works_at_once_and_the_demo_runs_on_all_three(newcomer: Newcomer) -> None:
-    folder = newcomer.folder
-    for name, kind in KINDS.items():
-        newcomer.run("keysvc", "plugin", "new", name, "--kind", kind)
-        tested = newcomer.run("python", "-m", "pytest", "-q", within=f"keysvc-{name}")
-        assert " passed" in tested.out
-        assert "skipped" not in tested.out
-        newcomer.pip_install(f"./keysvc-{name}")
-    listed = {found["name"]: found for found in json.loads(newcomer.run("keysvc", "plugin", "list", "--json").out)}
-    for name, kind in KINDS.items():
-        found = listed[name]
-        assert (found["distribution"], found["version"], found["problem"]) == (f"keysvc-{name}", "0.1.0", "")
-        assert (found["kinds"], found["schemes"]) == ([kind.replace("-", " ")], [name])
-
-    (folder / "key").write_text(base64.b64encode(bytes(range(32))).decode(), "utf-8")
-    key_store = f"memo://{folder}/secret?key-source=file:{folder}/key"
-    mapping_store, notifier = f"my-ledger://{folder}/mappings.db", f"lines://{folder}/events.jsonl"
-    for url in (key_store, f"my-ledger://{folder}/checked.db", notifier):
-        assert ", 0 broken" in newcomer.run("keysvc", "plugin", "check", url).out
-    parts = ("--key-store", key_store, "--mapping-store", mapping_store, "--notifier", notifier)
-    told = json.loads(newcomer.run("keysvc", "demo", "--json", *parts).out)
-    assert told.keys() >= CONTRACT
-    assert (told["failed_lookups"], told["restored_from_backup"]) == (0, True)
-    assert told["reencrypted"] == told["imported_mappings"] >= 1000
-    kinds = [json.loads(line)["kind"] for line in (folder / "events.jsonl").read_text("utf-8").splitlines()]
-    assert {"version.activated", "rotation.finished"} <= set(kinds)
-    assert not list((folder / "secret").iterdir()), "the demo leaves the key store empty"
 
 
 def test_what_comes_out_has_the_name_everywhere(tmp_path: Path) -> None:

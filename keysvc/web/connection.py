@@ -99,7 +99,7 @@ class _UnixHTTPConnection(urllib3.connection.HTTPConnection):
     path = ""
 
     def _new_conn(self) -> socket.socket:
-        connected = socket.socket(socket.AF_UNIX)
+        connected = socket.socket(socket.AF_UNIX)  # type: ignore[attr-defined, unused-ignore]  # Windows has none
         connected.settimeout(CONNECT_SECONDS)
         try:
             connected.connect(self.path)

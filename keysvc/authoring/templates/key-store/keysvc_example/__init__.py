@@ -29,6 +29,9 @@ def open_example(opening: Opening) -> KeyStore:
 
     directory = Path(opening.location.path)
     if not directory.is_absolute():
-        raise ConfigurationError("example: needs an absolute path", hint="write example:///var/lib/keysvc/secret")
+        raise ConfigurationError(
+            "example: needs an absolute path",
+            hint="write example:///var/lib/keysvc/secret",
+        )
     sealer = ExampleSealer(str(opening.location), opening.prompt("key"))
     return SealedKeyStore(sealer, Directory(directory), opening.system_id)

@@ -23,5 +23,8 @@ def open_example(opening: Opening) -> MappingStore:
 
     path = Path(opening.location.path)
     if not path.is_absolute():
-        raise ConfigurationError("example: needs an absolute path", hint="write example:///var/lib/keysvc/mappings.db")
+        raise ConfigurationError(
+            "example: needs an absolute path",
+            hint="write example:///var/lib/keysvc/mappings.db",
+        )
     return ExampleMappingStore(path)

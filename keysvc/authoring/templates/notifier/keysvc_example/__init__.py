@@ -24,7 +24,10 @@ def open_example(opening: Opening) -> Notifier:
     """Raises ConfigurationError for a path that is not absolute."""
     path = Path(opening.location.path)
     if not path.is_absolute():
-        raise ConfigurationError("example: needs an absolute path", hint="write example:///var/log/keysvc.jsonl")
+        raise ConfigurationError(
+            "example: needs an absolute path",
+            hint="write example:///var/log/keysvc.jsonl",
+        )
     return ExampleNotifier(path)
 
 

@@ -19,7 +19,7 @@ from keysvc.errors import InvalidInput
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-LONGEST_NAME = 30
+LONGEST_NAME = 20
 
 
 class Kind(StrEnum):

@@ -14,7 +14,12 @@ KEYSVC_API = 1
 @hookimpl
 def keysvc_mapping_stores(register: Register[MappingStore]) -> None:
     """Register `example:`."""
-    register("example", open_example, summary="a file of SQLite in WAL mode", options={})
+    register(
+        "example",
+        open_example,
+        summary="a file of SQLite in WAL mode",
+        options={},
+    )
 
 
 def open_example(opening: Opening) -> MappingStore:

@@ -17,7 +17,12 @@ KEYSVC_API = 1
 @hookimpl
 def keysvc_notifiers(register: Register[Notifier]) -> None:
     """Register `example:`."""
-    register("example", open_example, summary="a line of JSON for each event, at the end of a file", options={})
+    register(
+        "example",
+        open_example,
+        summary="a line of JSON for each event, at the end of a file",
+        options={},
+    )
 
 
 def open_example(opening: Opening) -> Notifier:

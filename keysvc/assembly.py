@@ -12,6 +12,7 @@ import structlog
 
 from keysvc import config as configuration
 from keysvc.config import Config, NotifierSettings
+from keysvc.crypto import certificates
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
@@ -20,13 +21,14 @@ from keysvc.location import Location
 from keysvc.master.delivery import Subscription
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import SecretBytes
+from keysvc.model import Role, SecretBytes, host_name, utc_now
 from keysvc.notifiers.opened_later import OpenedLater
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
 from keysvc.web.identity import IdentityFiles
+from keysvc.web.renewal import Renewal
 
 log = structlog.get_logger("keysvc.plugins")
 MASTER_IDENTITY = "master-identity"
@@ -125,8 +127,23 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
 
 
 def master_client(config: Config) -> MasterClient:
-    """This machine's way to the master secret server."""
-    return MasterClient(config.master, identity(config), config.system_id)
+    """This machine's way to the master secret server. Renews its certificate when that is due."""
+    client = MasterClient(config.master, identity(config), config.system_id)
+    client.keep_certificate()
+    return client
+
+
+def master_renewal(config: Config) -> Renewal:
+    """Of the certificate that the master secret server serves with."""
+
+    def renew() -> tuple[bytes, SecretBytes]:
+        hosts = [host_name(Role.MASTER, config.system_id)]
+        pair = certificates.issue(
+            authority(config), "master", Role.MASTER, now=utc_now(), hosts=hosts, system_id=config.system_id
+        )
+        return pair.certificate, pair.key
+
+    return Renewal(IdentityFiles(config.resolve(MASTER_IDENTITY)), None, renew)
 
 
 def agent_client(config: Config) -> AgentClient:

@@ -9,6 +9,7 @@ KeysvcError
 ├── AlreadyConfigured
 ├── InvalidInput
 ├── AccessDenied
+│   └── Revoked
 ├── NotFound
 ├── Conflict                           retryable
 │   └── Changed
@@ -108,6 +109,13 @@ class AccessDenied(KeysvcError):
 
     code = "access-denied"
     default_hint = "use the identity of an SSO administrator, or ask one for the right"
+
+
+class Revoked(AccessDenied):
+    """This machine's certificate was revoked: an SSO server forgets the master secret and every credential."""
+
+    code = "revoked"
+    default_hint = "an SSO administrator may let it in again: keysvc server enroll NAME"
 
 
 class NotFound(KeysvcError):

@@ -33,6 +33,7 @@ class Wishes:
     listen: str = "127.0.0.1:7443"
     poll_interval: str = "30s"
     lease_ttl: str = "15s"
+    authority: Path | None = None
 
 
 def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, MasterSecret]:
@@ -43,9 +44,13 @@ def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, Ma
     path = directory.absolute() / FILE_NAME
     if path.exists():
         return _configure(configuration.load(path), prompt)
+    given = _given_authority(wishes.authority)
     _write_configuration(path, wishes)
     with _taken_back_on(path.parent, KeysvcError):
         config = configuration.load(path)
+        if given is not None:
+            at = IdentityFiles(config.resolve(config.authority or "authority"))
+            at.write(given.certificate, given.key, given.certificate)
         with contextlib.closing(open_mapping_store(config)) as store:
             store.prepare()
     # not on MappingStoreError: the system may have come to exist
@@ -83,6 +88,15 @@ def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
         store.close()
 
 
+def _given_authority(directory: Path | None) -> certificates.KeyPair | None:
+    """Bring your own: a directory with certificate.pem and key.pem. Checked before anything is written."""
+    if directory is None:
+        return None
+    given = IdentityFiles(directory).key_pair()
+    certificates.check_authority(given, now=utc_now())
+    return given
+
+
 def _write_configuration(path: Path, wishes: Wishes) -> None:
     directory = path.parent
     host, port = configuration.host_and_port("listen", wishes.listen)
@@ -116,8 +130,9 @@ def _make_identities(config: Config) -> Identity:
         at.write(made.certificate, made.key, made.certificate)
     pair = authority(config)
     hosts = [host_name(Role.MASTER, config.system_id)]
-    master = certificates.issue(pair, "master", Role.MASTER, now=now, hosts=hosts)
+    master = certificates.issue(pair, "master", Role.MASTER, now=now, hosts=hosts, system_id=config.system_id)
     write_identity(config.resolve(MASTER_IDENTITY), master, pair.certificate)
-    administrator = certificates.issue(pair, ADMINISTRATOR, Role.ADMINISTRATOR, now=now)
+    administrator = certificates.issue(pair, ADMINISTRATOR, Role.ADMINISTRATOR, now=now, system_id=config.system_id)
     write_identity(config.resolve(config.identity), administrator, pair.certificate)
-    return Identity(ADMINISTRATOR, Role.ADMINISTRATOR, certificates.serial(administrator.certificate), now)
+    serial, ends = certificates.serial(administrator.certificate), certificates.not_after(administrator.certificate)
+    return Identity(ADMINISTRATOR, Role.ADMINISTRATOR, serial, now, expires_at=ends)

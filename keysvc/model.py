@@ -227,6 +227,7 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
     SERVER = "server"
     APPLICATION = "application"
+    USER = "user"
 
 
 def host_name(role: Role, system_id: str) -> str:
@@ -236,13 +237,16 @@ def host_name(role: Role, system_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled certificate: only the `serial` (hex) named here is let in under `name`."""
+    """An enrolled certificate, which ends at `expires_at`: only `serial` (hex) is let in under `name`, and until it
+    ends `previous_serial`, which it replaced when it was renewed."""
 
     name: str
     role: Role
     serial: str
     enrolled_at: datetime
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+    previous_serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

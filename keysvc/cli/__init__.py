@@ -26,6 +26,7 @@ from keysvc.cli import (
     setting_up,
     status,
     ticket,
+    user,
 )
 from keysvc.errors import KeysvcError
 
@@ -46,6 +47,7 @@ app.add_typer(credential.app, name="credential")
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(config_store.app, name="config-store")
 app.add_typer(server.app, name="server")
+app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
 app.add_typer(notify.app, name="notify")
 app.add_typer(plugin.app, name="plugin")

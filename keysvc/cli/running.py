@@ -30,6 +30,7 @@ def serve(config: ConfigOption = None) -> None:
     from keysvc.crypto.memory import harden_process
     from keysvc.web.identity import IdentityFiles
     from keysvc.web.master_app import master_app
+    from keysvc.web.renewal import kept_renewed
     from keysvc.web.serving import Server, listen
 
     log_to_stderr()
@@ -58,7 +59,8 @@ def serve(config: ConfigOption = None) -> None:
         typer.echo(
             f"the master secret server of {master.system_id} is on {settings.master}, epoch {master.epoch}", err=True
         )
-        server.run()
+        with kept_renewed(assembly.master_renewal(settings)):
+            server.run()
     finally:
         master.stop()
     if lost:
@@ -78,6 +80,7 @@ def agent(config: ConfigOption = None) -> None:
     from keysvc.config import host_and_port
     from keysvc.crypto.memory import harden_process
     from keysvc.model import Role
+    from keysvc.web.admission import Admission
     from keysvc.web.agent_app import agent_app
     from keysvc.web.local_socket import LocalCallers, listen_at
     from keysvc.web.serving import Server, listen
@@ -91,7 +94,10 @@ def agent(config: ConfigOption = None) -> None:
     local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
     with contextlib.ExitStack() as ending:
         sso = ending.enter_context(assembly.open_sso(settings))
-        app = agent_app(sso, settings.system_id, LocalCallers(peer.name, settings.agent_callers))
+        admission = ending.enter_context(
+            Admission(assembly.open_mapping_store(settings), settings.system_id, sso.poll_interval)
+        )
+        app = agent_app(sso, admission, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:
             ending.enter_context(Server(app, local, None).in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import abc
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +30,11 @@ def enroll(
     keysvc server enroll web-01
     keysvc server enroll payroll --role application
     """
+    print_token(name, role, config, as_json=as_json)
+
+
+def print_token(name: str, role: str, config: Path | None, *, as_json: bool) -> None:
+    """And what to do with it."""
     from keysvc.assembly import master_client
 
     settings = load(config)
@@ -45,35 +52,52 @@ def enroll(
 
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List everyone who was enrolled.
+    """List everyone who was enrolled, and when their certificates end.
 
     \b
     keysvc server list
     """
+    print_identities(config, as_json=as_json)
+
+
+def print_identities(config: Path | None, roles: abc.Collection[str] = (), *, as_json: bool) -> None:
+    """Of these roles, or all."""
     from keysvc.assembly import master_client
 
     client = master_client(load(config))
     try:
-        found = client.identities()
+        found = [identity for identity in client.identities() if not roles or identity.role in roles]
     finally:
         client.close()
     if as_json:
         print_json(found)
         return
     print_table(
-        ("name", "role", "enrolled", "revoked"),
-        [(i.name, i.role, ago(i.enrolled_at), ago(i.revoked_at) if i.revoked_at else "") for i in found],
+        ("name", "role", "enrolled", "ends", "revoked"),
+        [
+            (
+                *(i.name, i.role, ago(i.enrolled_at)),
+                f"{i.expires_at:%Y-%m-%d}" if i.expires_at else "",
+                ago(i.revoked_at) if i.revoked_at else "",
+            )
+            for i in found
+        ],
         empty="nobody",
     )
 
 
 @app.command()
 def revoke(name: NameArgument, config: ConfigOption = None) -> None:
-    """Let a certificate in no more, from its next request on.
+    """Let a certificate in no more: the master secret server at once, agents within one poll interval.
 
     \b
     keysvc server revoke web-01
     """
+    revoke_identity(name, config)
+
+
+def revoke_identity(name: str, config: Path | None) -> None:
+    """At the master secret server."""
     from keysvc.assembly import master_client
 
     client = master_client(load(config))

@@ -28,6 +28,9 @@ def init(
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
     poll_interval: Annotated[str, typer.Option(metavar="DURATION")] = "30s",
     lease_ttl: Annotated[str, typer.Option(metavar="DURATION")] = "15s",
+    authority: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own certificate authority: certificate.pem and key.pem.")
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Configure a new system.
@@ -55,7 +58,7 @@ def init(
 
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
-    wishes = installation.Wishes(key_store, mapping_store, listen, poll_interval, lease_ttl)
+    wishes = installation.Wishes(key_store, mapping_store, listen, poll_interval, lease_ttl, authority)
     config, secret = installation.install(directory, wishes, prompt)  # type: ignore[arg-type]
     typer.echo(f"system {config.system_id} is configured: version 1 of its master secret is sealed and read back")
     if backup is not None and secret_of_backup is not None:

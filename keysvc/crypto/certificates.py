@@ -81,10 +81,33 @@ def create_authority(system_id: str, *, now: datetime) -> KeyPair:
     return _pair(certificate, key)
 
 
-def issue(authority: KeyPair, name: str, role: Role, *, now: datetime, hosts: abc.Sequence[str] = ()) -> KeyPair:
-    """A fresh key and its certificate, good for a year."""
+def check_authority(given: KeyPair, *, now: datetime) -> None:
+    """Raises ConfigurationError unless it is an authority with its key, that may sign certificates now."""
+    try:
+        certificate = x509.load_pem_x509_certificate(given.certificate)
+        is_one = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        signs = certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigurationError(
+            f"the certificate of the authority cannot be used: {error}",
+            hint="it needs basic constraints, a key usage and a subject key identifier (RFC 5280)",
+        ) from None
+    if not (is_one and signs):
+        raise ConfigurationError("the certificate that was given is no authority that signs certificates")
+    if _private_key(given).public_key() != certificate.public_key():
+        raise ConfigurationError("the private key is not that of the authority's certificate")
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        raise ConfigurationError("the certificate authority has ended, or has not begun")
+
+
+def issue(
+    authority: KeyPair, name: str, role: Role, *, now: datetime, hosts: abc.Sequence[str] = (), system_id: str = ""
+) -> KeyPair:
+    """A fresh key and its certificate, good for a year. `system_id` is needed unless `create_authority` made the
+    authority, which then names it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return _pair(_leaf(authority, key.public_key(), name, role, now=now, hosts=hosts), key)
+    return _pair(_leaf(authority, key.public_key(), name, role, now=now, hosts=hosts, system_id=system_id), key)
 
 
 def request(name: str) -> tuple[bytes, SecretBytes]:
@@ -97,7 +120,14 @@ def request(name: str) -> tuple[bytes, SecretBytes]:
 
 
 def sign_request(
-    authority: KeyPair, csr: bytes, name: str, role: Role, *, now: datetime, hosts: abc.Sequence[str] = ()
+    authority: KeyPair,
+    csr: bytes,
+    name: str,
+    role: Role,
+    *,
+    now: datetime,
+    hosts: abc.Sequence[str] = (),
+    system_id: str = "",
 ) -> bytes:
     """A certificate for the public key of a request. Name, role and hosts are ours: the request's are not looked at.
     Raises InvalidInput."""
@@ -109,7 +139,8 @@ def sign_request(
         raise InvalidInput("the certificate request cannot be read") from None
     if not valid or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise InvalidInput("the certificate request must be signed with its own P-256 key")
-    return _leaf(authority, public, name, role, now=now, hosts=hosts).public_bytes(Encoding.PEM)
+    leaf = _leaf(authority, public, name, role, now=now, hosts=hosts, system_id=system_id)
+    return leaf.public_bytes(Encoding.PEM)
 
 
 def peer_of(certificate_der: bytes) -> Peer:
@@ -150,6 +181,13 @@ def not_after(certificate_pem: bytes) -> datetime:
     return _load(certificate_pem).not_valid_after_utc
 
 
+def renewal_is_due(certificate_pem: bytes, now: datetime) -> bool:
+    """Whether the last third of its life has begun. Raises ProtocolError."""
+    certificate = _load(certificate_pem)
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc - BACKDATED
+    return certificate.not_valid_after_utc - now < life / 3
+
+
 def _load(certificate_pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(certificate_pem)
@@ -165,10 +203,12 @@ def _leaf(
     *,
     now: datetime,
     hosts: abc.Sequence[str],
+    system_id: str,
 ) -> x509.Certificate:
     check_name(name)
     signer = x509.load_pem_x509_certificate(authority.certificate)
-    uri = f"keysvc://{authority_system_id(authority.certificate)}/{role.value}/{quote(name, safe='')}"
+    system_id = system_id or authority_system_id(authority.certificate)
+    uri = f"keysvc://{system_id}/{role.value}/{quote(name, safe='')}"
     subject = _shown(name)
     names = [x509.UniformResourceIdentifier(uri), *map(_host, hosts)]
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]

@@ -6,18 +6,20 @@ import hashlib
 import secrets
 import threading
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from keysvc.changes import PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
-from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError
+from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError, Revoked
 from keysvc.interfaces import MappingStore
-from keysvc.master.events import EventKind, audit, told
+from keysvc.master.events import EventKind, audit, event, told
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
 
 TOKEN_LIFETIME = timedelta(hours=1)
 PREFIX = "keysvc-join-1"
+ENDING_PART = 6
+"""A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,17 @@ def token_hash(secret: SecretText) -> str:
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
+def admitted(peer: certificates.Peer, system_id: str, identity: Identity | None) -> Identity:
+    """`identity`, when it is that of the peer's very certificate. Raises AccessDenied, Revoked."""
+    if peer.system_id != system_id or identity is None or identity.role is not peer.role:
+        raise AccessDenied(f"{peer.name} is not enrolled in this system", hint="keysvc server enroll NAME")
+    if peer.serial not in (identity.serial, identity.previous_serial):
+        raise AccessDenied(f"the certificate of {peer.name} was replaced by another enrolment", hint="enrol it again")
+    if identity.revoked_at is not None:
+        raise Revoked(f"the certificate of {peer.name} was revoked")
+    return identity
+
+
 class Identities:
     """Who is let in. Known in memory, so that a poll costs no database work."""
 
@@ -55,6 +68,7 @@ class Identities:
         self._leadership = leadership
         self._authority = authority
         self._lock = threading.Lock()
+        self._told: set[str] = set()
         self._known = {identity.name: identity for identity in store.identities()}
 
     @property
@@ -66,11 +80,7 @@ class Identities:
         """Raises AccessDenied unless this very certificate is enrolled and not revoked."""
         with self._lock:
             identity = self._known.get(peer.name)
-        if peer.system_id != self._system_id or identity is None or identity.role is not peer.role:
-            raise AccessDenied(f"{peer.name} is not enrolled in this system", hint="keysvc server enroll NAME")
-        if identity.revoked_at is not None or identity.serial != peer.serial:
-            raise AccessDenied(f"the certificate of {peer.name} was revoked or replaced", hint="enrol it again")
-        return identity
+        return admitted(peer, self._system_id, identity)
 
     def all(self) -> list[Identity]:
         """By name."""
@@ -107,8 +117,9 @@ class Identities:
             enrolment.role,
             now=now,
             hosts=[host_name(enrolment.role, self._system_id)],
+            system_id=self._system_id,
         )
-        identity = Identity(enrolment.name, enrolment.role, certificates.serial(certificate), now)
+        identity = _identity(enrolment.name, enrolment.role, certificate, now)
         try:
             self._store.commit(
                 [
@@ -123,6 +134,35 @@ class Identities:
         with self._lock:
             self._known[identity.name] = identity
         return identity, certificate
+
+    def renew(self, identity: Identity, serial: str, request: bytes) -> bytes:
+        """A new certificate for the key in `request`, in place of that with `serial`, which stays good until it ends:
+        the answer may be lost, and another process of that machine may not have seen the new one yet."""
+        now, hosts = utc_now(), [host_name(identity.role, self._system_id)]
+        certificate = certificates.sign_request(
+            self._authority, request, identity.name, identity.role, now=now, hosts=hosts, system_id=self._system_id
+        )
+        renewed = replace(_identity(identity.name, identity.role, certificate, now), previous_serial=serial)
+        entry = audit(identity.name, "identity.renewed", identity.name, role=identity.role.value)
+        with self._lock:
+            known = self._known.get(identity.name)
+            if known is None or known.revoked_at is not None:
+                raise Revoked(f"the certificate of {identity.name} was revoked")
+            self._store.commit([PutIdentity(renewed), entry], self._leadership.guard)
+            self._known[identity.name] = renewed
+        return certificate
+
+    def tell_of_ending(self) -> None:
+        """An event for each certificate that was not renewed in time, once in the life of this process."""
+        now = utc_now()
+        ending = [i for i in self.all() if i.revoked_at is None and _ends_soon(i, now) and i.serial not in self._told]
+        if ending:
+            events = [
+                event(EventKind.CERTIFICATE_ENDING, subject=i.name, role=i.role.value, expires_at=str(i.expires_at))
+                for i in ending
+            ]
+            self._store.commit(events, self._leadership.guard)
+            self._told.update(identity.serial for identity in ending)
 
     def revoke(self, name: str, actor: str) -> None:
         """Let an identity in no more. Repeatable. Raises NotFound."""
@@ -139,3 +179,12 @@ class Identities:
             )
             with self._lock:
                 self._known[name] = identity
+
+
+def _identity(name: str, role: Role, certificate: bytes, now: datetime) -> Identity:
+    return Identity(name, role, certificates.serial(certificate), now, expires_at=certificates.not_after(certificate))
+
+
+def _ends_soon(identity: Identity, now: datetime) -> bool:
+    ends = identity.expires_at
+    return ends is not None and ends - now < (ends - identity.enrolled_at) / ENDING_PART

@@ -225,6 +225,7 @@ class MasterSecretServer:
                         self._delivery.wake()
                     self._delivery.forget_delivered()
                     self._tell_of_silent()
+                    self.identities.tell_of_ending()
                     self._tell_of_plugins()
                     self._forget_silent()
                 self._tell("")

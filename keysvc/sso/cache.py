@@ -72,6 +72,11 @@ class VersionCache:
             self._state = replace(state, announcement=replace(state.announcement, versions=live))
             return True
 
+    def forget(self) -> None:
+        """Everything, and the permission to encrypt."""
+        with self._lock:
+            self._state, self._permitted_until = _State(), 0.0
+
     def permit(self, since: float) -> None:
         """A poll sent at `since` was answered well: encrypting is permitted for two poll intervals from then."""
         with self._lock:

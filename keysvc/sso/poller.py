@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
 from keysvc.model import Announcement, MasterSecret, SecretBytes
 from keysvc.sso.cache import VersionCache, elapsed
 
@@ -38,10 +38,15 @@ class Poller:
     """Keeps a `VersionCache` up to date. One thread polls; `poll_now` may be called by any other."""
 
     def __init__(
-        self, master: MasterSecretServer, cache: VersionCache, system_id: str, after_poll: abc.Callable[[], None]
+        self,
+        master: MasterSecretServer,
+        cache: VersionCache,
+        system_id: str,
+        after_poll: abc.Callable[[], None],
+        on_revoked: abc.Callable[[], object],
     ) -> None:
         self._master = master
-        self._after_poll = after_poll
+        self._after_poll, self._on_revoked = after_poll, on_revoked
         self._cache = cache
         self._system_id = system_id
         self._one_at_a_time = threading.Lock()
@@ -65,10 +70,15 @@ class Poller:
 
     def poll_now(self) -> None:
         """Poll, fetch what is new, and tell the master that it is held. Raises what the master secret server's client
-        raises; what is cached stays."""
+        raises; what is cached stays, unless it raises Revoked."""
         with self._one_at_a_time:
-            while self._poll_once():
-                pass
+            try:
+                while self._poll_once():
+                    pass
+            except Revoked:
+                self._cache.forget()
+                self._on_revoked()
+                raise
 
     def _poll_once(self) -> bool:
         """True when something new was fetched, which the next poll reports."""

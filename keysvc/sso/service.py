@@ -77,8 +77,18 @@ class SSO:
         self._cache = VersionCache()
         self._tickets = Tickets(store, self._cipher_of)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
-        self._poller = Poller(master, self._cache, system.system_id, after_poll=self._credentials.sweep)
+        self._poller = Poller(
+            master,
+            self._cache,
+            system.system_id,
+            after_poll=self._credentials.sweep,
+            on_revoked=self._credentials.forget,
+        )
         self._poller.start()
+
+    def poll_interval(self) -> float:
+        """In seconds: within it, what changed elsewhere is known here."""
+        return self._cache.interval()
 
     def acting_as(self, caller: str) -> Self:
         """This SSO server for another caller: the audit names it. Only the original is closed."""

@@ -273,6 +273,8 @@ identities = Table(
     Column("serial", Name(128), nullable=False),
     Column("enrolled_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("expires_at", Instant),
+    Column("previous_serial", Name(128), nullable=False),
     _key("name"),
 )
 

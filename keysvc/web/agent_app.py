@@ -14,25 +14,30 @@ from keysvc.model import Application, Role
 from keysvc.sso import SSO, Credential
 from keysvc.sso.service import ServerState
 from keysvc.web import messages, parameters
+from keysvc.web.admission import Admission
 from keysvc.web.local_socket import LocalCallers
 from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
 from keysvc.web.serving import answer, peer
 
 TITLE = "keysvc: an agent"
 ALLOWED = (Role.APPLICATION, Role.ADMINISTRATOR, Role.SERVER)
+THEMSELVES = (*ALLOWED, Role.USER)
+"""A user gets at what is its own; see `_own`."""
 
 
-def agent_app(sso: SSO, system_id: str, local: LocalCallers | None = None) -> Starlette:
-    """Answers certificates of this system only, and on a UNIX socket the accounts that `local` lets in."""
+def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None) -> Starlette:
+    """Answers certificates that are enrolled, and on a UNIX socket the accounts that `local` lets in."""
 
     def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
         connected = request.scope.get("keysvc.local_socket")
         if connected is not None and local is not None:
             return local.admit(connected)
-        caller = peer(request)
-        if caller.system_id != system_id or caller.role not in roles:
-            raise AccessDenied(f"{caller.name} is of another system, or has the wrong role")
-        return Caller(caller.name, caller.role)
+        calling = peer(request)
+        identity = admission.admit(calling)
+        if identity.role not in roles:
+            wanted = " or ".join(role.value for role in roles)
+            raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
+        return Caller(identity.name, identity.role, calling.serial)
 
     return application(TITLE, AgentOperations(sso).all(), admit)
 
@@ -57,7 +62,7 @@ class AgentOperations:
                 parameters=parameters.FindCredential,
                 answer=messages.CredentialBody,
                 etag="changes with the credential, and with its re-encryption; for If-Match",
-                roles=ALLOWED,
+                roles=THEMSELVES,
                 errors=(NotFound, errors.Conflict, CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -68,7 +73,7 @@ class AgentOperations:
                 parameters=parameters.PutCredential,
                 content=messages.SetCredentialRequest,
                 answer=messages.SetCredentialAnswer,
-                roles=ALLOWED,
+                roles=THEMSELVES,
                 errors=(NotFound, errors.Conflict, errors.Changed, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -77,7 +82,7 @@ class AgentOperations:
                 summary="Delete a credential; the mapping stays",
                 handler=self.delete_credential,
                 parameters=parameters.OneCredential,
-                roles=ALLOWED,
+                roles=THEMSELVES,
                 errors=(NotFound,),
             ),
             Operation(
@@ -100,7 +105,7 @@ class AgentOperations:
                 handler=self.ticket,
                 content=messages.TicketRequest,
                 answer=messages.TicketAnswer,
-                roles=ALLOWED,
+                roles=THEMSELVES,
                 errors=(CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -158,7 +163,7 @@ class AgentOperations:
                 handler=self.application,
                 parameters=parameters.OneApplication,
                 answer=Application,
-                roles=ALLOWED,
+                roles=THEMSELVES,
                 errors=(NotFound,),
             ),
             Operation(
@@ -186,16 +191,22 @@ class AgentOperations:
                 summary="What this SSO server knows",
                 handler=self.status,
                 answer=ServerState,
-                roles=ALLOWED,
+                roles=THEMSELVES,
             ),
         ]
 
     def _for(self, caller: Caller) -> SSO:
         return self._sso.acting_as(caller.name)
 
+    def _own(self, caller: Caller, user: str | None) -> SSO:
+        """For a person only what is that person's."""
+        if caller.role is Role.USER and user != caller.name:
+            raise AccessDenied(f"{caller.name} may use its own credentials only")
+        return self._for(caller)
+
     def credential(self, call: Call[parameters.FindCredential, NoContent]) -> Response:
         """With its revision as ETag."""
-        asked, sso = call.parameters, self._for(call.caller)
+        asked, sso = call.parameters, self._own(call.caller, call.parameters.user)
         if (asked.user is None) == (asked.external_user is None):
             raise InvalidInput("the query needs user or external_user, and not both")
         if asked.external_user is not None:
@@ -213,7 +224,7 @@ class AgentOperations:
         if where.if_match is not None and where.if_none_match is not None:
             raise InvalidInput("If-Match and If-None-Match exclude each other")
         expected = 0 if where.if_none_match else int(where.if_match.strip('"')) if where.if_match else None
-        version = self._for(call.caller).set_credential(
+        version = self._own(call.caller, where.user).set_credential(
             where.application,
             asked.fields,
             user=where.user,
@@ -224,11 +235,13 @@ class AgentOperations:
 
     def delete_credential(self, call: Call[parameters.OneCredential, NoContent]) -> None:
         """For good."""
-        self._for(call.caller).delete_credential(call.parameters.application, user=call.parameters.user)
+        where = call.parameters
+        self._own(call.caller, where.user).delete_credential(where.application, user=where.user)
 
     def ticket(self, call: Call[NoParameters, messages.TicketRequest]) -> messages.TicketAnswer:
         """A bearer's secret."""
-        made = self._for(call.caller).ticket(user=call.content.user)
+        user = call.content.user if call.content.user is not None else call.caller.name
+        made = self._own(call.caller, user).ticket(user=user)
         return messages.TicketAnswer(made.text.reveal(), made.user, made.expires_at)
 
     def redeem(self, call: Call[NoParameters, messages.RedeemRequest]) -> messages.CredentialBody:

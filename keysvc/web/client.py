@@ -26,6 +26,7 @@ from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretB
 from keysvc.web import messages
 from keysvc.web.connection import CONNECT_SECONDS, Connection, with_query
 from keysvc.web.identity import IdentityFiles
+from keysvc.web.renewal import Renewal
 
 MAXIMUM_AUTHORITY_BYTES = 64 * 1024
 
@@ -37,12 +38,23 @@ class MasterClient:
         self._name = identity.peer().name
         self._system_id = system_id
         self._instance = secrets.token_hex(8)
-        self._connection = Connection(
-            url, identity.client_context(), host_name(Role.MASTER, system_id), "the master secret server"
-        )
+        context = identity.client_context()
+        self._connection = Connection(url, context, host_name(Role.MASTER, system_id), "the master secret server")
+        self._renewal = Renewal(identity, context, self._renew)
+
+    def keep_certificate(self) -> None:
+        """Renew this machine's certificate when it is in the last third of its life. Never raises."""
+        self._renewal.when_due()
+
+    def _renew(self) -> tuple[bytes, SecretBytes]:
+        request, key = certificates.request(self._name)
+        asked = messages.RenewalRequest(request.decode("ascii"))
+        response = self._connection.request("POST", "/v1/renewal", asked)
+        return self._connection.decode(response, messages.RenewalAnswer).certificate.encode("ascii"), key
 
     def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
         """One conditional request."""
+        self.keep_certificate()
         held = ",".join(map(str, versions_held))
         headers = {"If-None-Match": etag} if etag else {}
         response = self._connection.request("GET", f"/v1/poll?instance={self._instance}&holds={held}", headers=headers)
@@ -136,17 +148,18 @@ class MasterClient:
 def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
     certificate, and write both into `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
-    authority = _unverified_authority(url)
+    shown = _unverified_authority(url)
+    authority = shown.certificate.encode("ascii")
     if certificates.fingerprint(authority) != token.authority_fingerprint:
         raise AccessDenied(
             "the server shows another certificate authority than the join token pins",
             hint="check the URL; if it is right, somebody is in between: do not go on",
         )
-    name = certificates.authority_system_id(authority)
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned.minimum_version = ssl.TLSVersion.TLSv1_3
+    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     pinned.load_verify_locations(cadata=authority.decode("ascii"))
-    second = Connection(url, pinned, host_name(Role.MASTER, name), "the master secret server")
+    second = Connection(url, pinned, host_name(Role.MASTER, shown.system_id), "the master secret server")
     request, key = certificates.request("keysvc")
     asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
     found = second.decode(second.request("POST", "/v1/join", asked), messages.JoinAnswer)
@@ -155,7 +168,7 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     return found
 
 
-def _unverified_authority(url: str) -> bytes:
+def _unverified_authority(url: str) -> messages.AuthorityAnswer:
     """What the server at `url` says its authority is: nothing is trusted before its fingerprint was compared."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
@@ -166,7 +179,7 @@ def _unverified_authority(url: str) -> bytes:
     try:
         connection.request("GET", "/v1/authority")
         body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)
-        return msgspec.json.decode(body, type=messages.AuthorityAnswer).certificate.encode("ascii")
+        return msgspec.json.decode(body, type=messages.AuthorityAnswer)
     except (msgspec.MsgspecError, ValueError):
         raise ProtocolError(f"{parts.netloc} is no master secret server") from None
     except (OSError, http.client.HTTPException) as error:

@@ -33,7 +33,7 @@ _APPLICATION = Application(
 )
 _MAPPING = Mapping("SAP", "NORDWIND\\anna.weber", "AWEBER", enabled=True, revision=4)
 _ANNOUNCED = messages.AnnouncedVersion(4, VersionState.ACTIVE, _AT, "1f2e3d4c5b6a7988")
-_ENTRY = messages.IdentityEntry("web-01", "server", "5d1c0f", _AT)
+_ENTRY = messages.IdentityEntry("web-01", "server", "5d1c0f", _AT, expires_at=_AT.replace(year=2027))
 _PEM = "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n"
 
 _ALL = (
@@ -41,11 +41,13 @@ _ALL = (
     messages.FetchRequest("X25519", bytes(32)),
     messages.FetchAnswer(bytes(80)),
     messages.Goodbye("5ca1ab1e"),
-    messages.AuthorityAnswer(_PEM),
+    messages.AuthorityAnswer(_PEM, _SYSTEM_ID),
     messages.JoinRequest("one-time-secret-of-the-join-token", _PEM.replace("CERTIFICATE", "CERTIFICATE REQUEST")),
     messages.JoinAnswer("web-01", "server", _SYSTEM_ID, _PEM, "postgresql://keysvc@db/keysvc", 30.0),
     messages.EnrolRequest("web-01", "server"),
     messages.EnrolAnswer("keysvc-join-1.5ca1ab1e….one-time-secret"),
+    messages.RenewalRequest(_PEM.replace("CERTIFICATE", "CERTIFICATE REQUEST")),
+    messages.RenewalAnswer(_PEM),
     messages.IdentityPage((_ENTRY,)),
     messages.RotationAnswer(5, VersionState.ANNOUNCED),
     messages.RotationChange(paused=False, max_rows_per_second=500),

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keysvc import errors
+from keysvc.crypto.certificates import Peer
 from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
@@ -20,6 +21,7 @@ from keysvc.web.serving import answer, in_thread, peer
 TITLE = "keysvc: the master secret server"
 FETCHING = (Role.SERVER, Role.ADMINISTRATOR)
 ADMINISTERING = (Role.ADMINISTRATOR,)
+EVERYBODY = (Role.SERVER, Role.ADMINISTRATOR, Role.APPLICATION, Role.USER)
 NOT_MASTER = (MasterSecretServerUnavailable, errors.Fenced)
 
 
@@ -27,11 +29,12 @@ def master_app(master: MasterSecretServer, *, mapping_store: str, poll_interval_
     """`mapping_store` is the URL that a machine which joins is told; it holds no password."""
 
     def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
-        identity = master.identities.admit(peer(request))
+        calling = peer(request)
+        identity = master.identities.admit(calling)
         if identity.role not in roles:
             wanted = " or ".join(role.value for role in roles)
             raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
-        return Caller(identity.name, identity.role)
+        return Caller(identity.name, identity.role, calling.serial)
 
     return application(TITLE, MasterOperations(master, mapping_store, poll_interval_seconds).all(), admit)
 
@@ -81,6 +84,16 @@ class MasterOperations:
                 content=messages.Goodbye,
                 roles=FETCHING,
                 errors=NOT_MASTER,
+            ),
+            Operation(
+                method="POST",
+                path="/v1/renewal",
+                summary="Trade the caller's certificate for a new one; the old one stays good until it ends",
+                handler=self.renew,
+                content=messages.RenewalRequest,
+                answer=messages.RenewalAnswer,
+                roles=EVERYBODY,
+                errors=(errors.ConfigurationError, *NOT_MASTER),
             ),
             Operation(
                 method="GET",
@@ -211,6 +224,13 @@ class MasterOperations:
         """Of one process."""
         self._master.leave(call.caller.name, call.content.instance)
 
+    def renew(self, call: Call[NoParameters, messages.RenewalRequest]) -> messages.RenewalAnswer:
+        """Of its own name only."""
+        caller, identities = call.caller, self._master.identities
+        identity = identities.admit(Peer(caller.name, caller.role, self._master.system_id, caller.serial))
+        certificate = identities.renew(identity, caller.serial, call.content.request.encode("utf-8", "replace"))
+        return messages.RenewalAnswer(certificate.decode("ascii"))
+
     def status(self, _call: Call[NoParameters, NoContent]) -> SystemStatus:
         """Read now."""
         return self._master.status()
@@ -240,7 +260,7 @@ class MasterOperations:
         """Shown once."""
         asked = call.content
         if asked.role not in set(Role):
-            raise InvalidInput(f"{asked.role!r} is not a role", hint="server, application or administrator")
+            raise InvalidInput(f"{asked.role!r} is not a role", hint="server, application, user or administrator")
         return messages.EnrolAnswer(str(self._master.identities.enroll(asked.name, Role(asked.role), call.caller.name)))
 
     def identities(self, call: Call[parameters.Page, NoContent]) -> messages.IdentityPage:
@@ -256,7 +276,9 @@ class MasterOperations:
 
     def authority(self, _call: Call[NoParameters, NoContent]) -> messages.AuthorityAnswer:
         """Public."""
-        return messages.AuthorityAnswer(self._master.identities.authority_certificate.decode("ascii"))
+        return messages.AuthorityAnswer(
+            self._master.identities.authority_certificate.decode("ascii"), self._master.system_id
+        )
 
     def join(self, call: Call[NoParameters, messages.JoinRequest]) -> messages.JoinAnswer:
         """The token is the right to it."""
@@ -274,5 +296,10 @@ class MasterOperations:
 
 def _entry(identity: Identity) -> messages.IdentityEntry:
     return messages.IdentityEntry(
-        identity.name, identity.role.value, identity.serial, identity.enrolled_at, identity.revoked_at
+        identity.name,
+        identity.role.value,
+        identity.serial,
+        identity.enrolled_at,
+        identity.revoked_at,
+        identity.expires_at,
     )

@@ -70,6 +70,7 @@ class AuthorityAnswer(Body, frozen=True):
     """The certificate of the authority: public, and worth nothing until its fingerprint was compared."""
 
     certificate: str
+    system_id: str
 
 
 class JoinRequest(Body, frozen=True):
@@ -111,6 +112,19 @@ class IdentityEntry(Body, frozen=True):
     serial: str
     enrolled_at: datetime
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+class RenewalRequest(Body, frozen=True):
+    """A certificate request for a fresh key."""
+
+    request: str
+
+
+class RenewalAnswer(Body, frozen=True):
+    """The certificate for it, of the caller's name and role."""
+
+    certificate: str
 
 
 class IdentityPage(Body, frozen=True):

@@ -33,10 +33,11 @@ class NoContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the name in its certificate, or of its account on this machine."""
+    """Who calls: the name in its certificate, which has the `serial`, or of its account on this machine."""
 
     name: str
     role: Role
+    serial: str = ""
 
 
 NOBODY = Caller("", Role.APPLICATION)

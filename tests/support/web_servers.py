@@ -12,6 +12,7 @@ from systems import SYSTEM_ID, System
 from keysvc.crypto import certificates
 from keysvc.model import Role, host_name, utc_now
 from keysvc.sso import SSO
+from keysvc.web.admission import Admission
 from keysvc.web.agent_app import agent_app
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
@@ -62,11 +63,12 @@ def enrolled(system: System, name: str, role: Role, folder: Path) -> IdentityFil
 @contextlib.contextmanager
 def serving_agent(system: System, sso: SSO, folder: Path, allowed: tuple[str, ...] = ()) -> abc.Iterator[Served]:
     own = certificate(system, "web-01", Role.SERVER, folder)
-    theirs = certificate(system, "payroll", Role.APPLICATION, folder)
-    app = agent_app(sso, SYSTEM_ID, LocalCallers("web-01", allowed))
+    theirs = enrolled(system, "payroll", Role.APPLICATION, folder)
     at = listen("127.0.0.1", 0)
     path = folder / "agent.sock"
     with contextlib.ExitStack() as ending:
+        admission = ending.enter_context(Admission(system.store(), SYSTEM_ID, sso.poll_interval))
+        app = agent_app(sso, admission, LocalCallers("web-01", allowed))
         ending.enter_context(Server(app, at, own.server_context()).in_background())
         ending.enter_context(Server(app, listen_at(path), None).in_background())
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)

@@ -1,0 +1,320 @@
+"""Certificates in use: they renew themselves, and what was revoked is let in no more, anywhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import abc
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from systems import SYSTEM_ID, System, eventually
+from web_servers import certificate, enrolled, serving_agent, serving_master
+
+from keysvc.crypto import certificates
+from keysvc.errors import AccessDenied, KeysvcError, MasterSecretServerUnavailable, Revoked
+from keysvc.model import Role, SecretBytes, utc_now
+from keysvc.sso import SSO
+from keysvc.web import renewal
+from keysvc.web.agent_client import AgentClient
+from keysvc.web.client import MasterClient
+from keysvc.web.identity import IdentityFiles
+from keysvc.web.renewal import Renewal, kept_renewed
+
+SHORT = timedelta(seconds=60)
+
+
+@pytest.fixture
+def started(system: System) -> System:
+    system.with_users("anna", "payroll")
+    system.start()
+    return system
+
+
+@pytest.fixture
+def aged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is issued meanwhile is in the last third of its life at once."""
+    monkeypatch.setattr(renewal, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(certificates, "renewal_is_due", lambda pem, now: certificates.not_after(pem) - now < SHORT)
+
+
+def aging(system: System, name: str, role: Role, folder: Path, monkeypatch: pytest.MonkeyPatch) -> IdentityFiles:
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "LIFETIME", SHORT - timedelta(seconds=1))
+        return enrolled(system, name, role, folder)
+
+
+def ends(files: IdentityFiles) -> timedelta:
+    return certificates.not_after(files.certificate()) - utc_now()
+
+
+@pytest.mark.parametrize("role", [Role.SERVER, Role.ADMINISTRATOR])
+def test_a_certificate_renews_itself_while_it_is_used(
+    started: System, tmp_path: Path, aged: None, monkeypatch: pytest.MonkeyPatch, role: Role
+) -> None:
+    files = aging(started, "web-02", role, tmp_path, monkeypatch)
+    before = files.certificate()
+    with serving_master(started, tmp_path) as served:
+        client = MasterClient(served.url, files, SYSTEM_ID)
+        client.poll((), None)
+        assert files.certificate() != before
+        assert ends(files) > timedelta(days=364)
+        assert files.peer().name == "web-02"
+        client.poll((), None)
+        client.close()
+        again = MasterClient(served.url, files, SYSTEM_ID)
+        again.poll((), None)
+        again.close()
+    entry = started.store().audit(limit=500)[-1]
+    assert "identity.renewed" in [entry.action for entry in started.store().audit(limit=500)], entry
+
+
+def test_the_replaced_certificate_stays_good_because_the_answer_may_be_lost(started: System, tmp_path: Path) -> None:
+    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+    assert started.master is not None
+    identities, before = started.master.identities, files.peer()
+    request, _ = certificates.request("web-02")
+    for _ in range(3):
+        identities.renew(identities.admit(before), before.serial, request)
+    assert identities.admit(before).previous_serial == before.serial
+    identities.revoke("web-02", "administrator")
+    with pytest.raises(Revoked):
+        identities.admit(before)
+    with pytest.raises(Revoked):
+        identities.renew(identities.all()[-1], before.serial, request)
+
+
+def test_two_processes_of_a_machine_renew_once_and_both_show_the_new_one(
+    started: System, tmp_path: Path, aged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
+    renewals: list[str] = []
+    with serving_master(started, tmp_path) as served:
+        clients = [MasterClient(served.url, files, SYSTEM_ID) for _ in range(3)]
+        for client in clients:
+            renew = client._renewal._renew
+            monkeypatch.setattr(client._renewal, "_renew", lambda renew=renew: (renewals.append(""), renew())[1])
+        threads = [threading.Thread(target=client.keep_certificate) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for client in clients:
+            client.keep_certificate()
+            client.poll((), None)
+            assert client._renewal._shown == files.certificate()
+            client.close()
+    assert len(renewals) == 1
+
+
+def test_while_the_master_is_away_it_is_tried_again_and_nothing_breaks(
+    started: System, tmp_path: Path, aged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
+    before = files.certificate()
+    away = MasterClient("https://127.0.0.1:1", files, SYSTEM_ID)
+    with pytest.raises(MasterSecretServerUnavailable):
+        away.poll((), None)
+    assert files.certificate() == before
+    away.close()
+
+
+def test_a_pair_is_whole_wherever_the_process_dies(tmp_path: Path, system: System) -> None:
+    def pair(name: str) -> certificates.KeyPair:
+        return certificates.issue(system.authority, name, Role.SERVER, now=utc_now())
+
+    old, new = pair("old"), pair("new")
+    attempts = iter(range(1000))
+
+    def prepare() -> IdentityFiles:
+        files = IdentityFiles(tmp_path / str(next(attempts)))
+        files.write(old.certificate, old.key, system.authority.certificate)
+        return files
+
+    for line in range(1, 60):
+        files = prepare()
+        if not die_in(lambda files=files: files.replace(new.certificate, new.key), line):
+            break
+        files.client_context()  # raises when the key is not the certificate's
+        assert files.peer().name in {"old", "new"}
+    else:
+        pytest.fail("it never came to its end")
+    assert files.peer().name == "new"
+
+
+def die_in(action: abc.Callable[[], None], line: int) -> bool:
+    """Die at the so-manyeth line of keysvc.web.identity that runs. False when it ended before."""
+    import sys
+
+    class Death(BaseException):
+        pass
+
+    left = [line]
+
+    def trace(frame, event, _arg):
+        if not frame.f_code.co_filename.endswith("web/identity.py"):
+            return None
+        if event == "line":
+            left[0] -= 1
+            if left[0] == 0:
+                raise Death
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    except Death:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_the_master_secret_servers_own_certificate_is_renewed_and_shown_without_a_restart(
+    started: System, tmp_path: Path
+) -> None:
+    with serving_master(started, tmp_path) as served:
+        own = IdentityFiles(tmp_path / "identity-master")
+        first = served.master_client()
+        first.status()
+        renewed = certificate(started, "master", Role.MASTER, tmp_path / "elsewhere")
+        own.replace(renewed.certificate(), SecretBytes((renewed.directory / "key.pem").read_bytes()))
+        shown: list[bytes | None] = []
+        for _ in range(2):  # the first new connection loads it
+            client = served.master_client()
+            client.status()
+            connection = client._connection._pool._get_conn()
+            shown.append(connection.sock.getpeercert(binary_form=True) if connection.sock else None)
+            connection.close()
+            client.close()
+        assert certificates.peer_of(shown[-1] or b"").serial == renewed.peer().serial
+        first.close()
+
+
+def test_a_renewal_looks_on_its_own_where_nobody_polls(
+    started: System, tmp_path: Path, aged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = aging(started, "master-2", Role.SERVER, tmp_path, monkeypatch)
+
+    def renew() -> tuple[bytes, SecretBytes]:
+        made = certificates.issue(started.authority, "master-2", Role.SERVER, now=utc_now())
+        return made.certificate, made.key
+
+    with kept_renewed(Renewal(files, None, renew), pause=timedelta(milliseconds=10)):
+        eventually(lambda: ends(files) > timedelta(days=364))
+
+
+def test_a_certificate_that_was_not_renewed_is_told_of_once(
+    started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "LIFETIME", timedelta(seconds=1))
+        enrolled(started, "forgotten", Role.SERVER, tmp_path)
+    assert started.master is not None
+
+    def told() -> list[object]:
+        return [event.detail["subject"] for event in started.store().events(500) if event.kind == "certificate.ending"]
+
+    eventually(lambda: told() == ["forgotten"])
+    started.master.identities.tell_of_ending()
+    assert told() == ["forgotten"]
+
+
+# -- revoked ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sso(started: System) -> SSO:
+    return started.sso()[0]
+
+
+def test_a_revoked_application_is_refused_by_agents_within_one_poll(started: System, sso: SSO, tmp_path: Path) -> None:
+    with serving_agent(started, sso, tmp_path) as served:
+        client = served.client()
+        client.status()
+        assert started.master is not None
+        started.master.identities.revoke("payroll", "administrator")
+        began = time.monotonic()
+        eventually(lambda: refused(client.status))
+        assert time.monotonic() - began < 10 * sso.poll_interval() + 2
+        enrolled(started, "payroll", Role.APPLICATION, tmp_path / "again")
+        again = AgentClient(served.url, IdentityFiles(tmp_path / "again/identity-payroll"), SYSTEM_ID)
+        eventually(lambda: not refused(again.status))
+        assert refused(client.status)  # the one that was replaced
+        for each in (client, again):
+            each.close()
+
+
+def test_while_the_mapping_store_is_away_an_agent_goes_by_what_it_read_last(
+    started: System, sso: SSO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_agent(started, sso, tmp_path) as served:
+        client = served.client()
+        client.status()
+        monkeypatch.setattr("keysvc.stores.sql.SQLMappingStore.identities", unavailable)
+        time.sleep(2 * sso.poll_interval())
+        client.status()
+        client.close()
+
+
+def unavailable(_store: object) -> None:
+    raise MasterSecretServerUnavailable("cut off by the test")
+
+
+def refused(call: abc.Callable[[], object]) -> bool:
+    try:
+        call()
+    except AccessDenied:
+        return True
+    return False
+
+
+def test_an_sso_server_that_was_revoked_forgets_the_master_secret_and_every_credential(
+    started: System, tmp_path: Path
+) -> None:
+    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+    with serving_master(started, tmp_path) as served:
+        sso = SSO(started.store(), MasterClient(served.url, files, SYSTEM_ID), "web-02")
+        sso.set_credential("SAP", user="anna", password="geheim")
+        sso.credential("SAP", user="anna")
+        assert started.master is not None
+        started.master.identities.revoke("web-02", "administrator")
+        eventually(lambda: sso.status().versions_held == ())
+        assert not sso.status().can_encrypt
+        for call in (
+            lambda: sso.credential("SAP", user="anna"),
+            lambda: sso.set_credential("SAP", user="anna", password="x"),
+            lambda: sso.ticket(user="anna"),
+        ):
+            with pytest.raises(KeysvcError):
+                call()
+        sso.close()
+
+
+# -- people ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_gets_at_its_own_credentials_and_no_others(started: System, sso: SSO, tmp_path: Path) -> None:
+    sso.set_credential("SAP", user="anna", password="geheim")
+    with serving_agent(started, sso, tmp_path) as served:
+        anna = AgentClient(served.url, enrolled(started, "anna", Role.USER, tmp_path), SYSTEM_ID)
+        eventually(lambda: not refused(anna.status))
+        anna.set_credential("SAP", user="anna", password="mine")
+        assert anna.credential("SAP", user="anna")["password"].reveal() == "mine"
+        for wrong in (
+            lambda: anna.credential("SAP", user="payroll"),
+            lambda: anna.lookup("SAP", external_user="ANNA"),
+            lambda: anna.set_credential("SAP", user="payroll", password="x"),
+            lambda: anna.delete_credential("SAP", user="payroll"),
+            lambda: anna.ticket(user="payroll"),
+            lambda: anna.redeem("SAP", "keysvc-ticket-1.AAAA"),
+            lambda: anna.mappings("SAP"),
+            anna.purge_cache,
+            lambda: anna.get_config_info("SAP", name="anna"),
+        ):
+            with pytest.raises(AccessDenied):
+                wrong()
+        anna.delete_credential("SAP", user="anna")
+        anna.close()

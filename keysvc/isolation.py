@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
-    """What a plugin did wrong: `where` is import, a hook, open or a method (`KeyStore.seal`), `problem` one line."""
+    """What a plugin did wrong: `where` is import, a hook, opening or a method (`KeyStore.seal`), `problem` one line."""
 
     plugin: str
     distribution: str

@@ -127,9 +127,9 @@ class Registry(Generic[Part]):
 
     def _isolated(self, registration: Registration[Part], opening: Opening) -> Part:
         guard = Guard(registration.plugin, registration.distribution, self.error, self.tell)
-        part = guard.call(f"open {registration.scheme}:", registration.opener, opening)
+        part = guard.call(f"opening {registration.scheme}", registration.opener, opening)
         for method in vars(self.interface):
-            if not method.startswith("_") and not callable(guard.call("open", getattr, part, method, None)):
+            if not method.startswith("_") and not callable(guard.call("opening", getattr, part, method, None)):
                 raise PluginError(
                     f"what the plugin {registration.plugin} opens for {registration.scheme}: has no {method}(), "
                     f"so it is no {self.kind}",

@@ -118,7 +118,7 @@ def test_the_service_starts_goes_on_and_names_each_plugin_and_what_to_do(broken_
     }
     assert all(line["hint"] for line in failures.values())
     opened = {line["notifier"]: line["problem"] for line in lines if line["event"] == "a notifier cannot be opened"}
-    assert "failed in open at-open:: LookupError" in opened["at-open:x"]
+    assert "failed in opening at-open: LookupError" in opened["at-open:x"]
     assert "no installed plugin opens at-import:" in opened["at-import:x"]
     assert any(line["event"] == "system.configured" for line in lines), "the notifier that works goes on"
     told = {line["detail"]["subject"] for line in lines if line["event"] == "plugin.failed"}

@@ -205,7 +205,9 @@ def test_an_error_of_keysvc_and_ctrl_c_pass_as_they_are(install, raised: str) ->
 
 def test_an_opener_that_raises_or_opens_something_else_is_named(install) -> None:
     install("memo", GOOD.replace('"memo", Memo', '"memo", lambda opening: 1 / 0'))
-    with pytest.raises(KeyStoreError, match=r"the plugin memo of keysvc-memo failed in open memo:: ZeroDivisionError"):
+    with pytest.raises(
+        KeyStoreError, match=r"the plugin memo of keysvc-memo failed in opening memo: ZeroDivisionError"
+    ):
         Plugins().key_stores.open("memo:x", never, "5" * 32)
 
 

@@ -6,9 +6,11 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import datetime
 
+from keysvc.chain import AuditHead, AuditKeys
 from keysvc.model import (
     Application,
     AuditEntry,
+    AuditTrail,
     BackupRecord,
     EncryptedCredential,
     Enrolment,
@@ -155,9 +157,50 @@ class RedeemEnrolment:
 
 @dataclass(frozen=True, slots=True)
 class AppendAudit:
-    """Add an audit entry."""
+    """Add an audit entry at the end of its trail. Trails are written after all other changes of the commit, whatever
+    their order in it."""
 
     entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SealAudit:
+    """Authenticate a trail as it ends with this commit, under the active version.
+
+    Nothing is sealed, without an error, where `keys` lack the active version or that of the seal before, and where that
+    seal or the entries since do not fit: whoever wrote those would have them sealed. `keysvc audit verify` tells of it.
+    Only the `first` seal of a trail, when the system is configured, follows no other."""
+
+    trail: AuditTrail
+    keys: AuditKeys
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PruneAudit:
+    """Delete the entries of a trail up to `through`, and seal what is left. Conflict unless these are sealed and the
+    trail can be sealed with `keys`."""
+
+    trail: AuditTrail
+    through: int
+    keys: AuditKeys
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptAudit:
+    """Seal a trail that is broken, from its end on: what is before stays, and is proved no more. Conflict unless `keys`
+    hold the active version."""
+
+    trail: AuditTrail
+    keys: AuditKeys
+
+
+@dataclass(frozen=True, slots=True)
+class PutAuditHead:
+    """Only for a move between mapping stores: begin a trail anew where another begins, with a head that ends there; or
+    give it the seal that it has there, with a head of the same end, else Conflict."""
+
+    head: AuditHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +263,10 @@ Change = (
     | PutEnrolment
     | RedeemEnrolment
     | AppendAudit
+    | SealAudit
+    | PruneAudit
+    | AcceptAudit
+    | PutAuditHead
     | AppendEvent
     | EventDelivered
     | ParkEvent

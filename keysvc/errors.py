@@ -25,6 +25,7 @@ KeysvcError
 │   └── SealBroken
 ├── MappingStoreError
 │   ├── MappingStoreUnavailable        retryable
+│   │   └── AuditUnavailable           retryable
 │   └── SchemaMismatch
 ├── NotifierError
 │   ├── NotifierUnavailable            retryable
@@ -226,6 +227,13 @@ class MappingStoreUnavailable(MappingStoreError):
     code = "mapping-store-unavailable"
     default_hint = "bring the mapping store back, then run the same command again"
     retryable = True
+
+
+class AuditUnavailable(MappingStoreUnavailable):
+    """A look-up must be recorded in the audit, and that cannot be done: it is refused."""
+
+    code = "audit-unavailable"
+    default_hint = "bring the mapping store back: its disk may be full, or another process keeps it locked"
 
 
 class SchemaMismatch(MappingStoreError):

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
+from keysvc.chain import AuditHead
 from keysvc.changes import Change
 from keysvc.location import Location
 from keysvc.model import (
     Application,
     AuditEntry,
+    AuditTrail,
     BackupRecord,
     CredentialKey,
     EncryptedCredential,
@@ -199,8 +201,13 @@ class MappingStore(Protocol):
     def parked_events(self, limit: int) -> abc.Sequence[ParkedEvent]:
         """What notifiers did not accept for good, oldest first."""
 
-    def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
-        """By sequence, beginning behind `after`."""
+    def audit(
+        self, trail: AuditTrail = AuditTrail.CHANGES, *, after: int = 0, limit: int = 500
+    ) -> abc.Sequence[AuditEntry]:
+        """A trail by sequence, beginning behind `after`. What is numbered later is committed later."""
+
+    def audit_heads(self) -> abc.Sequence[AuditHead]:
+        """One of each trail, by name."""
 
     def commit(self, changes: abc.Sequence[Change], guard: Guard) -> None:
         """All or none, in order, in one transaction that also checks the guard and each change's revision.

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from keysvc.chain import AuditHead
 from keysvc.changes import (
     AppendAudit,
     AppendEvent,
@@ -24,6 +25,7 @@ from keysvc.changes import (
     DeleteCredential,
     DeleteMapping,
     PutApplication,
+    PutAuditHead,
     PutBackup,
     PutCredential,
     PutIdentity,
@@ -37,8 +39,9 @@ from keysvc.errors import Conflict, MappingStoreError, NotConfigured
 from keysvc.interfaces import MappingStore
 from keysvc.master.events import audit
 from keysvc.master.lease import Leadership
+from keysvc.master.trails import trail_entries
 from keysvc.model import (
-    AuditEntry,
+    AuditTrail,
     CredentialKey,
     EncryptedCredential,
     Mapping,
@@ -106,7 +109,7 @@ def _is_done(source: MappingStore, target: MappingStore) -> bool:
 
 def _was_moved_away(store: MappingStore) -> bool:
     """Whether the last move that its audit trail tells of led out of it; reads the whole trail."""
-    moves = [entry.subject for entry in _audit(store) if entry.action == MOVED]
+    moves = [entry.subject for entry in trail_entries(store, AuditTrail.CHANGES) if entry.action == MOVED]
     return bool(moves) and moves[-1].startswith("to ")
 
 
@@ -253,13 +256,30 @@ class _Move:
         self._put([DeleteCredential(key.application, key.user) for key in there])
 
     def _copy_trail(self) -> None:
-        """The audit trail from where the target's ends, and the events that are still to be delivered."""
-        last = sum(1 for _ in _audit(self._target))
-        for page in _pages(itertools.islice(_audit(self._source), last, None)):
-            self._put([AppendAudit(entry) for entry in page])
+        """The audit trails from where the target's end, and the events that are still to be delivered."""
+        for head in self._source.audit_heads():
+            self._copy_entries(head)
         known = {event.event_id for event in self._target.events(1_000_000)}
         events = self._source.events(1_000_000)
         self._put([AppendEvent(event) for event in events if event.event_id not in known])
+
+    def _copy_entries(self, head: AuditHead) -> None:
+        """Beginning where the source's begins, so that each entry has its number and its link; then with its seal."""
+        there = next(each for each in self._target.audit_heads() if each.trail == head.trail)
+        if not self._goes_on(there, head):
+            there = replace(head, sequence=head.base_sequence, link=head.base_link)
+            self._put([PutAuditHead(there)])
+        entries = trail_entries(self._source, head.trail, there.sequence)
+        for page in _pages(entry for entry in entries if entry.sequence <= head.sequence):
+            self._put([AppendAudit(entry) for entry in page])
+        self._put([PutAuditHead(head)])
+
+    def _goes_on(self, there: AuditHead, head: AuditHead) -> bool:
+        """Whether the target's trail is a beginning of the source's: it is not when this is a move back."""
+        if (there.base_sequence, there.base_link) != (head.base_sequence, head.base_link):
+            return False
+        same = self._source.audit(head.trail, after=there.sequence - 1, limit=1)
+        return there.link == (same[0].link if same and same[0].sequence == there.sequence else head.base_link)
 
     def _verify(self) -> Contents:
         wanted, found = Contents.of(self._source), Contents.of(self._target)
@@ -298,13 +318,6 @@ def _used_tickets(store: MappingStore) -> abc.Iterator[UsedTicket]:
     while page := store.used_tickets(after=after, limit=PAGE):
         yield from page
         after = page[-1].ticket_id
-
-
-def _audit(store: MappingStore) -> abc.Iterator[AuditEntry]:
-    after = 0
-    while page := store.audit(after=after, limit=PAGE):
-        yield from page
-        after = page[-1].sequence
 
 
 def _pages(rows: abc.Iterator[Any]) -> abc.Iterator[list[Any]]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 from collections import abc
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -160,7 +162,8 @@ class RotationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide settings, as Enterprise SSO's global info has them. Time-outs in minutes, audit sizes in rows."""
+    """System-wide settings, as Enterprise SSO's global info has them, and the levels of the audit (0 to 3). Time-outs
+    in minutes, audit sizes in rows; 0 rows is no bound."""
 
     administrators: str = ""
     affiliate_administrators: str = ""
@@ -170,6 +173,9 @@ class Settings:
     audit_deleted_applications: int = 1000
     audit_deleted_mappings: int = 1000
     audit_credential_lookups: int = 1000
+    audit_changes: int = 100_000
+    audit_positive_level: int = 0
+    audit_negative_level: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,16 +410,60 @@ class ParkedEvent:
     parked_at: datetime
 
 
+class AuditTrail(StrEnum):
+    """The audit has several trails, each numbered, chained and bounded by itself: a flood in one loses nothing of
+    another."""
+
+    CHANGES = "changes"
+    DELETED_APPLICATIONS = "deleted-applications"
+    DELETED_MAPPINGS = "deleted-mappings"
+    LOOKUPS = "lookups"
+
+
+LOOKED_UP = "credential.looked-up"
+_TRAILS = {
+    "application.deleted": AuditTrail.DELETED_APPLICATIONS,
+    "mapping.deleted": AuditTrail.DELETED_MAPPINGS,
+    "mapping.import-deleted": AuditTrail.DELETED_MAPPINGS,
+    LOOKED_UP: AuditTrail.LOOKUPS,
+}
+DONE = "done"
+
+_acting_from: ContextVar[str] = ContextVar("acting_from")
+
+
+def origin() -> str:
+    """Where the one for whom this thread or task works is: the address of a request, else this machine's name."""
+    return _acting_from.get("") or socket.gethostname()
+
+
+def acting_from(address: str) -> None:
+    """From now on, in this thread or task, `origin` is this address."""
+    _acting_from.set(address)
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to what. `sequence` is given by the mapping store; 0 before that."""
+    """Who did what to what, from where, and what came of it: `result` is `done` or the code of an error.
+
+    `sequence`, from 1 without a gap within its trail in the order of the commits, and `link`, 32 bytes, are given by
+    the mapping store.
+    """
 
     at: datetime
     actor: str
     action: str
     subject: str
     detail: Detail = field(default_factory=dict)
+    origin: str = field(default_factory=origin)
+    result: str = DONE
     sequence: int = 0
+    link: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def trail(self) -> AuditTrail:
+        """The trail that its action belongs to."""
+        return _TRAILS.get(self.action, AuditTrail.CHANGES)
 
 
 def utc_now() -> datetime:

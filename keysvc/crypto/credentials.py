@@ -68,6 +68,11 @@ class CredentialCipher:
         """Of the master secret."""
         return self._secret.version
 
+    @property
+    def secret(self) -> MasterSecret:
+        """The version itself, for what else is derived from it."""
+        return self._secret
+
     def encrypt(self, application: Application, user: str, fields: abc.Mapping[str, SecretText]) -> bytes:
         """The stored form. Raises InvalidInput for a field that the application lacks, or one above 64 KiB."""
         labels = {field.label for field in application.fields[1:]}

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import structlog
 
-from keysvc.changes import PutVersion
+from keysvc.changes import PutVersion, SealAudit
 from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
 from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import Guard, VersionRecord, VersionState
+from keysvc.model import AuditTrail, Guard, VersionRecord, VersionState
 
 log = structlog.get_logger("keysvc.rotation")
 
@@ -50,6 +50,7 @@ class Destruction:
         changes = [
             PutVersion(replace(record, state=VersionState.DESTROYED)),
             *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
+            *(SealAudit(trail, self._secrets.audit_keys(self._system_id)) for trail in AuditTrail),
         ]
         self._store.commit(changes, Guard(self._leadership.epoch, active.version))
         self._secrets.destroy(version)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from keysvc.changes import PutIdentity, PutSystem, PutVersion
+from keysvc.changes import PutIdentity, PutSystem, PutVersion, SealAudit
+from keysvc.crypto.audit import audit_keys
 from keysvc.errors import AlreadyConfigured
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import Identity, MasterSecret, SystemRecord, VersionState, utc_now
+from keysvc.model import AuditTrail, Identity, MasterSecret, SystemRecord, VersionState, utc_now
 
 CONFIGURING_TTL = timedelta(seconds=30)
 
@@ -39,6 +40,7 @@ def configure(store: MappingStore, key_store: KeyStore, system_id: str, administ
                 PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
                 PutIdentity(administrator),
                 *told(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id),
+                *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
             ],
             leadership.guard,
         )

@@ -8,6 +8,8 @@ import secrets
 import threading
 from collections import abc
 
+from keysvc.chain import AuditKeys
+from keysvc.crypto.audit import audit_keys
 from keysvc.errors import KeyStoreError, SealBroken, VersionNotFound
 from keysvc.interfaces import KeyStore
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
@@ -52,6 +54,11 @@ class UnsealedVersions:
                 return self._held[version]
             problem = self.problems.get(version)
         raise problem or VersionNotFound(f"version {version} is not held")
+
+    def audit_keys(self, system_id: str) -> AuditKeys:
+        """What seals audit trails, of every version that is held."""
+        with self._lock:
+            return audit_keys(self._held.values(), system_id)
 
     def generate(self, known: abc.Iterable[int]) -> MasterSecret:
         """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""

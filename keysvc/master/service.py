@@ -24,6 +24,7 @@ from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
+from keysvc.master.trails import Trails
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import Announcement, BackupRecord, Role, RotationSettings, VersionRecord, VersionState
 
@@ -63,6 +64,7 @@ class MasterSecretServer:
         self._key_store_watch = KeyStoreWatch(store, self._leadership, self._protectors, self._secrets)
         self._delivery = Delivery(store, self._leadership, subscriptions)
         self._outage = MappingStoreOutage(store, self._leadership)
+        self._trails = Trails(store, self._leadership, lambda: self._secrets.audit_keys(self.system_id))
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         self._failures: deque[PluginFailure] = deque()
         self._wake = threading.Event()
@@ -92,6 +94,7 @@ class MasterSecretServer:
         self._leadership.keep(on_lost)
         self._worker.start()
         self._key_store_watch.start()
+        self._trails.start()
         self._delivery.start()
 
     def stop(self) -> None:
@@ -102,6 +105,7 @@ class MasterSecretServer:
         self._delivery.stop()
         if self._worker.is_alive() and self._worker is not threading.current_thread():
             self._worker.join()
+        self._trails.stop()
         self._leadership.release()
 
     # -- what SSO servers ask --------------------------------------------------------------------------------------
@@ -193,6 +197,7 @@ class MasterSecretServer:
         if self._key_store_watch.problem:
             problems.insert(0, f"the key store does not answer: {self._key_store_watch.problem}")
         problems += self.rotation.problems
+        problems += self._trails.problems.values()
         warnings = [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
         found = status.system_status(
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings

@@ -7,10 +7,19 @@ import secrets
 from collections import abc
 from dataclasses import replace
 
-from keysvc.changes import UNGUARDED, AppendAudit, Change, DeleteApplication, DeleteMapping, PutApplication, PutMapping
+from keysvc.changes import (
+    UNGUARDED,
+    AppendAudit,
+    Change,
+    DeleteApplication,
+    DeleteMapping,
+    PutApplication,
+    PutMapping,
+    PutSystem,
+)
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
 from keysvc.interfaces import MappingStore
-from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags, Mapping, utc_now
+from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags, Mapping, Settings, utc_now
 from keysvc.sso.credentials import same_label
 
 MAXIMUM_NAME_LENGTH = 256
@@ -136,6 +145,23 @@ class Administration:
         """With its credential. Raises NotFound."""
         self.mapping(application, user)
         self._commit("mapping.deleted", f"{application}: {user}", [DeleteMapping(application, user)])
+
+    # -- settings --------------------------------------------------------------------------------------------------
+
+    def audit_levels(self, positive: int | None, negative: int | None) -> Settings:
+        """Set the levels that are given, 0 to 3. Returns the settings. Raises InvalidInput."""
+        system = self.store.system()
+        if system is None:
+            raise NotConfigured(f"the mapping store {self.store.info().url} holds no system")
+        given = {"audit_positive_level": positive, "audit_negative_level": negative}
+        levels = {name: level for name, level in given.items() if level is not None}
+        if any(not 0 <= level <= 3 for level in levels.values()):
+            raise InvalidInput("a level of the audit is 0, 1, 2 or 3")
+        settings = replace(system.settings, **levels)  # type: ignore[arg-type]  # all of them are numbers
+        if settings != system.settings:
+            levels_now = f"positive {settings.audit_positive_level}, negative {settings.audit_negative_level}"
+            self._commit("audit.level-set", levels_now, [PutSystem(replace(system, settings=settings))])
+        return settings
 
     def _commit(self, action: str, subject: str, changes: abc.Sequence[Change]) -> None:
         entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject))

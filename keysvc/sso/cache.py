@@ -9,6 +9,8 @@ import time
 from collections import abc
 from dataclasses import dataclass, field, replace
 
+from keysvc.chain import AuditKeys
+from keysvc.crypto.audit import audit_keys
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState
@@ -28,6 +30,7 @@ else:
 class _State:
     announcement: Announcement | None = None
     ciphers: abc.Mapping[int, CredentialCipher] = field(default_factory=dict)
+    audit_keys: AuditKeys | None = None
 
 
 class VersionCache:
@@ -58,7 +61,8 @@ class VersionCache:
             named = {record.version for record in announcement.versions}
             ciphers = {version: cipher for version, cipher in self._state.ciphers.items() if version in named}
             ciphers.update({s.version: CredentialCipher(s, announcement.system_id) for s in fetched})
-            self._state = _State(announcement, ciphers)
+            keys = audit_keys((cipher.secret for cipher in ciphers.values()), announcement.system_id)
+            self._state = _State(announcement, ciphers, keys)
 
     def follow(self, records: abc.Iterable[VersionRecord]) -> bool:
         """Take over which versions there are, and which is active, from the mapping store. False, and nothing changes,
@@ -102,6 +106,11 @@ class VersionCache:
                 else "the master secret has not been fetched from the master secret server yet"
             )
         return cipher
+
+    @property
+    def audit_keys(self) -> AuditKeys | None:
+        """What seals audit trails, of the versions in memory; None before the first poll."""
+        return self._state.audit_keys
 
     def to_decrypt(self, version: int) -> CredentialCipher | None:
         """The cipher of a version, or None when it is not in memory."""

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from keysvc.changes import AppendAudit, DeleteCredential, DeleteMapping, PutCredential, PutMapping
+from keysvc.changes import (
+    AppendAudit,
+    Change,
+    DeleteCredential,
+    DeleteMapping,
+    PutCredential,
+    PutMapping,
+    SealAudit,
+)
 from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.errors import (
     AccessDenied,
@@ -28,6 +36,7 @@ from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
     AuditEntry,
+    AuditTrail,
     EncryptedCredential,
     Guard,
     Mapping,
@@ -35,13 +44,16 @@ from keysvc.model import (
     SystemRecord,
     utc_now,
 )
+from keysvc.sso import lookups
 from keysvc.sso.cache import VersionCache
 from keysvc.sso.config_store import refuse_config_store, require_config_store
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential, labelled
+from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.tickets import Ticket, Tickets
 
+NO_DETAIL: abc.Mapping[str, str] = MappingProxyType({})
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
 store a moment before the master secret server announces it."""
@@ -76,6 +88,7 @@ class SSO:
         self._actor = actor
         self._cache = VersionCache()
         self._tickets = Tickets(store, self._cipher_of)
+        self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
         self._poller = Poller(
             master,
@@ -119,7 +132,12 @@ class SSO:
         MasterSecretServerUnavailable only when the version that it needs was never fetched.
         """
         if not fresh and (known := self._credentials.fresh(application, user)) is not None:
+            self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
             return known
+        with self._lookups.of(self._actor, application, user, lookups.FROM_STORE):
+            return self._through(application, user, fresh=fresh)
+
+    def _through(self, application: str, user: str, *, fresh: bool) -> Credential:
         return self._credentials.through(
             application, user, lambda: self._read_credential(application, user), must_be_fresh=fresh
         )
@@ -137,6 +155,10 @@ class SSO:
     def lookup(self, application: str, *, external_user: str) -> Credential:
         """Look up a credential by the user id that the application knows. Raises as `credential`; Conflict when several
         users share it; AccessDenied when the application does not allow it."""
+        with self._lookups.of(self._actor, application, external_user, lookups.BY_EXTERNAL_USER):
+            return self._through(application, self._user_of(application, external_user), fresh=True)
+
+    def _user_of(self, application: str, external_user: str) -> str:
         definition = self._application(application)
         if not definition.flags.host_initiated:
             raise AccessDenied(
@@ -147,7 +169,7 @@ class SSO:
             raise NotFound(f"nobody is mapped to {external_user} of {application}")
         if len(found) > 1:
             raise Conflict(f"{len(found)} users are mapped to {external_user} of {application}")
-        return self.credential(application, user=found[0].user, fresh=True)
+        return found[0].user
 
     def set_credential(
         self,
@@ -203,7 +225,7 @@ class SSO:
     def _delete(self, deletion: DeleteCredential | DeleteMapping, action: str, missing: str) -> None:
         entry = self._audit(action, deletion.application, deletion.user)
         try:
-            self._store.commit([deletion, entry], Guard())
+            self._store.commit([deletion, *entry], Guard())
         except Conflict:
             raise NotFound(missing) from None
         finally:  # also when the answer to the commit was lost
@@ -220,11 +242,11 @@ class SSO:
         application that validates tickets demands it. Raises AccessDenied for a ticket that was changed, used or has
         ended, and as `credential`; a ticket that was refused is not used up."""
         text = ticket if isinstance(ticket, SecretText) else SecretText(ticket)
-        claims = self._tickets.open(self._application(application), text, sender)
-        found, _ = self._read_credential(application, claims.user)
-        detail = {"requester": claims.requester}
-        entry = AuditEntry(utc_now(), self._actor, "ticket.redeemed", f"{application}: {claims.user}", detail)
-        self._tickets.use(claims, AppendAudit(entry))
+        with self._lookups.of(self._actor, application, "a ticket", lookups.RECORDED_ALREADY):
+            claims = self._tickets.open(self._application(application), text, sender)
+            found, _ = self._read_credential(application, claims.user)
+            detail = {"requester": claims.requester}
+            self._tickets.use(claims, *self._audit("ticket.redeemed", application, claims.user, detail))
         return found
 
     def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
@@ -360,7 +382,7 @@ class SSO:
         expected_revision: int | None,
     ) -> int:
         mapping = self._store.mapping(application.name, user)
-        changes: list[PutMapping | PutCredential | AppendAudit] = []
+        changes: list[Change] = []
         if mapping is None and external_user is None:
             raise NotFound(
                 f"{user} has no mapping for {application.name}",
@@ -378,7 +400,7 @@ class SSO:
         ciphertext = cipher.encrypt(application, user, values)
         revision = row.revision if row else 0
         changes.append(PutCredential(EncryptedCredential(application.name, user, cipher.version, ciphertext, revision)))
-        changes.append(self._audit("credential.set", application.name, user))
+        changes.extend(self._audit("credential.set", application.name, user))
         try:
             self._store.commit(changes, Guard(active_version=cipher.version))
         finally:  # also when the answer to the commit was lost
@@ -389,5 +411,10 @@ class SSO:
         system = self._store.system() or self._system
         return 60.0 * system.settings.credential_cache_minutes
 
-    def _audit(self, action: str, application: str, user: str) -> AppendAudit:
-        return AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}"))
+    def _audit(
+        self, action: str, application: str, user: str, detail: abc.Mapping[str, str] = NO_DETAIL
+    ) -> abc.Iterator[Change]:
+        yield AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}", detail))
+        keys = self._cache.audit_keys
+        if keys is not None:
+            yield SealAudit(AuditTrail.CHANGES, keys)

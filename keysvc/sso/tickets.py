@@ -7,7 +7,7 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keysvc.changes import UNGUARDED, AppendAudit, UseTicket
+from keysvc.changes import UNGUARDED, Change, UseTicket
 from keysvc.crypto import tickets
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotConfigured
@@ -67,11 +67,11 @@ class Tickets:
             raise AccessDenied("the ticket has ended", hint=tickets.ASK_AGAIN)
         return claims
 
-    def use(self, claims: tickets.Claims, entry: AppendAudit) -> None:
-        """Once. Raises AccessDenied the second time. What ended everywhere is forgotten."""
+    def use(self, claims: tickets.Claims, *audit: Change) -> None:
+        """Once, with what records it. Raises AccessDenied the second time. What ended everywhere is forgotten."""
         used = UsedTicket(claims.ticket_id.hex(), claims.expires_at)
         try:
-            self._store.commit([UseTicket(used, utc_now() - 2 * CLOCKS_DIFFER), entry], UNGUARDED)
+            self._store.commit([UseTicket(used, utc_now() - 2 * CLOCKS_DIFFER), *audit], UNGUARDED)
         except Conflict:
             raise AccessDenied("the ticket was used already", hint=tickets.ASK_AGAIN) from None
 

@@ -11,6 +11,7 @@ name it.
 from __future__ import annotations
 
 from collections import abc
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +38,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from keysvc.chain import AuditHead
 from keysvc.errors import InvalidInput
+from keysvc.model import AuditTrail
 
 NAME_CHARACTERS = 256
 MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there
@@ -312,16 +315,36 @@ deliveries = Table(
     ForeignKeyConstraint(["event_id"], ["outbox.event_id"], ondelete="CASCADE"),
 )
 
+# Numbered by its head, which a commit locks until its end: the numbers have no gap, and are the order of the commits.
 audit = Table(
     "audit",
     metadata,
-    Column("sequence", _ordered, primary_key=True),
+    Column("trail", Name(32), nullable=False),
+    Column("sequence", BigInteger, nullable=False, autoincrement=False),
     Column("at", Instant, nullable=False),
     Column("actor", Name(1024), nullable=False),
     Column("action", Name(), nullable=False),
     Column("subject", Name(1024), nullable=False),
     Column("detail", Json, nullable=False),
-    sqlite_autoincrement=True,
+    Column("origin", Name(1024), nullable=False),
+    Column("result", Name(64), nullable=False),
+    Column("link", LargeBinary(32), nullable=False),
+    PrimaryKeyConstraint("trail", "sequence"),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("trail", Name(32), nullable=False),
+    Column("base_sequence", BigInteger, nullable=False),
+    Column("base_link", LargeBinary(32), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("link", LargeBinary(32), nullable=False),
+    Column("sealed_sequence", BigInteger, nullable=False),
+    Column("sealed_link", LargeBinary(32), nullable=False),
+    Column("sealed_version", Integer, nullable=False),
+    Column("mac", LargeBinary(32), nullable=False),
+    _key("trail"),
 )
 
 
@@ -329,6 +352,7 @@ def _create_tables(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
     first = {"id": 1, "schema_version": 0, "epoch": 0, "lease_ttl_ms": 0, "first_revision": 1}
     connection.execute(insert(guard), first)
+    connection.execute(insert(audit_heads), [asdict(AuditHead(trail)) for trail in AuditTrail])
 
 
 Migration = abc.Callable[[Connection], None]

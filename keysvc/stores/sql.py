@@ -16,12 +16,14 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import Connection, Select, Table, bindparam, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from keysvc.chain import AuditHead
 from keysvc.changes import Change, PutVersion
 from keysvc.errors import Fenced, MappingStoreError, NotConfigured, StaleVersion
 from keysvc.interfaces import MappingStoreInfo
 from keysvc.model import (
     Application,
     AuditEntry,
+    AuditTrail,
     BackupRecord,
     CredentialKey,
     EncryptedCredential,
@@ -38,7 +40,7 @@ from keysvc.model import (
     UsedTicket,
     VersionRecord,
 )
-from keysvc.stores import schema, sql_changes
+from keysvc.stores import schema, sql_audit, sql_changes
 from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, read
 
@@ -225,23 +227,30 @@ class SQLMappingStore(SQLDatabase):
         events = zip(read(Event, outbox, rows), rows, strict=True)
         return [ParkedEvent(event, row.notifier, row.reason, row.parked_at) for event, row in events]
 
-    def audit(self, *, after: int = 0, limit: int = 500) -> abc.Sequence[AuditEntry]:
+    def audit(
+        self, trail: AuditTrail = AuditTrail.CHANGES, *, after: int = 0, limit: int = 500
+    ) -> abc.Sequence[AuditEntry]:
         """By sequence."""
-        table = schema.audit
-        statement = select(table).where(table.c.sequence > after).order_by(table.c.sequence).limit(limit)
-        return self._all(AuditEntry, table, statement)
+        return self._all(AuditEntry, schema.audit, sql_audit.entries(trail, after).limit(limit))
+
+    def audit_heads(self) -> abc.Sequence[AuditHead]:
+        """By the trail's name."""
+        table = schema.audit_heads
+        return self._all(AuditHead, table, select(table).order_by(table.c.trail))
 
     # -- writes -------------------------------------------------------------------------------------------------
 
     def commit(self, changes: abc.Sequence[Change], guard: Guard) -> None:
         """The one way in which anything but the lease changes."""
         exclusive = any(isinstance(change, sql_changes.EXCLUSIVE) for change in changes)
+        others = [change for change in changes if not isinstance(change, sql_audit.OF_TRAILS)]
 
         def run(connection: Connection, row: GuardRow, apply: Apply) -> None:
             self._check_guard(row, guard)
-            apply(connection, changes)
+            apply(connection, others)
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
+            sql_audit.write(connection, changes)
 
         try:
             self._write(lambda connection, row: run(connection, row, self._apply_together), exclusive=exclusive)

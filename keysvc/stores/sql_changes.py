@@ -212,11 +212,6 @@ def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment)
     raise NotFound("there is no such join token", hint="print a new one: keysvc server enroll")
 
 
-def append_audit(connection: Connection, append: change.AppendAudit) -> None:
-    """The database numbers it."""
-    _append(connection, [_values(append.entry)])
-
-
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
     """The database orders it."""
     _insert(connection, schema.outbox, _values(append.event), "this event is in the outbox already")
@@ -277,7 +272,6 @@ APPLY: abc.Mapping[type, Apply] = {
     change.PutIdentity: put_identity,
     change.PutEnrolment: put_enrolment,
     change.RedeemEnrolment: redeem_enrolment,
-    change.AppendAudit: append_audit,
     change.AppendEvent: append_event,
     change.EventDelivered: event_delivered,
     change.ParkEvent: park_event,
@@ -291,7 +285,7 @@ def inserts(put: object) -> bool:
     match put:
         case change.PutMapping(mapping=row) | change.PutCredential(credential=row):
             return row.revision == 0
-    return isinstance(put, change.AppendAudit)
+    return False
 
 
 def insert_all(connection: Connection, puts: abc.Sequence[Any]) -> None:
@@ -300,10 +294,8 @@ def insert_all(connection: Connection, puts: abc.Sequence[Any]) -> None:
     match puts[0]:
         case change.PutMapping():
             _insert_first(connection, schema.mappings, [_values(put.mapping) for put in puts])
-        case change.PutCredential():
-            _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
         case _:
-            _append(connection, [_values(put.entry) for put in puts])
+            _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
 
 
 def _values(record: DataclassInstance) -> dict[str, Any]:
@@ -327,12 +319,6 @@ def _insert(connection: Connection, table: Table, values: dict[str, Any], confli
         connection.execute(insert(table).inline(), values)
     except IntegrityError:
         raise Conflict(conflict) from None
-
-
-def _append(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        del row["sequence"]
-    connection.execute(insert(schema.audit).inline(), rows)
 
 
 def _insert_new(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:

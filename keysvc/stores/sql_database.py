@@ -33,6 +33,9 @@ Result = TypeVar("Result")
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds, at most, before each repetition of a transaction that the database undid; they are drawn at random below."""
 
+REPEAT_SECONDS = 15.0
+"""After this a transaction that the database undid is not repeated any more: locks may be waited for long each time."""
+
 _guard_row = select(*(column for column in schema.guard.c if column.name not in {"id", "first_revision"}))
 
 
@@ -177,14 +180,16 @@ class SQLDatabase(ABC):
 
     def _repeated(self, once: abc.Callable[[], Result]) -> Result:
         with self._errors():
+            give_up = time.monotonic() + REPEAT_SECONDS
             for pause in PAUSES:
                 try:
                     return once()
                 except Undone:
-                    pass
+                    if time.monotonic() > give_up:
+                        raise
                 except DBAPIError as error:
                     lost = error.connection_invalidated and error.statement is not None  # else it never came about
-                    if not (lost or self._is_undone(error)):
+                    if not (lost or self._is_undone(error)) or time.monotonic() > give_up:
                         raise
                 time.sleep(random.uniform(0, pause))  # noqa: S311  spreads those that collided; no secret
             return once()

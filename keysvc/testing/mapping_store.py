@@ -59,9 +59,10 @@ from keysvc.testing.mapping_store_samples import (
     an_application,
     users,
 )
+from keysvc.testing.mapping_store_trails import MappingStoreTrails
 
 
-class MappingStoreConformance(MappingStoreRows, MappingStoreRaces, Conformance):
+class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStoreRaces, Conformance):
     """Subclass it and give `open_store`."""
 
     @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from keysvc.changes import (
     UNGUARDED,
-    AppendAudit,
     AppendEvent,
     DeleteApplication,
     DeleteCredential,
@@ -32,7 +31,6 @@ from keysvc.errors import Conflict, InvalidInput, NotFound
 from keysvc.interfaces import MappingStore
 from keysvc.model import (
     ApplicationType,
-    AuditEntry,
     CredentialKey,
     Enrolment,
     Event,
@@ -351,15 +349,3 @@ class MappingStoreRows:
         assert [parked.event.event_id for parked in store.parked_events(9)] == ["c"]
         store.commit([ForgetEvents(())], UNGUARDED)
         assert not store.events(9)
-
-    def test_the_audit_is_numbered_in_the_order_of_its_commits(self, store: MappingStore) -> None:
-        for number in range(5):
-            entries = [
-                AuditEntry(AT - number * MINUTE, "me", "act", f"{number}.{part}", {"n": part}) for part in (0, 1)
-            ]
-            store.commit([AppendAudit(entry) for entry in entries], UNGUARDED)
-        trail = store.audit()
-        assert [entry.subject for entry in trail] == [f"{number}.{part}" for number in range(5) for part in (0, 1)]
-        assert [entry.sequence for entry in trail] == sorted({entry.sequence for entry in trail})
-        assert replace(trail[3], sequence=0) == AuditEntry(AT - MINUTE, "me", "act", "1.1", {"n": 1})
-        assert list(store.audit(after=trail[3].sequence, limit=2)) == list(trail[4:6])

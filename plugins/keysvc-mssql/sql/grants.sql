@@ -1,4 +1,5 @@
--- Run after `keysvc init` and after each upgrade of the schema. The audit trail can be added to, never changed.
+-- Run after `keysvc init` and after each upgrade of the schema. The audit trails can be added to and
+-- pruned, never changed; `keysvc audit verify` finds what was deleted otherwise.
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.system TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.guard TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.versions TO keysvc;
@@ -13,4 +14,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.enrolments TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.outbox TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.deliveries TO keysvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dbo.used_tickets TO keysvc;
-GRANT SELECT, INSERT ON dbo.audit TO keysvc;
+GRANT SELECT, INSERT, DELETE ON dbo.audit TO keysvc;
+GRANT SELECT, UPDATE ON dbo.audit_heads TO keysvc;

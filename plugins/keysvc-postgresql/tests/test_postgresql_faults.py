@@ -20,7 +20,7 @@ from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, use
 
 ADD_ONE = text("UPDATE mappings SET external_user = external_user || '+' WHERE \"user\" = :user")
 PAGE = text("EXPLAIN SELECT * FROM mappings WHERE application = 'SAP' AND \"user\" > 'u01' ORDER BY \"user\" LIMIT 5")
-FORBIDDEN = ("DELETE FROM audit", "UPDATE audit SET subject = 'x'", "DROP TABLE audit", "CREATE TABLE x (y int)")
+FORBIDDEN = ("DELETE FROM audit_heads", "UPDATE audit SET subject = 'x'", "DROP TABLE audit", "CREATE TABLE x (y int)")
 NOTE = AppendAudit(AuditEntry(AT, "me", "act", "it"))
 
 

@@ -26,6 +26,7 @@ KeysvcError
 ├── MappingStoreError
 │   ├── MappingStoreUnavailable        retryable
 │   │   └── AuditUnavailable           retryable
+│   ├── AuditBroken
 │   └── SchemaMismatch
 ├── NotifierError
 │   ├── NotifierUnavailable            retryable
@@ -234,6 +235,13 @@ class AuditUnavailable(MappingStoreUnavailable):
 
     code = "audit-unavailable"
     default_hint = "bring the mapping store back: its disk may be full, or another process keeps it locked"
+
+
+class AuditBroken(MappingStoreError):
+    """An audit trail was changed, or misses entries: `keysvc audit verify` found it."""
+
+    code = "audit-broken"
+    default_hint = "keep a copy of the database, find out who could write to it, then: keysvc audit accept TRAIL"
 
 
 class SchemaMismatch(MappingStoreError):

@@ -11,7 +11,7 @@ import typer
 
 from keysvc.cli.output import print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, load
-from keysvc.errors import InvalidInput
+from keysvc.errors import AuditBroken, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.chain import AuditKeys
@@ -109,8 +109,8 @@ def verify(
     else:
         for each in found:
             _show(each)
-    if any(each.problems for each in found):
-        raise typer.Exit(1)
+    if broken := [each.trail.value for each in found if each.problems]:
+        raise AuditBroken(f"not proved: the audit trail {', '.join(broken)}")
 
 
 @app.command()

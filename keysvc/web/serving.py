@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keysvc.crypto.certificates import Peer, peer_of
 from keysvc.errors import AccessDenied, ConfigurationError, InvalidInput, KeysvcError, NotFound
+from keysvc.model import acting_from
 from keysvc.web.problems import MEDIA_TYPE, Problem, problem_of
 
 log = structlog.get_logger("keysvc.web")
@@ -67,6 +68,8 @@ def peer(request: Request) -> Peer:
     certificate = request.scope.get("keysvc.certificate")
     if certificate is None:
         raise AccessDenied("a client certificate is needed", hint="enrol this machine: keysvc join URL --token TOKEN")
+    if request.client is not None:
+        acting_from(request.client.host)
     return peer_of(certificate)
 
 

@@ -20,7 +20,15 @@ COMMAND = typer.main.get_command(app)
 
 
 SHOWN = re.compile(r"(^\s*\$ |`|^\s*|: |; |&& |runs?: )keysvc ((?:--?\w|[a-z])[^\n`#|&]*)", re.MULTILINE)
-LABELS = ("credential key v1", "fetch v1", "key check value v1", "shares v1", "ticket key v1")  # of key derivation
+LABELS = (
+    "credential key v1",
+    "fetch v1",
+    "key check value v1",
+    "shares v1",
+    "ticket key v1",
+    "audit link v1",
+    "audit key v1",
+)  # of key derivation
 
 
 def shown(text: str) -> abc.Iterator[list[str]]:

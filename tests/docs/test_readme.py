@@ -58,7 +58,7 @@ def test_the_five_minutes_work_as_printed(tmp_path: Path) -> None:
                 env[name] = value
             elif words[-1] == "&":
                 serving = subprocess.Popen(words[:-1], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
-                assert b"is on https://127.0.0.1:7443" in serving.stderr.readline()
+                assert any(b"is on https://127.0.0.1:7443" in line for line in iter(serving.stderr.readline, b""))
             else:
                 out = typed(words, tmp_path, env)
                 assert PASSWORD not in out

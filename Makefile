@@ -7,7 +7,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types deaths bench bench-quick clean
+.PHONY: help demo test lint types deaths bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -38,6 +38,10 @@ bench: $(STAMP)  ## every benchmark against its floor: the table of docs/perform
 
 bench-quick: $(STAMP)  ## the same, smaller, in under two
 	@$(VENV)/bin/tox run -q -e bench -- --quick $(BENCH)
+
+ROWS ?= 1000000
+rotation-at-scale: $(STAMP)  ## a rotation of ROWS mappings under look-ups: rate, memory, failed look-ups
+	@$(VENV)/bin/python -m benchmarks.rotation_at_scale --rows $(ROWS)
 
 STORE ?= sqlite
 MINUTES ?= 10

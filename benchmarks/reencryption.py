@@ -91,7 +91,14 @@ class Rotating:
 class Floor:
     """The same work by hand on a file of the same rows; it only knows what such a row needs."""
 
-    def __init__(self, path: str | Path, applications: abc.Sequence[Application], secret: MasterSecret) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        applications: abc.Sequence[Application],
+        secret: MasterSecret,
+        system_id: str = SYSTEM_ID,
+    ) -> None:
+        self._system_id = system_id
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA synchronous = FULL")
         self._applications = {application.name: application for application in applications}
@@ -130,9 +137,9 @@ class Floor:
 
     def _keys(self, application: Application, old: int, new: int) -> tuple[Cipher, Cipher, bytes, bytes, bytes]:
         info = b"keysvc credential key v1" + application.application_id.encode()
-        aead = AESGCM(HKDF(SHA256(), 32, bytes.fromhex(SYSTEM_ID), info).derive(self._secret))
+        aead = AESGCM(HKDF(SHA256(), 32, bytes.fromhex(self._system_id), info).derive(self._secret))
         labels = [field.label for field in application.fields[1:]]
-        before = b"".join(map(_prefixed, (SYSTEM_ID, application.application_id, application.name)))
+        before = b"".join(map(_prefixed, (self._system_id, application.application_id, application.name)))
         after = b"".join(map(_prefixed, labels))
         return aead.decrypt, aead.encrypt, before, after + struct.pack(">I", old), after + struct.pack(">I", new)
 

@@ -154,6 +154,24 @@ def test_a_version_that_waits_for_a_server_does_not_stop_the_rotation_before_it(
     assert master.status().rotation.waiting_for == ("slow",)
 
 
+def test_ten_thousand_credentials_delay_neither_the_start_nor_a_request(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Complaint 21. No request and no start waits for a row: each comes back while all of them are still to do."""
+    monkeypatch.setattr(reencryption, "BATCH", 2000)
+    fill(system, 10_000)
+    master = system.start()
+    master.change_rotation(ADMINISTRATOR, max_rows_per_second=1)
+    master.rotate(ADMINISTRATOR)
+    eventually(lambda: states(system)[2] == "active")
+    system.stop()
+    master = system.start()
+    assert master.status().state == "rotating"
+    assert master.status().rotation.done < 100
+    master.change_rotation(ADMINISTRATOR, max_rows_per_second=0)
+    eventually(lambda: is_complete(system, 2), 60)
+
+
 # -- compromised -----------------------------------------------------------------------------------------------------
 
 

@@ -147,7 +147,7 @@ class _Watched:
                     self.peaks[mark] = self._peak()
             if percent == 100:
                 return
-            time.sleep(0.2)
+            time.sleep(1)  # each status counts every row
 
     def _percent(self, found: SystemStatus) -> int:
         if found.rotation is not None:

@@ -13,6 +13,7 @@ from systems import System, eventually
 from keysvc.changes import PutBackup, PutCredential, PutRotationSettings, PutVersion
 from keysvc.errors import InvalidInput, SealBroken, VersionInUse, VersionNotFound
 from keysvc.master import delivery, hindrance, reencryption
+from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import BackupRecord, Guard, RotationSettings, VersionState, utc_now
 
 ADMINISTRATOR = "administrator"
@@ -273,16 +274,18 @@ def test_none_is_begun_before_it_is_due_or_while_rotations_are_paused(system: Sy
 def test_a_key_store_that_cannot_make_a_version_is_told_once_and_stops_nothing_else(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Told()
+    told, tried = Told(), []
+    monkeypatch.setattr(UnsealedVersions, "generate", lambda *_: _cannot(tried))
     master = system.start(rotate_every=timedelta(microseconds=1), subscriptions=told.subscriptions)
-    monkeypatch.setattr(type(master.rotation._secrets), "generate", _cannot)
     eventually(lambda: "rotation.failed" in told.kinds())
     assert "no room" in told.why("rotation.failed")
     assert [master.rotation.advance() for _ in range(3)] == [False] * 3
     assert told.kinds().count("rotation.failed") == 1
+    assert len(tried) == 1  # and again in a minute
 
 
-def _cannot(*_: object) -> None:
+def _cannot(tried: list[None]) -> None:
+    tried.append(None)
     raise SealBroken("no room")
 
 

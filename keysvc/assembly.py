@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
+from collections import abc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,24 +17,25 @@ from keysvc import config as configuration
 from keysvc.config import Config, NotifierSettings
 from keysvc.crypto import certificates
 from keysvc.crypto.certificates import KeyPair
-from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
 from keysvc.isolation import PluginFailure, Tell
 from keysvc.location import Location
 from keysvc.master.delivery import Subscription
+from keysvc.master.member import Member
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Role, SecretBytes, host_name, utc_now
+from keysvc.master.standby import Standby
+from keysvc.model import Role, SecretBytes
 from keysvc.notifiers.opened_later import OpenedLater
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.identity import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
 from keysvc.web.renewal import Renewal
 
 log = structlog.get_logger("keysvc.plugins")
-MASTER_IDENTITY = "master-identity"
 TELL_AGAIN_SECONDS = 3600.0
 
 
@@ -128,22 +132,48 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
 
 def master_client(config: Config) -> MasterClient:
     """This machine's way to the master secret server. Renews its certificate when that is due."""
-    client = MasterClient(config.master, identity(config), config.system_id)
+
+    def find() -> str:
+        with contextlib.closing(open_mapping_store(config)) as store:
+            return _url_in_lease(store)
+
+    client = MasterClient(config.masters, identity(config), config.system_id, _quietly(find))
     client.keep_certificate()
     return client
 
 
-def master_renewal(config: Config) -> Renewal:
-    """Of the certificate that the master secret server serves with."""
+def _url_in_lease(store: MappingStore) -> str:
+    lease = store.lease()
+    return lease.url if lease else ""
+
+
+def _quietly(find: abc.Callable[[], str]) -> abc.Callable[[], str]:
+    def found() -> str:
+        try:
+            return find()
+        except KeysvcError:
+            return ""
+
+    return found
+
+
+def master_renewal(config: Config, member: Member) -> Renewal:
+    """Of the certificate that this master secret server serves with: by the active one, be it this one or another."""
+    files = IdentityFiles(config.resolve(MASTER_IDENTITY))
 
     def renew() -> tuple[bytes, SecretBytes]:
-        hosts = [host_name(Role.MASTER, config.system_id)]
-        pair = certificates.issue(
-            authority(config), "master", Role.MASTER, now=utc_now(), hosts=hosts, system_id=config.system_id
-        )
-        return pair.certificate, pair.key
+        try:
+            identities = member.active.identities
+        except NotActive as standby:
+            with contextlib.closing(
+                MasterClient([standby.active or config.own_url], files, config.system_id)
+            ) as client:
+                return client.renew()
+        peer = files.peer()
+        request, key = certificates.request(peer.name)
+        return identities.renew(identities.admit(peer), peer.serial, request), key
 
-    return Renewal(IdentityFiles(config.resolve(MASTER_IDENTITY)), None, renew)
+    return Renewal(files, None, renew)
 
 
 def agent_client(config: Config) -> AgentClient:
@@ -158,22 +188,74 @@ def authority(config: Config) -> KeyPair:
     return IdentityFiles(config.resolve(config.authority)).key_pair()
 
 
-def open_master(config: Config, prompt: Prompt) -> MasterSecretServer:
-    """The master secret server, not started."""
+@dataclass(frozen=True, slots=True)
+class AuthorityFiles:
+    """Where a master secret server keeps the certificate authority, the same on each of them."""
+
+    config: Config
+
+    @property
+    def _files(self) -> IdentityFiles:
+        return IdentityFiles(self.config.resolve(self.config.authority or "authority"))
+
+    def is_here(self) -> bool:
+        """Whether the key is on this machine."""
+        return (self._files.directory / KEY).exists()
+
+    def keep(self, key: SecretBytes) -> None:
+        """Durably, with the certificate that this machine was enrolled under."""
+        certificate = (self.config.resolve(self.config.identity) / AUTHORITY).read_bytes()
+        self._files.write(certificate, key, certificate)
+
+
+def open_member(
+    config: Config,
+    prompt: Prompt,
+    *,
+    changed: abc.Callable[[], None],
+    failed: abc.Callable[[KeysvcError], None],
+) -> Member:
+    """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
     store = open_mapping_store(config)
     try:
         store.prepare()
-        master = MasterSecretServer(
+        if store.system() is None:
+            raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+        protectors = open_protectors(config, prompt)
+        files = IdentityFiles(config.resolve(MASTER_IDENTITY))
+        name = files.require(Role.MASTER).name
+        told_of = subscriptions(config)
+        standby = Standby(
             store,
-            open_protectors(config, prompt),
-            authority(config),
+            protectors,
+            AuthorityFiles(config),
+            lambda url: MasterClient([url], files, config.system_id),
+            name=name,
+            url=config.own_url,
             poll_interval=config.polling,
-            lease_ttl=config.lease,
-            rotate_every=config.rotate_every,
-            subscriptions=subscriptions(config),
+            lost_sight=lambda: member.look_soon(),  # noqa: PLW0108  member is not made yet
         )
-        tell_of_plugins(config, master.plugin_failed)
-        return master
+
+        def term() -> MasterSecretServer:
+            if configuration.load(Path(config.path)) != config:  # a reseal moved the versions elsewhere
+                raise ConfigurationError(f"{config.path} was changed meanwhile", hint="start keysvc serve again")
+            return MasterSecretServer(
+                store,
+                protectors,
+                authority(config),
+                poll_interval=config.polling,
+                lease_ttl=config.lease,
+                rotate_every=config.rotate_every,
+                subscriptions=told_of,
+                name=name,
+                url=config.own_url,
+                secrets=standby.secrets,
+                changed=changed,
+            )
+
+        member = Member(store, standby, term, lease_ttl=config.lease, changed=changed, failed=failed)
+        tell_of_plugins(config, member.plugin_failed)
+        return member
     except KeysvcError:
         store.close()
         raise
@@ -184,7 +266,9 @@ def open_sso(config: Config) -> SSO:
     peer = identity(config).peer()
     store = open_mapping_store(config)
     try:
-        return SSO(store, master_client(config), peer.name)
+        find = _quietly(lambda: _url_in_lease(store))
+        client = MasterClient(config.masters, identity(config), config.system_id, find)
+        return SSO(store, client, peer.name, long_poll=config.long_poll)
     except KeysvcError:
         store.close()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import sys
 import tomllib
@@ -54,8 +55,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """32 hex digits; made by `keysvc init`, pinned by `keysvc join`."""
     mapping_store: str
     """URL of the mapping store."""
-    master: str
-    """URL of the master secret server: https://HOST:PORT."""
+    master: str | tuple[str, ...]
+    """URL of the master secret server, https://HOST:PORT, or of each where there are several."""
     identity: str = "identity"
     """Directory with this machine's certificate.pem, key.pem and authority.pem."""
     key_store: str | None = None
@@ -64,6 +65,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """URLs of further key stores that hold every version too, to recover from. Only on the master secret server."""
     listen: str | None = None
     """HOST:PORT of the master secret server. Only on the master secret server."""
+    advertise: str | None = None
+    """URL at which others reach this master secret server; by default made from `listen`."""
+    long_poll: bool = False
+    """Whether this SSO server's polls wait for a change, so that it arrives at once."""
     authority: str | None = None
     """Directory of the private certificate authority. Only on the master secret server."""
     agent: str = "127.0.0.1:7444"
@@ -105,6 +110,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def notifier_settings(self) -> tuple[NotifierSettings, ...]:
         """Every notifier, with what is not written."""
         return tuple(NotifierSettings(url=each) if isinstance(each, str) else each for each in self.notifiers)
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """Every URL of `master`."""
+        return (self.master,) if isinstance(self.master, str) else self.master
+
+    @property
+    def own_url(self) -> str:
+        """Where others reach this master secret server."""
+        return self.advertise or (url_of(self.listen) if self.listen else "")
 
     @property
     def polling(self) -> timedelta:
@@ -154,8 +169,11 @@ def load(path: Path | None = None) -> Config:
 def _check(config: Config) -> None:
     if not re.fullmatch(r"[0-9a-f]{32}", config.system_id):
         raise ConfigurationError(f"{config.path}: system_id must be 32 hex digits")
-    if not config.master.startswith("https://"):
-        raise ConfigurationError(f"{config.path}: master must be a URL that begins with https://")
+    for url in (*config.masters, *([config.advertise] if config.advertise else [])):
+        if not url.startswith("https://"):
+            raise ConfigurationError(f"{config.path}: master must be a URL that begins with https://, or several")
+    if not config.masters:
+        raise ConfigurationError(f"{config.path}: master must name at least one URL")
     for name, value in (("listen", config.listen), ("agent", config.agent)):
         if value is not None:
             host_and_port(name, value)
@@ -185,6 +203,13 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or not int(port) < 65536:
         raise ConfigurationError(f"{name} = {text!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
     return host.strip("[]"), int(port)
+
+
+def url_of(listen: str) -> str:
+    """The URL of who listens at HOST:PORT; for every address of this machine, by its name."""
+    host, port = host_and_port("listen", listen)
+    reachable = socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    return f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
 
 
 Value = str | tuple[str, ...] | None
@@ -248,9 +273,9 @@ def _end_of_setting(lines: abc.Sequence[str], start: int) -> int:
     return start + 1
 
 
-def dump(settings: abc.Mapping[str, str]) -> str:
+def dump(settings: abc.Mapping[str, str | tuple[str, ...]]) -> str:
     """The text of a configuration file with these settings."""
-    lines = [f"{name} = {_toml_string(value)}" for name, value in settings.items()]
+    lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
     return "\n".join(["# Made by keysvc. docs/reference/configuration.md lists every setting.", *lines, ""])
 
 

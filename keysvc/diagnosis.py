@@ -110,7 +110,7 @@ def _master(config: Config) -> abc.Iterator[Finding]:
     client = assembly.master_client(config)
     try:
         status = client.status()
-        yield Finding(f"master secret server {config.master}, epoch {status.epoch}", ok=True)
+        yield Finding(f"master secret server {status.master_url or config.masters[0]}, epoch {status.epoch}", ok=True)
         yield from (Finding(problem, ok=False, mend="see the log of keysvc serve") for problem in status.problems)
     finally:
         client.close()

@@ -17,6 +17,7 @@ KeysvcError
 ├── LeaseHeld                          retryable
 ├── StaleVersion                       retryable
 ├── MasterSecretServerUnavailable      retryable
+│   └── NotActive                      retryable
 ├── KeyStoreError
 │   ├── KeyStoreUnavailable            retryable
 │   │   └── SharesNeeded               retryable
@@ -172,6 +173,17 @@ class MasterSecretServerUnavailable(KeysvcError):
     code = "master-secret-server-unavailable"
     default_hint = "lookups go on; to encrypt again, start the master secret server: keysvc serve"
     retryable = True
+
+
+class NotActive(MasterSecretServerUnavailable):
+    """A standby was asked; `active` is the URL of the active master secret server, empty when it knows none."""
+
+    code = "not-active"
+    default_hint = "ask again in a moment: a standby takes over by itself; `keysvc cluster status` shows each"
+
+    def __init__(self, message: str, *, hint: str | None = None, active: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.active = active
 
 
 class KeyStoreError(KeysvcError):

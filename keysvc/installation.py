@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import socket
 from collections import abc
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from keysvc import config as configuration
-from keysvc.assembly import MASTER_IDENTITY, authority, open_mapping_store, open_protectors, write_identity
+from keysvc.assembly import authority, open_mapping_store, open_protectors, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
 from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError, KeysvcError
@@ -19,9 +19,9 @@ from keysvc.interfaces import Prompt
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
 from keysvc.sealed import write_durably
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.identity import MASTER_IDENTITY, IdentityFiles
 
-ADMINISTRATOR = "administrator"
+ADMINISTRATOR, MASTER = "administrator", "master"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
         store.prepare()
         if (system := store.system()) is not None:
             raise AlreadyConfigured(f"the mapping store of {config.path} holds system {system.system_id} already")
-        administrator = _make_identities(config)
+        identities = _make_identities(config)
         key_store = open_protectors(config, prompt)
         try:
-            return config, lifecycle.configure(store, key_store, config.system_id, administrator)
+            return config, lifecycle.configure(store, key_store, config.system_id, *identities)
         finally:
             key_store.close()
     finally:
@@ -99,14 +99,12 @@ def _given_authority(directory: Path | None) -> certificates.KeyPair | None:
 
 def _write_configuration(path: Path, wishes: Wishes) -> None:
     directory = path.parent
-    host, port = configuration.host_and_port("listen", wishes.listen)
-    reachable = socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
     settings = {
         "system_id": secrets.token_hex(16),
         "mapping_store": wishes.mapping_store or f"sqlite:///{directory / 'keysvc.db'}",
         "key_store": wishes.key_store or (directory / "secret").as_uri(),
         "listen": wishes.listen,
-        "master": f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}",
+        "master": configuration.url_of(wishes.listen),
         "authority": "authority",
         "identity": "identity",
         "poll_interval": wishes.poll_interval,
@@ -121,7 +119,7 @@ def _write_configuration(path: Path, wishes: Wishes) -> None:
         raise ConfigurationError(f"{directory}: {error.strerror or type(error).__name__}") from None
 
 
-def _make_identities(config: Config) -> Identity:
+def _make_identities(config: Config) -> tuple[Identity, Identity]:
     """The authority, the certificate that the master serves with, and the first administrator's."""
     now = utc_now()
     at = IdentityFiles(config.resolve(config.authority or "authority"))
@@ -130,9 +128,15 @@ def _make_identities(config: Config) -> Identity:
         at.write(made.certificate, made.key, made.certificate)
     pair = authority(config)
     hosts = [host_name(Role.MASTER, config.system_id)]
-    master = certificates.issue(pair, "master", Role.MASTER, now=now, hosts=hosts, system_id=config.system_id)
+    master = certificates.issue(pair, MASTER, Role.MASTER, now=now, hosts=hosts, system_id=config.system_id)
     write_identity(config.resolve(MASTER_IDENTITY), master, pair.certificate)
     administrator = certificates.issue(pair, ADMINISTRATOR, Role.ADMINISTRATOR, now=now, system_id=config.system_id)
     write_identity(config.resolve(config.identity), administrator, pair.certificate)
-    serial, ends = certificates.serial(administrator.certificate), certificates.not_after(administrator.certificate)
-    return Identity(ADMINISTRATOR, Role.ADMINISTRATOR, serial, now, expires_at=ends)
+    return (
+        _enrolled(ADMINISTRATOR, Role.ADMINISTRATOR, administrator.certificate, now),
+        _enrolled(MASTER, Role.MASTER, master.certificate, now),
+    )
+
+
+def _enrolled(name: str, role: Role, certificate: bytes, now: datetime) -> Identity:
+    return Identity(name, role, certificates.serial(certificate), now, expires_at=certificates.not_after(certificate))

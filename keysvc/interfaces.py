@@ -215,8 +215,9 @@ class MappingStore(Protocol):
         Raises Fenced (another epoch was granted), StaleVersion (another version is active), Conflict, NotFound.
         """
 
-    def grant_lease(self, holder: str, ttl: timedelta) -> Lease | None:
-        """Raise the epoch and grant the lease, by the store's clock; None while someone else holds it. Granting it to
+    def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:
+        """Raise the epoch and grant the lease, by the store's clock; None while someone else holds it. `url` is kept
+        with it. Granting it to
         its holder again raises the epoch too. A lease that ends later than its own ttl from now was granted before
         the clock jumped back, and counts as ended: safety rests on the epoch, never on a clock."""
 

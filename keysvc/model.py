@@ -191,12 +191,14 @@ class SystemRecord:
 class Lease:
     """The right to be the one master secret server until `expires_at` of the mapping store's clock.
 
-    `epoch` rises at every grant: it is the fencing token (Gray & Cheriton 1989; Kleppmann 2016).
+    `epoch` rises at every grant: it is the fencing token (Gray & Cheriton 1989; Kleppmann 2016). `url` is where its
+    holder answers polls; empty for a command that holds it for a moment.
     """
 
     holder: str
     epoch: int
     expires_at: datetime
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,25 +217,32 @@ class BackupRecord:
     versions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One running SSO server as the master secret server last saw it. `name` is of its certificate, `instance` of
-    its process: several processes may share one certificate."""
-
-    name: str
-    instance: str
-    versions_held: tuple[int, ...]
-    seen_at: datetime
-
-
 class Role(StrEnum):
-    """What a certificate entitles to. Only the master secret server itself has MASTER."""
+    """What a certificate entitles to. Only a master secret server itself, active or standby, has MASTER."""
 
     MASTER = "master"
     ADMINISTRATOR = "administrator"
     SERVER = "server"
     APPLICATION = "application"
     USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running SSO server, or standby, as the master secret server last saw it. `name` is of its certificate,
+    `instance` of its process: several processes may share one certificate.
+
+    A standby, of the role master, has a `url`; the versions that it holds are those that its key store opened, and
+    `problem` says why it could not take over, empty when it could.
+    """
+
+    name: str
+    instance: str
+    versions_held: tuple[int, ...]
+    seen_at: datetime
+    role: Role = Role.SERVER
+    url: str = ""
+    problem: str = ""
 
 
 def host_name(role: Role, system_id: str) -> str:

@@ -13,6 +13,7 @@ from keysvc import __version__
 from keysvc.cli import (
     applications,
     audit,
+    cluster,
     config_store,
     credential,
     demonstration,
@@ -48,6 +49,7 @@ app.add_typer(ticket.app, name="ticket")
 app.add_typer(config_store.app, name="config-store")
 app.add_typer(server.app, name="server")
 app.add_typer(user.app, name="user")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(audit.app, name="audit")
 app.add_typer(notify.app, name="notify")
 app.add_typer(plugin.app, name="plugin")

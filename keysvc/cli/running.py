@@ -17,9 +17,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the master secret server.
+    """Run a master secret server.
 
-    Until SIGTERM or Ctrl-C.
+    Until SIGTERM or Ctrl-C. While another holds the lease, this one is a standby.
 
     \b
     keysvc --config /var/lib/keysvc/keysvc.toml serve
@@ -28,43 +28,44 @@ def serve(config: ConfigOption = None) -> None:
     from keysvc import assembly
     from keysvc.config import host_and_port
     from keysvc.crypto.memory import harden_process
-    from keysvc.web.identity import IdentityFiles
-    from keysvc.web.master_app import master_app
+    from keysvc.web.identity import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+    from keysvc.web.master_app import Facts, master_app
     from keysvc.web.renewal import kept_renewed
     from keysvc.web.serving import Server, listen
+    from keysvc.web.waiting import Waiting
 
     log_to_stderr()
     harden_process()
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
-    context = IdentityFiles(settings.resolve(assembly.MASTER_IDENTITY)).server_context()
-    master = assembly.open_master(settings, key_store_prompt(settings))
-    at = listen(*host_and_port("listen", settings.listen))
-    lost: list[KeysvcError] = []
+    identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
+    context = identity.server_context()
+    waiting = Waiting()
+    problems: list[KeysvcError] = []
 
-    def step_down(error: KeysvcError) -> None:
-        lost.append(error)
+    def fail(error: KeysvcError) -> None:
+        problems.append(error)
         server.stop()
 
-    app = master_app(
-        master,
-        mapping_store=assembly.shareable_mapping_store(settings),
-        poll_interval_seconds=settings.polling.total_seconds(),
+    member = assembly.open_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail)
+    at = listen(*host_and_port("listen", settings.listen))
+    facts = Facts(
+        settings.system_id,
+        assembly.shareable_mapping_store(settings),
+        (identity.directory / AUTHORITY).read_bytes(),
+        settings.polling,
+        settings.lease,
     )
-    server = Server(app, at, context)
-    master.start(step_down)
+    server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
     try:
-        if load(config) != settings:  # a reseal held the lease, and moved the versions elsewhere
-            raise ConfigurationError(f"{settings.path} was changed meanwhile", hint="start keysvc serve again")
-        typer.echo(
-            f"the master secret server of {master.system_id} is on {settings.master}, epoch {master.epoch}", err=True
-        )
-        with kept_renewed(assembly.master_renewal(settings)):
+        typer.echo(f"a master secret server of {settings.system_id} is on {settings.own_url}", err=True)
+        member.start()
+        with kept_renewed(assembly.master_renewal(settings, member)):
             server.run()
     finally:
-        master.stop()
-    if lost:
-        raise lost[0]
+        member.stop()
+    if problems:
+        raise problems[0]
 
 
 def agent(config: ConfigOption = None) -> None:

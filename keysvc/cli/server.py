@@ -21,7 +21,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 def enroll(
     name: NameArgument,
     config: ConfigOption = None,
-    role: Annotated[str, typer.Option(help="server, application or administrator.")] = "server",
+    role: Annotated[str, typer.Option(help="server, application, administrator or master.")] = "server",
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time join token, good for an hour. It pins this system's certificate authority.
@@ -29,6 +29,7 @@ def enroll(
     \b
     keysvc server enroll web-01
     keysvc server enroll payroll --role application
+    keysvc server enroll master-2 --role master
     """
     print_token(name, role, config, as_json=as_json)
 
@@ -44,10 +45,10 @@ def print_token(name: str, role: str, config: Path | None, *, as_json: bool) -> 
     finally:
         client.close()
     if as_json:
-        print_json({"name": name, "role": role, "token": token, "url": settings.master})
+        print_json({"name": name, "role": role, "token": token, "url": settings.masters[0]})
     else:
         typer.echo(token)
-        typer.echo(f"on that machine: keysvc join {settings.master} --token TOKEN --dir DIR", err=True)
+        typer.echo(f"on that machine: keysvc join {settings.masters[0]} --token TOKEN --dir DIR", err=True)
 
 
 @app.command("list")

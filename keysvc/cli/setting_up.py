@@ -83,6 +83,8 @@ def join(
     directory: DirOption,
     mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="When it is another from here.")] = None,
     agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
+    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Of a master; default: file:// in DIR.")] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where a master listens.")] = "127.0.0.1:7443",
 ) -> None:
     """Enrol this machine, with a one-time token.
 
@@ -90,6 +92,7 @@ def join(
 
     \b
     keysvc join https://master:7443 --token keysvc-join-1.… --dir /etc/keysvc
+    keysvc join https://master:7443 --token keysvc-join-1.… --dir /var/lib/keysvc --listen 0.0.0.0:7443
     """
     import sys
 
@@ -97,21 +100,35 @@ def join(
     from keysvc.master.enrolment import JoinToken
     from keysvc.sealed import write_durably
     from keysvc.web import client
+    from keysvc.web.identity import IDENTITY, MASTER_IDENTITY
 
     path = directory.absolute() / configuration.FILE_NAME
     if path.exists():
         raise ConfigurationError(f"{path} exists", hint="give --dir a new or an empty directory")
     configuration.host_and_port("agent", agent)
+    configuration.host_and_port("listen", listen)
     parsed = JoinToken.parse(sys.stdin.readline() if token == "-" else token)  # noqa: S105  not a password
-    answer = client.join(url, parsed, directory.absolute() / "identity")
-    settings = {
+    answer = client.join(url, parsed, directory.absolute())
+    settings: dict[str, str | tuple[str, ...]] = {
         "system_id": answer.system_id,
         "mapping_store": mapping_store or answer.mapping_store,
         "master": url.rstrip("/"),
-        "identity": "identity",
-        "agent": agent,
     }
+    follow_up = "credential get APP USER"
+    if answer.role == "master":
+        follow_up = "serve"
+        settings |= {
+            "master": (configuration.url_of(listen), url.rstrip("/")),
+            "key_store": key_store or (directory.absolute() / "secret").as_uri(),
+            "listen": listen,
+            "authority": "authority",
+            "identity": MASTER_IDENTITY,
+            "poll_interval": f"{answer.poll_interval_seconds:g}s",
+            "lease_ttl": f"{answer.lease_ttl_seconds:g}s",
+        }
+    else:
+        follow_up = "agent" if answer.role == "server" else follow_up
+        settings |= {"identity": IDENTITY, "agent": agent}
     write_durably(path, configuration.dump(settings).encode())
     typer.echo(f"enrolled as {answer.name} ({answer.role}) of system {answer.system_id}")
-    follow_up = "agent" if answer.role == "server" else "credential get APP USER"
     typer.echo(f"next: keysvc --config {path} {follow_up}")

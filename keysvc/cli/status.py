@@ -106,6 +106,8 @@ def show(found: SystemStatus) -> None:
         empty="no SSO server has polled yet: keysvc server enroll NAME",
     )
     show_protectors(found)
+    if found.standbys:
+        show_standbys(found)
     for problem in found.problems:
         warn(problem)
     for warning in found.warnings:
@@ -119,6 +121,15 @@ def version_rows(found: SystemStatus) -> list[tuple[object, ...]]:
 
 def _state(version: VersionStatus) -> str:
     return f"{version.state.value}{', compromised' if version.compromised_at else ''}"
+
+
+def show_standbys(found: SystemStatus) -> None:
+    """Who would take over."""
+    print_table(
+        ("standby", "at", "version", "last seen", "ready"),
+        [(s.name, s.url, s.version, ago(s.last_seen_at), "yes" if s.ready else s.problem) for s in found.standbys],
+        empty="no standby: keysvc server enroll NAME --role master",
+    )
 
 
 def show_protectors(found: SystemStatus) -> None:

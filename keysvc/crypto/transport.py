@@ -83,6 +83,12 @@ def fetch_context(system_id: str, version: int, receiver: str) -> bytes:
     return b"keysvc fetch v1" + b"".join(struct.pack(">I", len(part)) + part for part in parts)
 
 
+def authority_context(system_id: str, receiver: str) -> bytes:
+    """The HPKE info of the certificate authority's key, sealed for one standby."""
+    parts = [system_id.encode(), receiver.encode()]
+    return b"keysvc authority key v1" + b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
 def _require(kem: str) -> None:
     if kem not in KEMS:
         raise ProtocolError(f"this machine has no {kem[:40]!r}", hint=f"it has {' and '.join(KEMS)}")

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import structlog
 
+from keysvc.elapsed import elapsed
 from keysvc.errors import Fenced, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.interfaces import MappingStore
 from keysvc.model import Guard, Lease
@@ -27,14 +28,15 @@ def holder_name() -> str:
 class Leadership:
     """The lease as this process holds it.
 
-    Whether it may act is judged by a monotonic clock from before each request, so that a jump of any wall clock changes
-    nothing; and each write is conditional on the epoch in any case.
+    Whether it may act is judged by a clock that nobody can set and that goes on while the machine sleeps, from before
+    each request, so that a jump of any wall clock changes nothing; and each write is conditional on the epoch anyway.
     """
 
-    def __init__(self, store: MappingStore, ttl: timedelta, holder: str | None = None) -> None:
+    def __init__(self, store: MappingStore, ttl: timedelta, holder: str | None = None, url: str = "") -> None:
         self._store = store
         self._ttl = ttl
         self.holder = holder or holder_name()
+        self._url = url
         self._lease: Lease | None = None
         self._valid_until = 0.0
         self._stopping = threading.Event()
@@ -58,7 +60,7 @@ class Leadership:
     @property
     def valid(self) -> bool:
         """Whether the lease surely still runs."""
-        return self._lease is not None and time.monotonic() < self._valid_until
+        return self._lease is not None and elapsed() < self._valid_until
 
     def require(self) -> None:
         """Raises MasterSecretServerUnavailable unless the lease surely still runs."""
@@ -71,15 +73,11 @@ class Leadership:
     def acquire(self) -> None:
         """Take the lease, waiting for a holder that died: at most one TTL. Raises LeaseHeld when the holder lives."""
         first_seen = self._store.lease()
-        deadline = time.monotonic() + self._ttl.total_seconds() + 1
+        deadline = elapsed() + self._ttl.total_seconds() + 1
         while not self._try():
             current = self._store.lease()
             renewed = current and first_seen and current.expires_at > first_seen.expires_at
-            if (
-                renewed
-                or (current and first_seen and current.holder != first_seen.holder)
-                or time.monotonic() > deadline
-            ):
+            if renewed or (current and first_seen and current.holder != first_seen.holder) or elapsed() > deadline:
                 holder = current.holder if current else "another process"
                 raise LeaseHeld(f"{holder} is the master secret server of this system, and alive")
             if first_seen is None:
@@ -99,8 +97,8 @@ class Leadership:
             )
 
     def _try(self) -> bool:
-        before = time.monotonic()
-        lease = self._store.grant_lease(self.holder, self._ttl)
+        before = elapsed()
+        lease = self._store.grant_lease(self.holder, self._ttl, self._url)
         if lease is None:
             return False
         self._lease, self._valid_until = lease, before + self._ttl.total_seconds()
@@ -124,7 +122,7 @@ class Leadership:
 
     def renew(self) -> None:
         """Once. Raises Fenced, MappingStoreUnavailable."""
-        before = time.monotonic()
+        before = elapsed()
         self._lease = self._store.renew_lease(self._held(), self._ttl)
         self._valid_until = before + self._ttl.total_seconds()
 

@@ -25,7 +25,9 @@ def refuse_if_configured(store: MappingStore) -> None:
         raise AlreadyConfigured(f"the mapping store {store.info().url} already holds system {system.system_id}")
 
 
-def configure(store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity) -> MasterSecret:
+def configure(
+    store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity, *others: Identity
+) -> MasterSecret:
     """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
     run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
     refuse_if_configured(store)
@@ -38,7 +40,7 @@ def configure(store: MappingStore, key_store: KeyStore, system_id: str, administ
             [
                 PutSystem(SystemRecord(system_id, utc_now())),
                 PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
-                PutIdentity(administrator),
+                *map(PutIdentity, (administrator, *others)),
                 *told(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id),
                 *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
             ],

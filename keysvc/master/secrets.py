@@ -78,10 +78,22 @@ class UnsealedVersions:
         of_system, of_store = secrets.token_bytes(MASTER_SECRET_BYTES), self._key_store.random(MASTER_SECRET_BYTES)
         return SecretBytes(hmac.digest(of_system, of_store, "sha256"))
 
+    def held(self) -> tuple[int, ...]:
+        """The versions that the key store gave, ascending."""
+        with self._lock:
+            return tuple(sorted(self._held))
+
+    def forget(self, versions: abc.Iterable[int]) -> None:
+        """The key store does not have them any more."""
+        with self._lock:
+            for version in versions:
+                self._held.pop(version, None)
+
     def hold(self, secret: MasterSecret) -> MasterSecret:
         """Keep a version that was just made."""
         with self._lock:
             self._held[secret.version] = secret
+            self.problems.pop(secret.version, None)
         return secret
 
     def sealed_versions(self) -> abc.Sequence[int]:

@@ -8,7 +8,7 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
 
-from keysvc.model import Server, utc_now
+from keysvc.model import Role, Server
 
 PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""
@@ -35,12 +35,12 @@ class LiveServers:
         self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def saw(self, name: str, instance: str, versions_held: tuple[int, ...]) -> bool:
+    def saw(self, server: Server) -> bool:
         """A server polled. True when it was not known before, and must be recorded before it gets its answer."""
-        key = (name, instance)
+        key = (server.name, server.instance)
         with self._lock:
             new = key not in self._seen
-            self._seen[key] = _Seen(Server(name, instance, versions_held, utc_now()), time.monotonic())
+            self._seen[key] = _Seen(server, time.monotonic())
             self._unrecorded.add(key)
             self._silent.discard(key)
             return new
@@ -55,14 +55,27 @@ class LiveServers:
             self._seen.pop((name, instance), None)
             self._unrecorded.discard((name, instance))
 
-    def waiting_for(self, version: int) -> abc.Sequence[Server]:
-        """The servers that may still encrypt and do not hold `version`."""
+    def standbys(self) -> abc.Sequence[Server]:
+        """The standbys that are alive."""
         now = time.monotonic()
         with self._lock:
             return [
                 seen.server
                 for seen in self._seen.values()
-                if version not in seen.server.versions_held and now - seen.at <= self._permission
+                if seen.server.role is Role.MASTER and now - seen.at <= self._permission
+            ]
+
+    def waiting_for(self, version: int) -> abc.Sequence[Server]:
+        """The servers that may still encrypt and do not hold `version`, and the standbys that will soon: one that says
+        that it cannot is not waited for."""
+        now = time.monotonic()
+        with self._lock:
+            return [
+                seen.server
+                for seen in self._seen.values()
+                if version not in seen.server.versions_held
+                and now - seen.at <= self._permission
+                and not seen.server.problem
             ]
 
     def newly_silent(self) -> abc.Sequence[Server]:

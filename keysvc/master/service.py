@@ -18,7 +18,7 @@ from keysvc.isolation import PluginFailure
 from keysvc.master import backup, status
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
-from keysvc.master.events import EventKind, audit, event
+from keysvc.master.events import EventKind, audit, event, told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
@@ -26,7 +26,17 @@ from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.master.trails import Trails
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
-from keysvc.model import Announcement, BackupRecord, Role, RotationSettings, VersionRecord, VersionState
+from keysvc.model import (
+    Announcement,
+    BackupRecord,
+    Role,
+    RotationSettings,
+    SecretBytes,
+    Server,
+    VersionRecord,
+    VersionState,
+    utc_now,
+)
 
 log = structlog.get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
@@ -49,7 +59,13 @@ class MasterSecretServer:
         lease_ttl: timedelta,
         rotate_every: timedelta | None = None,
         subscriptions: abc.Sequence[Subscription] = (),
+        name: str = "",
+        url: str = "",
+        secrets: UnsealedVersions | None = None,
+        changed: abc.Callable[[], None] = lambda: None,
     ) -> None:
+        """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
+        already. `changed` is called, by any thread, when polls have a new answer."""
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
@@ -57,10 +73,12 @@ class MasterSecretServer:
         self._store = store
         self._authority = authority
         self._poll_interval = poll_interval
+        self._name, self._url = name, url
+        self._changed = changed
         self._rotate_every = rotate_every
-        self._leadership = Leadership(store, lease_ttl)
+        self._leadership = Leadership(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
-        self._secrets = UnsealedVersions(self._protectors)
+        self._secrets = secrets or UnsealedVersions(self._protectors)
         self._key_store_watch = KeyStoreWatch(store, self._leadership, self._protectors, self._secrets)
         self._delivery = Delivery(store, self._leadership, subscriptions)
         self._outage = MappingStoreOutage(store, self._leadership)
@@ -70,17 +88,21 @@ class MasterSecretServer:
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
+        self._not_ready: set[str] = set()
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
         self._announcing = threading.Lock()
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
 
-    def start(self, on_lost: abc.Callable[[Fenced], None]) -> None:
-        """Take the lease. Raises LeaseHeld. A key store that lacks a version or cannot be reached does not stop it: it
-        starts degraded and serves what it has."""
-        self._leadership.acquire()
+    def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
+        """Take the lease, and `wait` for a holder that died. Raises LeaseHeld. A key store that lacks a version or
+        cannot be reached does not stop it: it starts degraded and serves what it has."""
+        if wait:
+            self._leadership.acquire()
+        else:
+            self._leadership.take_or_refuse()
         try:
             self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
-            self._servers = LiveServers(self._store.servers(), self._poll_interval)
+            self._servers = self._known_servers()
             parts = self._store, self.system_id, self._secrets, self._leadership, self._servers
             self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
@@ -96,6 +118,21 @@ class MasterSecretServer:
         self._key_store_watch.start()
         self._trails.start()
         self._delivery.start()
+
+    def _known_servers(self) -> LiveServers:
+        """All but this one as the standby that it was."""
+        known = self._store.servers()
+        mine = [server for server in known if server.role is Role.MASTER and server.name == self._name]
+        if mine:
+            forgotten = [ForgetServer(server.name, server.instance) for server in mine]
+            self._store.commit(forgotten, self._leadership.guard)
+        return LiveServers([server for server in known if server not in mine], self._poll_interval)
+
+    def took_over(self, predecessor: str) -> None:
+        """Tell of it: who holds the lease now, and who held it before, if anybody was seen to."""
+        taken = told(self._name, EventKind.LEASE_TAKEN, self._leadership.holder, url=self._url)
+        lost = [event(EventKind.LEASE_LOST, subject=predecessor, successor=self._url)] if predecessor else []
+        self._store.commit([*lost, *taken], self._leadership.guard)
 
     def stop(self) -> None:
         """Finish what is being written, release the lease. Repeatable."""
@@ -119,12 +156,36 @@ class MasterSecretServer:
         """Whether a poll of this process is answered without the mapping store."""
         return self._servers.knows(name, instance)
 
-    def poll(self, name: str, instance: str, versions_held: tuple[int, ...]) -> Announcement:
-        """What is announced now; in memory, but for a process's first poll. Raises MasterSecretServerUnavailable."""
+    def poll(
+        self,
+        name: str,
+        instance: str,
+        versions_held: tuple[int, ...],
+        *,
+        role: Role = Role.SERVER,
+        url: str = "",
+        problem: str = "",
+    ) -> Announcement:
+        """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
+        `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
         self._leadership.require()
-        if self._servers.saw(name, instance, versions_held):
+        if self._servers.saw(Server(name, instance, versions_held, utc_now(), role, url, problem)):
             self._record_first_poll(name, instance)
         return self._announcement
+
+    def announced(self) -> Announcement:
+        """What is announced now, for a poll that waited. Raises MasterSecretServerUnavailable."""
+        self._leadership.require()
+        return self._announcement
+
+    @property
+    def valid(self) -> bool:
+        """Whether it surely holds the lease now."""
+        return self._leadership.valid
+
+    def standbys(self) -> abc.Sequence[Server]:
+        """Those that are alive, and could or could not take over."""
+        return self._servers.standbys()
 
     def _record_first_poll(self, name: str, instance: str) -> None:
         """Before it is permitted to encrypt, so that the next master knows of it too."""
@@ -149,6 +210,15 @@ class MasterSecretServer:
         sealed = transport.seal_to(kem, public, secret.material, context)
         entry = audit(receiver, "version.fetched", f"version {version}", role=role.value)
         self._store.commit([entry], self._leadership.guard)
+        return sealed
+
+    def fetch_authority_key(self, kem: str, public: bytes, receiver: str) -> bytes:
+        """The certificate authority's private key, sealed to `public` of the standby named `receiver`: whoever becomes
+        the master secret server enrols. Raises ProtocolError."""
+        self._leadership.require()
+        context = transport.authority_context(self.system_id, receiver)
+        sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
+        self._store.commit([audit(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
         return sealed
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
@@ -179,6 +249,10 @@ class MasterSecretServer:
             self.announce()
             self._key_store_watch.look_soon(prove=True)
             self._wake.set()
+
+    def record_step_down(self, actor: str) -> None:
+        """An SSO administrator asked for it."""
+        self._store.commit([audit(actor, "master.stepped-down", self._leadership.holder)], self._leadership.guard)
 
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
@@ -212,7 +286,10 @@ class MasterSecretServer:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
+            before = self._announcement.etag
             self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
+        if self._announcement.etag != before:
+            self._changed()
 
     # -- the worker ------------------------------------------------------------------------------------------------
 
@@ -232,6 +309,7 @@ class MasterSecretServer:
                     self._tell_of_silent()
                     self.identities.tell_of_ending()
                     self._tell_of_plugins()
+                    self._tell_of_standbys()
                     self._forget_silent()
                 self._tell("")
             except Fenced:
@@ -306,6 +384,14 @@ class MasterSecretServer:
             last = [(server.name, f"{server.seen_at:%Y-%m-%d %H:%M:%S} UTC") for server in silent]
             told = [event(EventKind.SERVER_STALE, subject=name, last_seen=at) for name, at in last]
             self._store.commit(told, self._leadership.guard)
+
+    def _tell_of_standbys(self) -> None:
+        problems = {server.name: server.problem for server in self._servers.standbys() if server.problem}
+        new = [(name, why) for name, why in problems.items() if name not in self._not_ready]
+        if new:
+            told = [event(EventKind.STANDBY_NOT_READY, subject=name, problem=why) for name, why in new]
+            self._store.commit(told, self._leadership.guard)
+        self._not_ready = set(problems)
 
     def _forget_silent(self) -> None:
         gone = self._servers.long_silent(FORGET_AFTER)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from keysvc.interfaces import MappingStore
 from keysvc.master.protectors import ProtectorStatus
 from keysvc.master.servers import PERMISSION_INTERVALS
-from keysvc.model import BackupRecord, RotationSettings, Server, VersionRecord, VersionState, utc_now
+from keysvc.model import BackupRecord, Role, RotationSettings, Server, VersionRecord, VersionState, utc_now
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
 OLD_BACKUP = "the newest backup does not hold the active version"
@@ -36,6 +36,18 @@ class ServerStatus:
     version: int
     last_seen_at: datetime
     can_encrypt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyStatus:
+    """One standby: the newest version that its key store opened, and whether it would take over now; if not, why."""
+
+    name: str
+    url: str
+    version: int
+    last_seen_at: datetime
+    ready: bool
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,8 @@ class SystemStatus:
     warnings: tuple[str, ...]
     protectors: tuple[ProtectorStatus, ...] = ()
     next_rotation_at: datetime | None = None
+    master_url: str = ""
+    standbys: tuple[StandbyStatus, ...] = ()
 
 
 def system_status(
@@ -93,9 +107,12 @@ def system_status(
     records, rows, backup = store.versions(), store.rows_by_version(), store.backup()
     active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
     settings = store.rotation_settings()
-    servers = server_statuses(store.servers(), poll_interval)
+    known = store.servers()
+    servers = server_statuses([server for server in known if server.role is not Role.MASTER], poll_interval)
     rotation = rotation_status(records, rows, settings, servers)
     problems = [*problems, *([] if lease else ["no master secret server is running: lookups go on, encrypting stops"])]
+    live = {record.version for record in records if record.state is not VersionState.DESTROYED}
+    standbys = standby_statuses([s for s in known if s.role is Role.MASTER], live, poll_interval)
     return SystemStatus(
         state="degraded" if problems else "rotating" if rotation else "ready",
         system_id=system.system_id,
@@ -111,9 +128,12 @@ def system_status(
             *backup_warnings(backup, active),
             *protector_warnings(protectors),
             *rotation_warnings(records, rows, settings),
+            *standby_warnings(standbys),
             *warnings,
         ),
         protectors=protectors,
+        master_url=lease.url if lease else "",
+        standbys=standbys,
     )
 
 
@@ -133,6 +153,11 @@ def protector_warnings(protectors: abc.Iterable[ProtectorStatus]) -> tuple[str, 
         for protector in protectors
         if protector.problem
     )
+
+
+def standby_warnings(standbys: abc.Iterable[StandbyStatus]) -> tuple[str, ...]:
+    """Which standbys would not take over."""
+    return tuple(f"the standby {each.name} is not ready: {each.problem}" for each in standbys if not each.ready)
 
 
 def backup_warnings(backup: BackupRecord | None, active: int | None) -> tuple[str, ...]:
@@ -197,6 +222,26 @@ def with_pace(found: SystemStatus, rows_per_second: float | None, every: timedel
         left = round((going_on.total - going_on.done) / rows_per_second)
         going_on = replace(going_on, rows_per_second=round(rows_per_second), remaining_seconds=left)
     return replace(found, rotation=going_on, next_rotation_at=due)
+
+
+def standby_statuses(
+    standbys: abc.Sequence[Server], live: set[int], poll_interval: timedelta
+) -> tuple[StandbyStatus, ...]:
+    """One line a machine: the process that was seen last counts."""
+    now = utc_now()
+    last = {server.name: server for server in sorted(standbys, key=lambda server: server.seen_at)}
+    statuses = []
+    for name, server in sorted(last.items()):
+        silent = now - server.seen_at > PERMISSION_INTERVALS * poll_interval
+        missing = sorted(live.difference(server.versions_held))
+        problem = (
+            "it has fallen silent"
+            if silent
+            else server.problem or (f"it has not taken version {missing[0]} yet" if missing else "")
+        )
+        newest = max(server.versions_held, default=0)
+        statuses.append(StandbyStatus(name, server.url, newest, server.seen_at, not problem, problem))
+    return tuple(statuses)
 
 
 def server_statuses(servers: abc.Sequence[Server], poll_interval: timedelta) -> tuple[ServerStatus, ...]:

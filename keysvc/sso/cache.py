@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import sys
 import threading
-import time
 from collections import abc
 from dataclasses import dataclass, field, replace
 
 from keysvc.chain import AuditKeys
 from keysvc.crypto.audit import audit_keys
 from keysvc.crypto.credentials import CredentialCipher
+from keysvc.elapsed import elapsed
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState
 
 PERMISSION_INTERVALS = 2
 FIRST_INTERVAL_SECONDS = 5.0
-
-
-if sys.platform == "linux":
-    elapsed = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    """Seconds of a clock that no one can set, and that goes on while the machine sleeps."""
-else:
-    elapsed = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import threading
 from collections import abc
 from dataclasses import dataclass, replace
 
+from keysvc.elapsed import elapsed
 from keysvc.errors import AccessDenied, CannotDecrypt, MappingStoreUnavailable, NotFound
-from keysvc.sso.cache import elapsed
 from keysvc.sso.credentials import Credential
 
 MAXIMUM_ENTRIES = 10_000

@@ -9,20 +9,26 @@ from typing import Protocol
 
 import structlog
 
+from keysvc.elapsed import elapsed
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
 from keysvc.model import Announcement, MasterSecret, SecretBytes
-from keysvc.sso.cache import VersionCache, elapsed
+from keysvc.sso.cache import VersionCache
 
 log = structlog.get_logger("keysvc.poller")
 JITTER = 0.1
 FIRST_RETRY_SECONDS = 0.25
+HURRY_SECONDS = 1.0
+"""The longest pause between attempts while encrypting is still permitted: a standby may take over any moment."""
+LONGEST_WAIT_SECONDS = 25.0
 
 
 class MasterSecretServer(Protocol):
     """What an SSO server asks of the master secret server; `keysvc.web.client` speaks it over mutual TLS."""
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
-        """None: nothing changed since `etag`. Raises MasterSecretServerUnavailable, AccessDenied, ProtocolError."""
+    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
+        """None: nothing changed since `etag`, nor in the next `wait` seconds.
+
+        Raises MasterSecretServerUnavailable, AccessDenied, ProtocolError."""
 
     def fetch(self, version: int) -> SecretBytes:
         """The material of a version. Raises as `poll`, and KeyStoreError."""
@@ -44,8 +50,12 @@ class Poller:
         system_id: str,
         after_poll: abc.Callable[[], None],
         on_revoked: abc.Callable[[], object],
+        *,
+        long_poll: bool = False,
     ) -> None:
         self._master = master
+        self._long_poll = long_poll
+        self._waiting = False
         self._after_poll, self._on_revoked = after_poll, on_revoked
         self._cache = cache
         self._system_id = system_id
@@ -63,7 +73,7 @@ class Poller:
         """Stop polling and say goodbye. Repeatable."""
         if not self._stopping.is_set():
             self._stopping.set()
-            if self._thread.is_alive():
+            if self._thread.is_alive() and not self._waiting:
                 self._thread.join()
             self._master.leave()
             self._master.close()
@@ -83,9 +93,7 @@ class Poller:
     def _poll_once(self) -> bool:
         """True when something new was fetched, which the next poll reports."""
         before = elapsed()
-        known = self._cache.announcement
-        complete = known is not None and len(self._cache.held()) == len(known.versions)
-        answer = self._master.poll(self._cache.held(), known.etag if known and complete else None)
+        answer = self._master.poll(self._cache.held(), self._etag())
         if answer is None:
             self._cache.permit(before)
             return False
@@ -108,6 +116,28 @@ class Poller:
             raise failed
         return bool(fetched)
 
+    def _etag(self) -> str | None:
+        """Of what is in memory, when that is complete."""
+        known = self._cache.announcement
+        return known.etag if known and len(self._cache.held()) == len(known.versions) else None
+
+    def _wait_for_change(self) -> bool:
+        """One waiting poll. True when another is to fetch what has changed: meanwhile anyone may have polled."""
+        etag, before = self._etag(), elapsed()
+        if etag is None:
+            return True
+        wait = min(LONGEST_WAIT_SECONDS, self._cache.interval() * 2 / 3)
+        self._waiting = True
+        try:
+            nothing_new = self._master.poll(self._cache.held(), etag, wait=wait) is None
+        finally:
+            self._waiting = False
+        if nothing_new:
+            self._cache.permit(before)
+            if elapsed() - before < wait / 2:  # it does not wait, and is not to be hurried
+                self._stopping.wait(self._cache.interval())
+        return not nothing_new
+
     def _check(self, answer: Announcement) -> None:
         if answer.system_id != self._system_id:
             raise ProtocolError(f"the master secret server is of system {answer.system_id}, not {self._system_id}")
@@ -117,10 +147,13 @@ class Poller:
                 f"the answer is of epoch {answer.epoch}, and {known.epoch} was seen: its sender is fenced"
             )
 
-    def _try(self) -> bool:
+    def _try(self, *, wait: bool = False) -> bool:
         try:
-            self.poll_now()
+            if not wait or self._wait_for_change():
+                self.poll_now()
         except KeysvcError as error:
+            if self._stopping.is_set():
+                return False
             if self.problem is None or str(self.problem) != str(error):
                 log.warning("the master secret server did not answer well", problem=str(error))
             self.problem = error
@@ -132,14 +165,17 @@ class Poller:
 
     def _poll_for_ever(self) -> None:
         retry = FIRST_RETRY_SECONDS
-        pause = self._cache.interval() if self.problem is None else retry
+        pause = self._pause() if self.problem is None else retry
         while not self._stopping.wait(pause * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311  spreads polls
-            if self._try():
-                retry, pause = FIRST_RETRY_SECONDS, self._cache.interval()
+            if self._try(wait=self._long_poll and self.problem is None):
+                retry, pause = FIRST_RETRY_SECONDS, self._pause()
             else:
-                retry = min(2 * retry, self._cache.interval())
+                retry = min(2 * retry, HURRY_SECONDS if self._cache.permitted else self._cache.interval())
                 pause = retry
             self._after_poll()
+
+    def _pause(self) -> float:
+        return 0.0 if self._long_poll else self._cache.interval()
 
     def unavailable(self, what: str) -> MasterSecretServerUnavailable:
         """The error for something that needs the master secret server now."""

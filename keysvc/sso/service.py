@@ -79,7 +79,7 @@ class SSO:
     MasterSecretServerUnavailable as soon as the permission to encrypt (two poll intervals) has run out.
     """
 
-    def __init__(self, store: MappingStore, master: MasterSecretServer, actor: str) -> None:
+    def __init__(self, store: MappingStore, master: MasterSecretServer, actor: str, *, long_poll: bool = False) -> None:
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
@@ -96,6 +96,7 @@ class SSO:
             system.system_id,
             after_poll=self._credentials.sweep,
             on_revoked=self._credentials.forget,
+            long_poll=long_poll,
         )
         self._poller.start()
 

@@ -171,6 +171,7 @@ guard = Table(
     Column("active_version", Integer),
     Column("lease_holder", Name()),
     Column("lease_expires_at", Instant),
+    Column("lease_url", Name(1024)),
     Column("lease_ttl_ms", BigInteger, nullable=False),
     Column("first_revision", BigInteger, nullable=False),
 )
@@ -265,6 +266,9 @@ servers = Table(
     Column("instance", Name(), nullable=False),
     Column("versions_held", Json, nullable=False),
     Column("seen_at", Instant, nullable=False),
+    Column("role", Name(32), nullable=False),
+    Column("url", Name(1024), nullable=False),
+    Column("problem", UnicodeText, nullable=False),
     _key("name", "instance"),
 )
 

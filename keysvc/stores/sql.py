@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import abc
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -257,7 +258,7 @@ class SQLMappingStore(SQLDatabase):
         except _OneByOne:
             self._write(lambda connection, row: run(connection, row, self._apply_each), exclusive=exclusive)
 
-    def grant_lease(self, holder: str, ttl: timedelta) -> Lease | None:
+    def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:
         """In a transaction of its own."""
 
         def grant(connection: Connection, row: GuardRow) -> Lease | None:
@@ -265,7 +266,7 @@ class SQLMappingStore(SQLDatabase):
             lease = row.lease(now)
             if lease is not None and lease.holder != holder:
                 return None
-            return self._write_lease(connection, Lease(holder, row.epoch + 1, now + ttl), ttl)
+            return self._write_lease(connection, Lease(holder, row.epoch + 1, now + ttl, url), ttl)
 
         return self._write(grant, exclusive=True)
 
@@ -274,7 +275,7 @@ class SQLMappingStore(SQLDatabase):
 
         def renew(connection: Connection, row: GuardRow) -> Lease:
             self._check_guard(row, Guard(epoch=lease.epoch))
-            return self._write_lease(connection, Lease(lease.holder, lease.epoch, self._now(connection) + ttl), ttl)
+            return self._write_lease(connection, replace(lease, expires_at=self._now(connection) + ttl), ttl)
 
         return self._write(renew, exclusive=True)
 
@@ -283,7 +284,7 @@ class SQLMappingStore(SQLDatabase):
 
         def release(connection: Connection, row: GuardRow) -> None:
             if row.epoch == lease.epoch:
-                self._write_lease(connection, Lease(lease.holder, lease.epoch, self._now(connection)), timedelta(0))
+                self._write_lease(connection, replace(lease, expires_at=self._now(connection)), timedelta(0))
 
         self._write(release, exclusive=True)
 
@@ -326,6 +327,7 @@ class SQLMappingStore(SQLDatabase):
                 epoch=lease.epoch,
                 lease_holder=lease.holder,
                 lease_expires_at=lease.expires_at,
+                lease_url=lease.url,
                 lease_ttl_ms=math.ceil(ttl / timedelta(milliseconds=1)),
             )
         )

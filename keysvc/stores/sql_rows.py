@@ -24,6 +24,7 @@ class GuardRow:
     active_version: int | None
     lease_holder: str | None
     lease_expires_at: datetime | None
+    lease_url: str | None
     lease_ttl_ms: int
     schema_version: int
 
@@ -34,7 +35,7 @@ class GuardRow:
         left = self.lease_expires_at - now
         if not timedelta(0) < left <= timedelta(milliseconds=self.lease_ttl_ms):
             return None
-        return Lease(self.lease_holder, self.epoch, self.lease_expires_at)
+        return Lease(self.lease_holder, self.epoch, self.lease_expires_at, self.lease_url or "")
 
 
 def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[Value]:

@@ -244,6 +244,18 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStore
         assert store.grant_lease("two", MINUTE) is None
         assert (store.lease(), store.epoch()) == (lease, 1)
 
+    def test_the_lease_says_where_its_holder_is(self, store: MappingStore) -> None:
+        lease = store.grant_lease("one", MINUTE, "https://one.example:7443")
+        assert lease is not None
+        assert lease.url == "https://one.example:7443"
+        assert store.lease() == lease
+        renewed = store.renew_lease(lease, MINUTE)
+        assert (renewed.url, store.lease()) == (lease.url, renewed)
+        store.release_lease(renewed)
+        taken = store.grant_lease("two", MINUTE)
+        assert taken is not None
+        assert taken.url == ""
+
     def test_the_epoch_rises_at_every_grant(self, store: MappingStore) -> None:
         epochs = []
         for holder in ("one", "one", "two", "one"):

@@ -278,7 +278,7 @@ class MappingStoreRows:
     # -- servers, identities, enrolments ----------------------------------------------------------------------------
 
     def test_servers_are_seen_again_and_forgotten_one_by_one(self, store: MappingStore) -> None:
-        one, two = Server("web", "1", (1, 2), AT), Server("web", "2", (), AT)
+        one, two = Server("web", "1", (1, 2), AT), Server("web", "2", (), AT, Role.MASTER, "https://m2:7443", "why")
         store.commit([SeeServers([two, one])], UNGUARDED)
         assert list(store.servers()) == [one, two]
         later = replace(one, seen_at=AT + MINUTE, versions_held=(2,))

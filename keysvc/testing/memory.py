@@ -28,7 +28,7 @@ class InProcessMaster:
     def __init__(self, master: MasterSecretServer, name: str = NAME) -> None:
         self._master, self._name = master, name
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
+    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         """As over HTTP."""
         found = self._master.poll(self._name, "1", versions_held)
         return None if found.etag == etag else found

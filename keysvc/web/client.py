@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import secrets
 import ssl
+from collections import abc
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -24,43 +25,65 @@ from keysvc.master.enrolment import JoinToken
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
 from keysvc.web import messages
-from keysvc.web.connection import CONNECT_SECONDS, Connection, with_query
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.active_master import ActiveMaster, Find
+from keysvc.web.connection import CONNECT_SECONDS, with_query
+from keysvc.web.identity import IDENTITY, MASTER_IDENTITY, IdentityFiles
 from keysvc.web.renewal import Renewal
 
 MAXIMUM_AUTHORITY_BYTES = 64 * 1024
+POLL_SECONDS = 5.0
+"""How long a poll may take beyond what it waits for a change: it costs the master secret server next to nothing."""
 
 
 class MasterClient:
     """One process's way to the master secret server. Thread-safe. Fulfils `keysvc.sso.poller.MasterSecretServer`."""
 
-    def __init__(self, url: str, identity: IdentityFiles, system_id: str) -> None:
+    def __init__(
+        self, urls: abc.Sequence[str], identity: IdentityFiles, system_id: str, find: Find = lambda: ""
+    ) -> None:
         self._name = identity.peer().name
         self._system_id = system_id
         self._instance = secrets.token_hex(8)
         context = identity.client_context()
-        self._connection = Connection(url, context, host_name(Role.MASTER, system_id), "the master secret server")
-        self._renewal = Renewal(identity, context, self._renew)
+        self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find)
+        self._renewal = Renewal(identity, context, self.renew)
 
     def keep_certificate(self) -> None:
         """Renew this machine's certificate when it is in the last third of its life. Never raises."""
         self._renewal.when_due()
 
-    def _renew(self) -> tuple[bytes, SecretBytes]:
+    def renew(self) -> tuple[bytes, SecretBytes]:
+        """A new certificate and its key, in place of this machine's."""
         request, key = certificates.request(self._name)
         asked = messages.RenewalRequest(request.decode("ascii"))
-        response = self._connection.request("POST", "/v1/renewal", asked)
-        return self._connection.decode(response, messages.RenewalAnswer).certificate.encode("ascii"), key
+        response = self._master.request("POST", "/v1/renewal", asked)
+        return self._master.decode(response, messages.RenewalAnswer).certificate.encode("ascii"), key
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
-        """One conditional request."""
+    def poll(
+        self,
+        versions_held: tuple[int, ...],
+        etag: str | None,
+        *,
+        wait: float = 0.0,
+        url: str | None = None,
+        problem: str | None = None,
+    ) -> Announcement | None:
+        """One conditional request, which may `wait` so many seconds for a change. A standby tells its `url`, and the
+        `problem` that keeps it from taking over."""
         self.keep_certificate()
-        held = ",".join(map(str, versions_held))
+        path = with_query(
+            "/v1/poll",
+            instance=self._instance,
+            holds=",".join(map(str, versions_held)),
+            wait=f"{wait:.3f}" if wait > 0 else None,
+            url=url,
+            problem=problem,
+        )
         headers = {"If-None-Match": etag} if etag else {}
-        response = self._connection.request("GET", f"/v1/poll?instance={self._instance}&holds={held}", headers=headers)
+        response = self._master.request("GET", path, headers=headers, seconds=wait + POLL_SECONDS)
         if response.status == 304:
             return None
-        return self._connection.decode(response, messages.PollAnswer).announcement()
+        return self._master.decode(response, messages.PollAnswer).announcement()
 
     def fetch(self, version: int) -> SecretBytes:
         """Sealed to a key that is made for this one answer; with the best KEM that both ends have."""
@@ -71,20 +94,28 @@ class MasterClient:
 
     def _fetch(self, version: int, kem: str) -> SecretBytes:
         receiver = transport.ReceiverKey.generate(kem)
-        response = self._connection.request(
+        response = self._master.request(
             "POST", f"/v1/versions/{version}", messages.FetchRequest(receiver.kem, receiver.public)
         )
-        sealed = self._connection.decode(response, messages.FetchAnswer).sealed
+        sealed = self._master.decode(response, messages.FetchAnswer).sealed
         return receiver.open(sealed, transport.fetch_context(self._system_id, version, self._name))
+
+    def fetch_authority_key(self) -> SecretBytes:
+        """The private key (PEM) of the certificate authority, for a standby. Sealed as versions are."""
+        receiver = transport.ReceiverKey.generate(transport.CLASSIC)
+        asked = messages.FetchRequest(receiver.kem, receiver.public)
+        response = self._master.request("POST", "/v1/authority-key", asked)
+        sealed = self._master.decode(response, messages.FetchAnswer).sealed
+        return receiver.open(sealed, transport.authority_context(self._system_id, self._name))
 
     def leave(self) -> None:
         """Say goodbye; a master that is away needs none."""
         with contextlib.suppress(KeysvcError):
-            self._connection.request("POST", "/v1/goodbye", messages.Goodbye(self._instance))
+            self._master.request("POST", "/v1/goodbye", messages.Goodbye(self._instance))
 
     def status(self) -> SystemStatus:
         """Everything that it knows."""
-        return self._connection.get("/v1/status", SystemStatus)
+        return self._master.get("/v1/status", SystemStatus)
 
     def every_version(self, *, missing_ok: bool = False) -> list[MasterSecret]:
         """All that are not destroyed; with `missing_ok` without those that the master secret server cannot open now,
@@ -106,48 +137,52 @@ class MasterClient:
     def rotate(self, compromised: int | None = None) -> messages.RotationAnswer:
         """As `MasterSecretServer.rotate`."""
         query = "" if compromised is None else f"?compromised={compromised}"
-        response = self._connection.request("POST", f"/v1/rotations{query}")
-        return self._connection.decode(response, messages.RotationAnswer)
+        response = self._master.request("POST", f"/v1/rotations{query}")
+        return self._master.decode(response, messages.RotationAnswer)
 
     def change_rotation(self, *, paused: bool | None = None, max_rows_per_second: int | None = None) -> None:
         """As `MasterSecretServer.change_rotation`."""
-        self._connection.request("PATCH", "/v1/rotation", messages.RotationChange(paused, max_rows_per_second))
+        self._master.request("PATCH", "/v1/rotation", messages.RotationChange(paused, max_rows_per_second))
 
     def destroy(self, version: int, *, force: bool) -> None:
         """Destroy a version that retired."""
-        self._connection.request("DELETE", f"/v1/versions/{version}?force={'true' if force else 'false'}")
+        self._master.request("DELETE", f"/v1/versions/{version}?force={'true' if force else 'false'}")
+
+    def step_down(self, *, force: bool) -> None:
+        """Let a standby become the master secret server."""
+        self._master.request("POST", with_query("/v1/step-down", force="true" if force else "false"))
 
     def record_backup(self, backup: BackupRecord) -> None:
         """Tell that a backup was written and proved."""
-        self._connection.request("POST", "/v1/backups", messages.BackupMade(backup.created_at, backup.versions))
+        self._master.request("POST", "/v1/backups", messages.BackupMade(backup.created_at, backup.versions))
 
     def enroll(self, name: str, role: str) -> str:
         """A one-time join token."""
-        response = self._connection.request("POST", "/v1/enrolments", messages.EnrolRequest(name, role))
-        return self._connection.decode(response, messages.EnrolAnswer).token
+        response = self._master.request("POST", "/v1/enrolments", messages.EnrolRequest(name, role))
+        return self._master.decode(response, messages.EnrolAnswer).token
 
     def identities(self) -> list[messages.IdentityEntry]:
         """All that were enrolled."""
         found: list[messages.IdentityEntry] = []
         after: str | None = ""
         while after is not None:
-            page = self._connection.get(with_query("/v1/identities", after=after, limit=500), messages.IdentityPage)
+            page = self._master.get(with_query("/v1/identities", after=after, limit=500), messages.IdentityPage)
             found.extend(page.items)
             after = page.next
         return found
 
     def revoke(self, name: str) -> None:
         """Let it in no more."""
-        self._connection.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
+        self._master.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
 
     def close(self) -> None:
         """Repeatable."""
-        self._connection.close()
+        self._master.close()
 
 
 def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
-    certificate, and write both into `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
+    certificate, and write both under `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
     shown = _unverified_authority(url)
     authority = shown.certificate.encode("ascii")
     if certificates.fingerprint(authority) != token.authority_fingerprint:
@@ -159,12 +194,13 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     pinned.minimum_version = ssl.TLSVersion.TLSv1_3
     pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     pinned.load_verify_locations(cadata=authority.decode("ascii"))
-    second = Connection(url, pinned, host_name(Role.MASTER, shown.system_id), "the master secret server")
+    active = ActiveMaster([url], pinned, host_name(Role.MASTER, shown.system_id), find=lambda: "")
     request, key = certificates.request("keysvc")
     asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
-    found = second.decode(second.request("POST", "/v1/join", asked), messages.JoinAnswer)
-    second.close()
-    IdentityFiles(directory).write(found.certificate.encode("ascii"), key, authority)
+    found = active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
+    active.close()
+    where = MASTER_IDENTITY if found.role == Role.MASTER else IDENTITY
+    IdentityFiles(directory / where).write(found.certificate.encode("ascii"), key, authority)
     return found
 
 

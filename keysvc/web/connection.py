@@ -11,11 +11,11 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import urllib3
 
-from keysvc.errors import AccessDenied, ConfigurationError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.web.problems import error_of
 
 CONNECT_SECONDS = 3.0
-TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=15.0)
+READ_SECONDS = 15.0
 MAXIMUM_KEPT = 16
 Answer = TypeVar("Answer")
 
@@ -26,11 +26,52 @@ def with_query(path: str, **parameters: str | int | None) -> str:
     return f"{path}?{query}" if query else path
 
 
+class NoAnswer(Exception):
+    """No answer came. `error` is what to raise; `sent` whether the request may have been carried out all the same."""
+
+    def __init__(self, error: KeysvcError, *, sent: bool) -> None:
+        super().__init__(str(error))
+        self.error, self.sent = error, sent
+
+
 class Requests:
     """Requests through a pool of connections to `what`, which is at `at`."""
 
     def __init__(self, pool: urllib3.HTTPConnectionPool, what: str, at: str) -> None:
         self._pool, self._what, self._at = pool, what, at
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        content: msgspec.Struct | None = None,
+        headers: abc.Mapping[str, str] | None = None,
+        seconds: float = READ_SECONDS,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, which is no error, within `seconds`. Raises what the server raised, and NoAnswer."""
+        body = msgspec.json.encode(content) if content is not None else None
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds)
+        try:
+            response = self._pool.urlopen(
+                method, path, body=body, headers=dict(headers or {}), retries=False, timeout=timeout
+            )
+        except urllib3.exceptions.SSLError as error:
+            if error.args and isinstance(error.args[0], ssl.SSLEOFError):  # cut off, not refused
+                raise NoAnswer(
+                    MasterSecretServerUnavailable(f"{self._what} at {self._at} hung up"), sent=True
+                ) from None
+            denied = AccessDenied(
+                f"{self._what} at {self._at}: {_why(error)}",
+                hint="both ends must be of the same system; enrol this machine again: keysvc join",
+            )
+            raise NoAnswer(denied, sent=False) from None
+        except urllib3.exceptions.HTTPError as error:
+            sent = not isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+            problem = f"{self._what} at {self._at} does not answer: {_why(error)}"
+            raise NoAnswer(MasterSecretServerUnavailable(problem), sent=sent) from None
+        if response.status >= 400:
+            raise error_of(response.data, response.status)
+        return response
 
     def request(
         self,
@@ -39,22 +80,11 @@ class Requests:
         content: msgspec.Struct | None = None,
         headers: abc.Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        """The answer, which is no error. Raises what the server raised, else MasterSecretServerUnavailable."""
-        body = msgspec.json.encode(content) if content is not None else None
+        """As `exchange`, but raises MasterSecretServerUnavailable or AccessDenied when no answer came."""
         try:
-            response = self._pool.urlopen(method, path, body=body, headers=dict(headers or {}), retries=False)
-        except urllib3.exceptions.SSLError as error:
-            if error.args and isinstance(error.args[0], ssl.SSLEOFError):  # cut off, not refused
-                raise MasterSecretServerUnavailable(f"{self._what} at {self._at} hung up") from None
-            raise AccessDenied(
-                f"{self._what} at {self._at}: {_why(error)}",
-                hint="both ends must be of the same system; enrol this machine again: keysvc join",
-            ) from None
-        except urllib3.exceptions.HTTPError as error:
-            raise MasterSecretServerUnavailable(f"{self._what} at {self._at} does not answer: {_why(error)}") from None
-        if response.status >= 400:
-            raise error_of(response.data, response.status)
-        return response
+            return self.exchange(method, path, content, headers)
+        except NoAnswer as error:
+            raise error.error from None
 
     def get(self, path: str, kind: type[Answer], headers: abc.Mapping[str, str] | None = None) -> Answer:
         """A decoded answer."""
@@ -62,14 +92,19 @@ class Requests:
 
     def decode(self, response: urllib3.BaseHTTPResponse, kind: type[Answer]) -> Answer:
         """Raises ProtocolError."""
-        try:
-            return msgspec.json.decode(response.data, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise ProtocolError(f"{self._what} at {self._at} sent an answer that cannot be used") from None
+        return decode(response, kind, f"{self._what} at {self._at}")
 
     def close(self) -> None:
         """Repeatable."""
         self._pool.close()
+
+
+def decode(response: urllib3.BaseHTTPResponse, kind: type[Answer], sender: str) -> Answer:
+    """Raises ProtocolError."""
+    try:
+        return msgspec.json.decode(response.data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise ProtocolError(f"{sender} sent an answer that cannot be used") from None
 
 
 class Connection(Requests):
@@ -86,7 +121,6 @@ class Connection(Requests):
             ssl_context=context,
             server_hostname=host,
             assert_hostname=host,
-            timeout=TIMEOUT,
             retries=False,
             maxsize=MAXIMUM_KEPT,
         )
@@ -113,7 +147,7 @@ class UnixConnection(Requests):
     """To a server on this machine, through a UNIX socket."""
 
     def __init__(self, path: str, what: str) -> None:
-        pool = urllib3.HTTPConnectionPool("localhost", timeout=TIMEOUT, retries=False, maxsize=MAXIMUM_KEPT)
+        pool = urllib3.HTTPConnectionPool("localhost", retries=False, maxsize=MAXIMUM_KEPT)
         pool.ConnectionCls = type("_ConnectionToPath", (_UnixHTTPConnection,), {"path": path})
         super().__init__(pool, what, path)
 

@@ -43,7 +43,7 @@ _ALL = (
     messages.Goodbye("5ca1ab1e"),
     messages.AuthorityAnswer(_PEM, _SYSTEM_ID),
     messages.JoinRequest("one-time-secret-of-the-join-token", _PEM.replace("CERTIFICATE", "CERTIFICATE REQUEST")),
-    messages.JoinAnswer("web-01", "server", _SYSTEM_ID, _PEM, "postgresql://keysvc@db/keysvc", 30.0),
+    messages.JoinAnswer("web-01", "server", _SYSTEM_ID, _PEM, "postgresql://keysvc@db/keysvc", 30.0, 15.0),
     messages.EnrolRequest("web-01", "server"),
     messages.EnrolAnswer("keysvc-join-1.5ca1ab1e….one-time-secret"),
     messages.RenewalRequest(_PEM.replace("CERTIFICATE", "CERTIFICATE REQUEST")),

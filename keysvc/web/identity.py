@@ -15,6 +15,8 @@ from keysvc.errors import ConfigurationError
 from keysvc.model import Role, SecretBytes
 from keysvc.sealed import write_durably
 
+IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
+"""Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
 CERTIFICATE, KEY, AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 
 

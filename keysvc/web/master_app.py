@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import abc
+from dataclasses import dataclass
+from datetime import timedelta
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,45 +14,71 @@ from starlette.responses import Response
 from keysvc import errors
 from keysvc.crypto.certificates import Peer
 from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
+from keysvc.master.member import Member
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
-from keysvc.model import BackupRecord, Identity, Role, RotationSettings, SecretText
+from keysvc.model import Announcement, BackupRecord, Identity, Role, RotationSettings, SecretText
 from keysvc.web import messages, parameters
 from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
 from keysvc.web.serving import answer, in_thread, peer
+from keysvc.web.waiting import Waiting
 
 TITLE = "keysvc: the master secret server"
-FETCHING = (Role.SERVER, Role.ADMINISTRATOR)
+FETCHING = (Role.SERVER, Role.ADMINISTRATOR, Role.MASTER)
 ADMINISTERING = (Role.ADMINISTRATOR,)
-EVERYBODY = (Role.SERVER, Role.ADMINISTRATOR, Role.APPLICATION, Role.USER)
+EVERYBODY = tuple(Role)
+WAIT_OF_INTERVAL = 2 / 3
+"""A poll waits for so much of the poll interval, at most: what it permits lasts two from its beginning."""
 NOT_MASTER = (MasterSecretServerUnavailable, errors.Fenced)
 
 
-def master_app(master: MasterSecretServer, *, mapping_store: str, poll_interval_seconds: float) -> Starlette:
-    """`mapping_store` is the URL that a machine which joins is told; it holds no password."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a machine that joins is told. The URL of the mapping store holds no password; `authority` is the
+    certificate authority's certificate (PEM)."""
+
+    system_id: str
+    mapping_store: str
+    authority: bytes
+    poll_interval: timedelta
+    lease_ttl: timedelta
+
+
+def master_app(member: Member, waiting: Waiting, facts: Facts) -> Starlette:
+    """`waiting` is told by `member` when polls have a new answer."""
 
     def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
         calling = peer(request)
-        identity = master.identities.admit(calling)
+        identity = member.active.identities.admit(calling)
         if identity.role not in roles:
             wanted = " or ".join(role.value for role in roles)
             raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
         return Caller(identity.name, identity.role, calling.serial)
 
-    return application(TITLE, MasterOperations(master, mapping_store, poll_interval_seconds).all(), admit)
+    return application(TITLE, MasterOperations(member, waiting, facts).all(), admit)
 
 
 class MasterOperations:
-    """What the master secret server answers."""
+    """What the master secret server answers. A standby answers NotActive, which names the active one."""
 
-    def __init__(self, master: MasterSecretServer, mapping_store: str, poll_interval_seconds: float) -> None:
-        self._master = master
-        self._mapping_store = mapping_store
-        self._poll_interval_seconds = poll_interval_seconds
+    def __init__(self, member: Member, waiting: Waiting, facts: Facts) -> None:
+        self._member = member
+        self._waiting = waiting
+        self._facts = facts
+
+    @property
+    def _master(self) -> MasterSecretServer:
+        return self._member.active
 
     def all(self) -> Operations:
         """Every one, and who may use it. The last two are how a machine without a certificate gets one."""
-        return [*self._for_servers(), *self._of_versions(), *self._for_administrators(), *self._for_anyone()]
+        return [
+            *self._for_servers(),
+            *self._for_masters(),
+            *self._of_versions(),
+            *self._for_administrators(),
+            *self._for_anyone(),
+        ]
 
     def _for_servers(self) -> Operations:
         return [
@@ -103,6 +132,29 @@ class MasterOperations:
                 answer=SystemStatus,
                 roles=FETCHING,
                 errors=NOT_MASTER,
+            ),
+        ]
+
+    def _for_masters(self) -> Operations:
+        return [
+            Operation(
+                method="POST",
+                path="/v1/authority-key",
+                summary="Fetch the certificate authority's key for a standby, sealed to a fresh public key",
+                handler=self.authority_key,
+                content=messages.FetchRequest,
+                answer=messages.FetchAnswer,
+                roles=(Role.MASTER,),
+                errors=(errors.ProtocolError, *NOT_MASTER),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/step-down",
+                summary="Hand over to a standby that is ready",
+                handler=self.step_down,
+                parameters=parameters.StepDown,
+                roles=(Role.ADMINISTRATOR, Role.MASTER),
+                errors=(errors.Conflict, *NOT_MASTER),
             ),
         ]
 
@@ -202,16 +254,36 @@ class MasterOperations:
         ]
 
     async def poll(self, call: Call[parameters.Poll, NoContent]) -> Response:
-        """A process that is known is answered without a thread and without the mapping store."""
-        name, asked = call.caller.name, call.parameters
-        if self._master.knows(name, asked.instance):
-            announcement = self._master.poll(name, asked.instance, asked.versions_held)
-        else:
-            announcement = await in_thread(self._master.poll, name, asked.instance, asked.versions_held)
+        """One that waits is a coroutine that sleeps until something changes."""
+        asked = call.parameters
+        moment = self._waiting.moment()
+        announcement = await self._seen(call)
+        if asked.if_none_match == announcement.etag and asked.wait > 0:
+            await moment.passes(min(asked.wait, WAIT_OF_INTERVAL * announcement.poll_interval.total_seconds()))
+            announcement = self._master.announced()
         headers = {"ETag": announcement.etag, "Cache-Control": "no-store"}
         if asked.if_none_match == announcement.etag:
             return Response(status_code=304, headers=headers)
         return answer(messages.PollAnswer.of(announcement), headers=headers)
+
+    async def _seen(self, call: Call[parameters.Poll, NoContent]) -> Announcement:
+        """A process that is known is answered without a thread and without the mapping store."""
+        caller, asked = call.caller, call.parameters
+        standby = {"url": asked.url, "problem": asked.problem} if caller.role is Role.MASTER else {}
+        master = self._master
+        poll = functools.partial(
+            master.poll, caller.name, asked.instance, asked.versions_held, role=caller.role, **standby
+        )
+        return poll() if master.knows(caller.name, asked.instance) else await in_thread(poll)
+
+    def authority_key(self, call: Call[NoParameters, messages.FetchRequest]) -> messages.FetchAnswer:
+        """Sealed."""
+        asked = call.content
+        return messages.FetchAnswer(self._master.fetch_authority_key(asked.kem, asked.public_key, call.caller.name))
+
+    def step_down(self, call: Call[parameters.StepDown, NoContent]) -> None:
+        """The lease is free when this is answered."""
+        self._member.step_down(call.caller.name, force=call.parameters.force)
 
     def fetch(self, call: Call[parameters.OneVersion, messages.FetchRequest]) -> messages.FetchAnswer:
         """Sealed."""
@@ -260,7 +332,9 @@ class MasterOperations:
         """Shown once."""
         asked = call.content
         if asked.role not in set(Role):
-            raise InvalidInput(f"{asked.role!r} is not a role", hint="server, application, user or administrator")
+            raise InvalidInput(
+                f"{asked.role!r} is not a role", hint="server, application, user, administrator or master"
+            )
         return messages.EnrolAnswer(str(self._master.identities.enroll(asked.name, Role(asked.role), call.caller.name)))
 
     def identities(self, call: Call[parameters.Page, NoContent]) -> messages.IdentityPage:
@@ -276,9 +350,7 @@ class MasterOperations:
 
     def authority(self, _call: Call[NoParameters, NoContent]) -> messages.AuthorityAnswer:
         """Public."""
-        return messages.AuthorityAnswer(
-            self._master.identities.authority_certificate.decode("ascii"), self._master.system_id
-        )
+        return messages.AuthorityAnswer(self._facts.authority.decode("ascii"), self._facts.system_id)
 
     def join(self, call: Call[NoParameters, messages.JoinRequest]) -> messages.JoinAnswer:
         """The token is the right to it."""
@@ -289,8 +361,9 @@ class MasterOperations:
             identity.role.value,
             self._master.system_id,
             certificate.decode("ascii"),
-            self._mapping_store,
-            self._poll_interval_seconds,
+            self._facts.mapping_store,
+            self._facts.poll_interval.total_seconds(),
+            self._facts.lease_ttl.total_seconds(),
         )
 
 

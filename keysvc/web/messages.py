@@ -89,6 +89,7 @@ class JoinAnswer(Body, frozen=True):
     certificate: str
     mapping_store: str
     poll_interval_seconds: float
+    lease_ttl_seconds: float
 
 
 class EnrolRequest(Body, frozen=True):

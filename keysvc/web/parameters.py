@@ -117,6 +117,9 @@ class Poll(Parameters, frozen=True):
 
     instance: Instance
     holds: Holds = ""
+    wait: Annotated[float, Meta(ge=0, le=3600, description="seconds to wait for a change, with If-None-Match")] = 0.0
+    url: Annotated[str, Meta(max_length=1024, description="of a standby: where it answers")] = ""
+    problem: Annotated[str, Meta(max_length=500, description="of a standby: what keeps it from taking over")] = ""
     if_none_match: PollETag | None = msgspec.field(default=None, name="If-None-Match")
 
     @property
@@ -135,6 +138,12 @@ class Rotation(Parameters, frozen=True):
     """What is under `compromised` is re-encrypted first, and that version destroyed."""
 
     compromised: Annotated[Version, Meta(description="a version that others know")] | None = None
+
+
+class StepDown(Parameters, frozen=True):
+    """Whether to step down although no standby is ready."""
+
+    force: bool = False
 
 
 class DestroyVersion(Parameters, frozen=True):

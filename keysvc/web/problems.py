@@ -34,7 +34,7 @@ _STATUS: dict[type[KeysvcError], int] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """The body of every error. `code`, `hint` and `retryable` are keysvc's own members."""
+    """The body of every error. `code`, `hint`, `retryable` and `active` are keysvc's own members."""
 
     type: str
     title: str
@@ -43,6 +43,7 @@ class Problem(msgspec.Struct, frozen=True):
     code: str
     hint: str = ""
     retryable: bool = False
+    active: str = ""
 
 
 def status_of_kind(kind: type[KeysvcError]) -> int:
@@ -65,6 +66,7 @@ def problem_of(error: KeysvcError) -> Problem:
         error.code,
         error.hint,
         error.retryable,
+        error.active if isinstance(error, errors.NotActive) else "",
     )
 
 
@@ -75,6 +77,8 @@ def error_of(body: bytes, status: int) -> KeysvcError:
     except msgspec.MsgspecError:
         return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")
     kind = _by_code().get(problem.code, KeysvcError)
+    if kind is errors.NotActive:
+        return errors.NotActive(problem.detail, hint=problem.hint or None, active=problem.active)
     return kind(problem.detail, hint=problem.hint or None)
 
 

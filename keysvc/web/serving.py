@@ -145,11 +145,28 @@ class _WithoutTracebackOfRequests(logging.Filter):
         return True
 
 
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, before_end: abc.Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_end = before_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await run_in_threadpool(self._before_end)
+        await super().shutdown(sockets)
+
+
 class Server:
     """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
     SIGINT."""
 
-    def __init__(self, app: Starlette, at: socket.socket, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        at: socket.socket,
+        context: ssl.SSLContext | None,
+        before_end: abc.Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_end` is called, in a thread, while requests that wait are still to be answered."""
         config = uvicorn.Config(
             app,
             http=_Protocol,
@@ -166,7 +183,7 @@ class Server:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config.load()
         config.ssl = context
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config, before_end)
         self._socket = at
 
     def run(self) -> None:

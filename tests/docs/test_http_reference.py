@@ -16,7 +16,7 @@ from keysvc.web.operations import Operations
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 AGENT: Operations = agent_app.AgentOperations(None).all()  # type: ignore[arg-type]  nothing is asked of it
-MASTER: Operations = master_app.MasterOperations(None, "", 30).all()  # type: ignore[arg-type]
+MASTER: Operations = master_app.MasterOperations(None, None, None).all()  # type: ignore[arg-type]
 
 
 def as_sent(title: str, operations: Operations) -> Any:

@@ -45,7 +45,7 @@ SHORT = settings(
     suppress_health_check=list(HealthCheck),
 )
 AGENT = schemathesis.openapi.from_dict(openapi.document(TITLE, AgentOperations(None).all()))
-MASTER = schemathesis.openapi.from_dict(openapi.document(MASTER_TITLE, MasterOperations(None, "", 30).all()))
+MASTER = schemathesis.openapi.from_dict(openapi.document(MASTER_TITLE, MasterOperations(None, None, None).all()))
 
 
 class Trusting(HTTPAdapter):

@@ -47,7 +47,7 @@ class InProcessMaster:
             raise MasterSecretServerUnavailable("cut off by the test")
         return self.system.master
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None) -> Announcement | None:
+    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         self.polls += 1
         found = self._master().poll(self.name, "1", versions_held)
         return None if found.etag == etag else found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections import abc
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 from systems import SYSTEM_ID, System
 
@@ -18,8 +20,9 @@ from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
 from keysvc.web.identity import IdentityFiles
 from keysvc.web.local_socket import LocalCallers, listen_at
-from keysvc.web.master_app import master_app
+from keysvc.web.master_app import Facts, master_app
 from keysvc.web.serving import Server, listen
+from keysvc.web.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ def serving_master(system: System, folder: Path) -> abc.Iterator[Served]:
     assert system.master is not None
     own = certificate(system, "master", Role.MASTER, folder)
     theirs = enrolled(system, "boss", Role.ADMINISTRATOR, folder)
-    app = master_app(system.master, mapping_store="sqlite:////var/lib/keysvc.db", poll_interval_seconds=30)
+    member = SimpleNamespace(active=system.master, step_down=lambda _actor, *, force: None)
+    thirty = timedelta(seconds=30)
+    facts = Facts("sqlite:////var/lib/keysvc.db", system.authority.certificate, thirty, thirty)
+    app = master_app(member, Waiting(), facts)
     at = listen("127.0.0.1", 0)
     with Server(app, at, own.server_context()).in_background():
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", folder, theirs)

@@ -40,7 +40,7 @@ class Served:
         return AgentClient.on_socket(str(self.socket))
 
     def master_client(self) -> MasterClient:
-        return MasterClient(self.url, self.identity, SYSTEM_ID)
+        return MasterClient([self.url], self.identity, SYSTEM_ID)
 
 
 def certificate(system: System, name: str, role: Role, folder: Path) -> IdentityFiles:

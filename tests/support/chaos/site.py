@@ -258,7 +258,7 @@ class Site:
     def administrator(self) -> MasterClient:
         """A way to the active master, past all proxies."""
         return MasterClient(
-            f"https://127.0.0.1:{self.active_port() or 1}", assembly.identity(self.config), self.config.system_id
+            [f"https://127.0.0.1:{self.active_port() or 1}"], assembly.identity(self.config), self.config.system_id
         )
 
     def service(self, target: str) -> Service | None:

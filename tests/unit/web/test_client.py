@@ -30,7 +30,7 @@ def test_a_connection_that_is_cut_in_its_handshake_is_an_outage_and_no_refusal(t
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        client = MasterClient(f"https://127.0.0.1:{listening.getsockname()[1]}", IdentityFiles(tmp_path), SYSTEM_ID)
+        client = MasterClient([f"https://127.0.0.1:{listening.getsockname()[1]}"], IdentityFiles(tmp_path), SYSTEM_ID)
         with pytest.raises(MasterSecretServerUnavailable, match="hung up"):
             client.poll((), None)
         thread.join()

@@ -85,7 +85,7 @@ def serving_master(system: System, folder: Path) -> abc.Iterator[Served]:
     theirs = enrolled(system, "boss", Role.ADMINISTRATOR, folder)
     member = SimpleNamespace(active=system.master, step_down=lambda _actor, *, force: None)
     thirty = timedelta(seconds=30)
-    facts = Facts("sqlite:////var/lib/keysvc.db", system.authority.certificate, thirty, thirty)
+    facts = Facts(system.system_id, "sqlite:////var/lib/keysvc.db", system.authority.certificate, thirty, thirty)
     app = master_app(member, Waiting(), facts)
     at = listen("127.0.0.1", 0)
     with Server(app, at, own.server_context()).in_background():

@@ -30,6 +30,7 @@ from keysvc.model import Role, SecretBytes
 from keysvc.notifiers.opened_later import OpenedLater
 from keysvc.plugins import Plugins
 from keysvc.sso import SSO
+from keysvc.sso.sealed_cache import SealedCache
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
 from keysvc.web.identity import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
@@ -261,6 +262,12 @@ def open_member(
         raise
 
 
+def _open_sealed_cache(config: Config) -> SealedCache | None:
+    if config.cache is None:
+        return None
+    return SealedCache(open_key_store_at(config, config.cache, no_prompt), config.cache_age)
+
+
 def open_sso(config: Config) -> SSO:
     """An SSO server in this process."""
     peer = identity(config).peer()
@@ -268,7 +275,7 @@ def open_sso(config: Config) -> SSO:
     try:
         find = _quietly(lambda: _url_in_lease(store))
         client = MasterClient(config.masters, identity(config), config.system_id, find)
-        return SSO(store, client, peer.name, long_poll=config.long_poll)
+        return SSO(store, client, peer.name, long_poll=config.long_poll, sealed=_open_sealed_cache(config))
     except KeysvcError:
         store.close()
         raise

@@ -71,6 +71,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether this SSO server's polls wait for a change, so that it arrives at once."""
     authority: str | None = None
     """Directory of the private certificate authority. Only on the master secret server."""
+    cache: str | None = None
+    """URL of a key store of this machine in which an SSO server keeps versions, to decrypt with when it starts while no
+    master secret server is up."""
+    cache_max_age: str = "24h"
+    """How long after the master secret server last confirmed it a version of `cache` may be used."""
     agent: str = "127.0.0.1:7444"
     """HOST:PORT of `keysvc agent`."""
     agent_socket: str | None = None
@@ -120,6 +125,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def own_url(self) -> str:
         """Where others reach this master secret server."""
         return self.advertise or (url_of(self.listen) if self.listen else "")
+
+    @property
+    def cache_age(self) -> timedelta:
+        """`cache_max_age` as a duration."""
+        return duration("cache_max_age", self.cache_max_age)
 
     @property
     def polling(self) -> timedelta:
@@ -185,8 +195,8 @@ def _check(config: Config) -> None:
         )
     if config.rotate_every is not None and config.rotate_every < timedelta(minutes=1):
         raise ConfigurationError(f"{config.path}: rotation.every must be ≥ 1m")
-    if config.polling < timedelta(milliseconds=100) or config.lease < timedelta(seconds=1):
-        raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms and lease_ttl ≥ 1s")
+    if config.polling < timedelta(milliseconds=100) or min(config.lease, config.cache_age) < timedelta(seconds=1):
+        raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms, lease_ttl and cache_max_age ≥ 1s")
 
 
 def duration(name: str, text: str) -> timedelta:

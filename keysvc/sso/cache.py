@@ -55,6 +55,12 @@ class VersionCache:
             keys = audit_keys((cipher.secret for cipher in ciphers.values()), announcement.system_id)
             self._state = _State(announcement, ciphers, keys)
 
+    def load(self, secrets: abc.Iterable[MasterSecret], system_id: str) -> None:
+        """Take over what an earlier process left sealed, to decrypt with alone: nothing is announced yet."""
+        with self._lock:
+            ciphers = {secret.version: CredentialCipher(secret, system_id) for secret in secrets}
+            self._state = replace(self._state, ciphers={**ciphers, **self._state.ciphers})
+
     def follow(self, records: abc.Iterable[VersionRecord]) -> bool:
         """Take over which versions there are, and which is active, from the mapping store. False, and nothing changes,
         when the active one is not in memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import abc
@@ -11,8 +12,10 @@ import structlog
 
 from keysvc.elapsed import elapsed
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
+from keysvc.interfaces import MappingStore
 from keysvc.model import Announcement, MasterSecret, SecretBytes
 from keysvc.sso.cache import VersionCache
+from keysvc.sso.sealed_cache import SealedCache
 
 log = structlog.get_logger("keysvc.poller")
 JITTER = 0.1
@@ -52,8 +55,11 @@ class Poller:
         on_revoked: abc.Callable[[], object],
         *,
         long_poll: bool = False,
+        sealed: SealedCache | None = None,
     ) -> None:
         self._master = master
+        self._sealed = sealed
+        self._sealed_until = math.inf
         self._long_poll = long_poll
         self._waiting = False
         self._after_poll, self._on_revoked = after_poll, on_revoked
@@ -77,6 +83,8 @@ class Poller:
                 self._thread.join()
             self._master.leave()
             self._master.close()
+            if self._sealed is not None:
+                self._sealed.close()
 
     def poll_now(self) -> None:
         """Poll, fetch what is new, and tell the master that it is held. Raises what the master secret server's client
@@ -88,6 +96,8 @@ class Poller:
             except Revoked:
                 self._cache.forget()
                 self._on_revoked()
+                if self._sealed is not None:
+                    self._sealed.destroy()
                 raise
 
     def _poll_once(self) -> bool:
@@ -96,6 +106,7 @@ class Poller:
         answer = self._master.poll(self._cache.held(), self._etag())
         if answer is None:
             self._cache.permit(before)
+            self._confirm(self._cache.announcement)
             return False
         self._check(answer)
         missing = [record for record in answer.versions if record.version not in self._cache.held()]
@@ -110,11 +121,27 @@ class Poller:
                 raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
             fetched.append(secret)
         self._cache.replace(answer, fetched)
+        self._confirm(answer, fetched)
         if answer.active is not None and answer.active.version in self._cache.held():
             self._cache.permit(before)
         if failed is not None:
             raise failed
         return bool(fetched)
+
+    def _confirm(self, announcement: Announcement | None, fetched: abc.Sequence[MasterSecret] = ()) -> None:
+        self._sealed_until = math.inf
+        if self._sealed is not None and announcement is not None:
+            self._sealed.confirm(announcement, fetched)
+
+    def load_sealed(self, store: MappingStore) -> None:
+        """Take over what an earlier process of this machine left sealed, when the master secret server gave nothing."""
+        away = isinstance(self.problem, MasterSecretServerUnavailable)
+        if self._sealed is not None and away and not self._cache.held():
+            secrets, left = self._sealed.load(store)
+            if secrets:
+                self._cache.load(secrets, self._system_id)
+                self._sealed_until = elapsed() + left.total_seconds()
+                log.warning("decrypting with versions of the sealed cache", versions=[s.version for s in secrets])
 
     def _etag(self) -> str | None:
         """Of what is in memory, when that is complete."""
@@ -134,6 +161,7 @@ class Poller:
             self._waiting = False
         if nothing_new:
             self._cache.permit(before)
+            self._confirm(self._cache.announcement)
             if elapsed() - before < wait / 2:  # it does not wait, and is not to be hurried
                 self._stopping.wait(self._cache.interval())
         return not nothing_new
@@ -157,6 +185,10 @@ class Poller:
             if self.problem is None or str(self.problem) != str(error):
                 log.warning("the master secret server did not answer well", problem=str(error))
             self.problem = error
+            if elapsed() > self._sealed_until:
+                log.warning("the versions of the sealed cache are too old now: forgotten")
+                self._cache.forget()
+                self._sealed_until = math.inf
             return False
         if self.problem is not None:
             log.info("the master secret server answers again")

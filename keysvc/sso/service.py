@@ -51,6 +51,7 @@ from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
+from keysvc.sso.sealed_cache import SealedCache
 from keysvc.sso.tickets import Ticket, Tickets
 
 NO_DETAIL: abc.Mapping[str, str] = MappingProxyType({})
@@ -79,7 +80,15 @@ class SSO:
     MasterSecretServerUnavailable as soon as the permission to encrypt (two poll intervals) has run out.
     """
 
-    def __init__(self, store: MappingStore, master: MasterSecretServer, actor: str, *, long_poll: bool = False) -> None:
+    def __init__(
+        self,
+        store: MappingStore,
+        master: MasterSecretServer,
+        actor: str,
+        *,
+        long_poll: bool = False,
+        sealed: SealedCache | None = None,
+    ) -> None:
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
@@ -97,8 +106,10 @@ class SSO:
             after_poll=self._credentials.sweep,
             on_revoked=self._credentials.forget,
             long_poll=long_poll,
+            sealed=sealed,
         )
         self._poller.start()
+        self._poller.load_sealed(store)
 
     def poll_interval(self) -> float:
         """In seconds: within it, what changed elsewhere is known here."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from keysvc.chain import AuditKeys
 from keysvc.changes import UNGUARDED, AppendAudit, Change, SealAudit
+from keysvc.elapsed import elapsed
 from keysvc.errors import (
     AccessDenied,
     AuditUnavailable,
@@ -21,7 +22,6 @@ from keysvc.errors import (
 )
 from keysvc.interfaces import MappingStore
 from keysvc.model import DONE, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord, utc_now
-from keysvc.sso.cache import elapsed
 
 BY_EXTERNAL_USER: Final = 1
 FROM_STORE: Final = 2

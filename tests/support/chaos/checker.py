@@ -89,8 +89,8 @@ def count(seen: Seen, done: abc.Mapping[str, int]) -> dict[str, int]:
 
 
 def every_credential_is_a_register(seen: Seen) -> abc.Iterator[str]:
-    """No stale, foreign or lost value. What memory may answer counts as looked up a poll interval earlier, though
-    never before what its own process stored; while the database is away, as early as it went away."""
+    """No stale, foreign or lost value. What memory may answer counts as looked up a poll interval earlier, and while
+    the database is away, at any earlier time; though never before what its own process stored."""
     by_key = defaultdict(list)
     for log in (*seen.servers, seen.site):
         own = defaultdict(list)
@@ -106,12 +106,8 @@ def every_credential_is_a_register(seen: Seen) -> abc.Iterator[str]:
 
 def _could_be_from(seen: Seen, look: Operation, own: abc.Iterable[Operation]) -> float:
     kept = look.begin - POLL_SECONDS
-    while away := [
-        fault["begin"] - POLL_SECONDS
-        for fault in seen.faults_between(kept - RECOVERY_SECONDS, look.end, *DATABASE_FAULTS)
-        if fault["begin"] - POLL_SECONDS < kept
-    ]:
-        kept = min(away)
+    if seen.faults_between(kept - POLL_SECONDS, look.end, *DATABASE_FAULTS):
+        kept = -inf
     return min(look.begin, max([kept, *(write.begin for write in own if write.end <= look.begin)]))
 
 

@@ -31,7 +31,7 @@ def violations(operations: abc.Iterable[Operation]) -> list[str]:
     for operation in operations:
         if operation.action == "write":
             writes[operation.value] = operation
-        elif not operation.error:
+        elif not operation.error and operation.end < inf:
             looks.setdefault(operation.value, []).append(operation)
     found = []
     zones = []

@@ -7,7 +7,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types deaths chaos bench bench-quick rotation-at-scale clean
+.PHONY: help demo test lint types failover deaths chaos bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -42,6 +42,10 @@ bench-quick: $(STAMP)  ## the same, smaller, in under two
 ROWS ?= 1000000
 rotation-at-scale: $(STAMP)  ## a rotation of ROWS mappings under look-ups: rate, memory, failed look-ups
 	@$(VENV)/bin/python -m benchmarks.rotation_at_scale --rows $(ROWS)
+
+failover: $(STAMP)  ## kill -9 of the active master secret server, 20 times: how long until another answers
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e ".[testing]"
+	@KEYSVC_FAILOVERS=20 KEYSVC_FAILOVER_TTL=5 $(VENV)/bin/python -m pytest -q -s tests/e2e/test_failover.py
 
 STORE ?= sqlite
 MINUTES ?= 10

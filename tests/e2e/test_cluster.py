@@ -22,22 +22,6 @@ def cluster(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Cluster]:
     made.end()
 
 
-def test_a_standby_takes_over_from_a_killed_master_and_no_call_of_an_application_fails(cluster: Cluster) -> None:
-    cluster.pair()
-    sso = cluster.sso(cluster.join_server(long_poll=True))
-    with Application(sso) as application:
-        for killed, successor in ((0, 1), (1, 0)):
-            eventually(lambda: sso.status().can_encrypt)
-            before = sso.status().epoch
-            cluster.serving[killed].kill()
-            assert until_epoch_above(sso, before, 20) < 2 + 2
-            assert cluster.active() == successor
-            cluster.serve(killed)
-            cluster.until_ready()
-    assert application.failures == []
-    assert application.encryptions > 10
-
-
 def test_a_planned_handover_fails_nothing_and_is_seen_by_waiting_polls_in_a_second(cluster: Cluster) -> None:
     cluster.pair()
     sso = cluster.sso(cluster.join_server(long_poll=True))

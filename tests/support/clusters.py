@@ -84,9 +84,9 @@ class Cluster:
     def status(self, machine: int = 0) -> dict:
         return json.loads(self.run("cluster", "status", "--json", machine=machine))
 
-    def active(self) -> int | None:
-        """The number of the machine whose URL the lease names."""
-        store = assembly.open_mapping_store(configuration.load(self.machines[0].config))
+    def active(self, machine: int = 0) -> int | None:
+        """The number of the machine whose URL the lease names, as `machine` sees it."""
+        store = assembly.open_mapping_store(configuration.load(self.machines[machine].config))
         try:
             lease = store.lease()
         finally:
@@ -94,9 +94,9 @@ class Cluster:
         urls = [self.url(number) for number in range(len(self.machines))]
         return urls.index(lease.url) if lease and lease.url in urls else None
 
-    def until_active(self, *machines: int) -> int:
-        eventually(lambda: self.active() in machines, 40)
-        found = self.active()
+    def until_active(self, *machines: int, seen_by: int = 0) -> int:
+        eventually(lambda: self.active(seen_by) in machines, 40)
+        found = self.active(seen_by)
         assert found is not None
         return found
 

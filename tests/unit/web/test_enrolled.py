@@ -56,14 +56,14 @@ def test_a_certificate_renews_itself_while_it_is_used(
     files = aging(started, "web-02", role, tmp_path, monkeypatch)
     before = files.certificate()
     with serving_master(started, tmp_path) as served:
-        client = MasterClient(served.url, files, SYSTEM_ID)
+        client = MasterClient([served.url], files, SYSTEM_ID)
         client.poll((), None)
         assert files.certificate() != before
         assert ends(files) > timedelta(days=364)
         assert files.peer().name == "web-02"
         client.poll((), None)
         client.close()
-        again = MasterClient(served.url, files, SYSTEM_ID)
+        again = MasterClient([served.url], files, SYSTEM_ID)
         again.poll((), None)
         again.close()
     entry = started.store().audit(limit=500)[-1]
@@ -91,7 +91,7 @@ def test_two_processes_of_a_machine_renew_once_and_both_show_the_new_one(
     files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
     renewals: list[str] = []
     with serving_master(started, tmp_path) as served:
-        clients = [MasterClient(served.url, files, SYSTEM_ID) for _ in range(3)]
+        clients = [MasterClient([served.url], files, SYSTEM_ID) for _ in range(3)]
         for client in clients:
             renew = client._renewal._renew
             monkeypatch.setattr(client._renewal, "_renew", lambda renew=renew: (renewals.append(""), renew())[1])
@@ -113,7 +113,7 @@ def test_while_the_master_is_away_it_is_tried_again_and_nothing_breaks(
 ) -> None:
     files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
     before = files.certificate()
-    away = MasterClient("https://127.0.0.1:1", files, SYSTEM_ID)
+    away = MasterClient(["https://127.0.0.1:1"], files, SYSTEM_ID)
     with pytest.raises(MasterSecretServerUnavailable):
         away.poll((), None)
     assert files.certificate() == before
@@ -276,7 +276,7 @@ def test_an_sso_server_that_was_revoked_forgets_the_master_secret_and_every_cred
 ) -> None:
     files = enrolled(started, "web-02", Role.SERVER, tmp_path)
     with serving_master(started, tmp_path) as served:
-        sso = SSO(started.store(), MasterClient(served.url, files, SYSTEM_ID), "web-02")
+        sso = SSO(started.store(), MasterClient([served.url], files, SYSTEM_ID), "web-02")
         sso.set_credential("SAP", user="anna", password="geheim")
         sso.credential("SAP", user="anna")
         assert started.master is not None

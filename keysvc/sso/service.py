@@ -19,17 +19,12 @@ from keysvc.changes import (
     PutMapping,
     SealAudit,
 )
-from keysvc.crypto.credentials import CredentialCipher, version_of
+from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import (
-    AccessDenied,
-    CannotDecrypt,
     Changed,
     Conflict,
-    KeysvcError,
-    MasterSecretServerUnavailable,
     NotConfigured,
     NotFound,
-    ProtocolError,
     StaleVersion,
 )
 from keysvc.interfaces import MappingStore
@@ -46,12 +41,14 @@ from keysvc.model import (
 )
 from keysvc.sso import lookups
 from keysvc.sso.cache import VersionCache
+from keysvc.sso.ciphers import Ciphers
 from keysvc.sso.config_store import refuse_config_store, require_config_store
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
+from keysvc.sso.stored import StoredCredentials
 from keysvc.sso.tickets import Ticket, Tickets
 
 NO_DETAIL: abc.Mapping[str, str] = MappingProxyType({})
@@ -96,7 +93,6 @@ class SSO:
         self._store = store
         self._actor = actor
         self._cache = VersionCache()
-        self._tickets = Tickets(store, self._cipher_of)
         self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
         self._poller = Poller(
@@ -108,6 +104,9 @@ class SSO:
             long_poll=long_poll,
             sealed=sealed,
         )
+        self._ciphers = Ciphers(store, self._cache, self._poller)
+        self._stored = StoredCredentials(store, self._ciphers)
+        self._tickets = Tickets(store, self._ciphers.of)
         self._poller.start()
         self._poller.load_sealed(store)
 
@@ -151,37 +150,14 @@ class SSO:
 
     def _through(self, application: str, user: str, *, fresh: bool) -> Credential:
         return self._credentials.through(
-            application, user, lambda: self._read_credential(application, user), must_be_fresh=fresh
+            application, user, lambda: self._stored.of_user(application, user), must_be_fresh=fresh
         )
-
-    def _read_credential(self, application: str, user: str) -> tuple[Credential, bool]:
-        """The credential, and whether it may be kept in memory."""
-        definition, mapping = self._enabled(application, user)
-        row = self._store.credential(application, user)
-        if row is None:
-            raise NotFound(
-                f"{user} has no credential for {application}", hint=f"keysvc credential set '{application}' '{user}'"
-            )
-        return self._decrypted(definition, mapping, row), not definition.flags.disable_credential_cache
 
     def lookup(self, application: str, *, external_user: str) -> Credential:
         """Look up a credential by the user id that the application knows. Raises as `credential`; Conflict when several
         users share it; AccessDenied when the application does not allow it."""
         with self._lookups.of(self._actor, application, external_user, lookups.BY_EXTERNAL_USER):
-            return self._through(application, self._user_of(application, external_user), fresh=True)
-
-    def _user_of(self, application: str, external_user: str) -> str:
-        definition = self._application(application)
-        if not definition.flags.host_initiated:
-            raise AccessDenied(
-                f"{application} does not allow a look-up by external user", hint="it needs the flag hostInitiatedSSO"
-            )
-        found = self._store.mappings_of_external_user(application, external_user)
-        if not found:
-            raise NotFound(f"nobody is mapped to {external_user} of {application}")
-        if len(found) > 1:
-            raise Conflict(f"{len(found)} users are mapped to {external_user} of {application}")
-        return found[0].user
+            return self._through(application, self._stored.user_of(application, external_user), fresh=True)
 
     def set_credential(
         self,
@@ -201,7 +177,7 @@ class SSO:
         `expected_revision`, of the credential that was read before, or 0 for none, raises Changed when it is another by
         now. Raises NotFound, InvalidInput, MasterSecretServerUnavailable, MappingStoreUnavailable.
         """
-        refuse_config_store(self._application(application))
+        refuse_config_store(self._stored.application(application))
         values = {**(fields or {}), **named}
         return self._set_credential(application, values, user, external_user, expected_revision=expected_revision)
 
@@ -214,20 +190,20 @@ class SSO:
         *,
         expected_revision: int | None = None,
     ) -> int:
-        definition = self._application(application)
+        definition = self._stored.application(application)
         values = labelled(definition, fields)
         put = functools.partial(self._put, definition, user, external_user, values, expected_revision=expected_revision)
         for pause in PAUSES:
             try:
-                return put(self._cipher_to_encrypt())
+                return put(self._ciphers.to_encrypt())
             except StaleVersion:
                 time.sleep(pause)
-                self._learn_active_version()
+                self._ciphers.learn_active_version()
             except Changed:
                 raise
             except Conflict:
                 time.sleep(pause)
-        return put(self._cipher_to_encrypt())
+        return put(self._ciphers.to_encrypt())
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
@@ -255,8 +231,8 @@ class SSO:
         ended, and as `credential`; a ticket that was refused is not used up."""
         text = ticket if isinstance(ticket, SecretText) else SecretText(ticket)
         with self._lookups.of(self._actor, application, "a ticket", lookups.RECORDED_ALREADY):
-            claims = self._tickets.open(self._application(application), text, sender)
-            found, _ = self._read_credential(application, claims.user)
+            claims = self._tickets.open(self._stored.application(application), text, sender)
+            found, _ = self._stored.of_user(application, claims.user)
             detail = {"requester": claims.requester}
             self._tickets.use(claims, *self._audit("ticket.redeemed", application, claims.user, detail))
         return found
@@ -264,17 +240,17 @@ class SSO:
     def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
         """Encrypt and store the property bag `name`, in place of all its properties, in an application of the type
         config-store. Returns the version that encrypted it. Raises as `set_credential`."""
-        require_config_store(self._application(application))
+        require_config_store(self._stored.application(application))
         return self._set_credential(application, properties, name, external_user=name)
 
     def get_config_info(self, application: str, *, name: str, fresh: bool = False) -> abc.Mapping[str, SecretText]:
         """The properties of a bag by label. Raises and is kept in memory as `credential`."""
-        require_config_store(self._application(application))
+        require_config_store(self._stored.application(application))
         return self.credential(application, user=name, fresh=fresh).fields
 
     def delete_config_info(self, application: str, *, name: str) -> None:
         """The whole bag. Raises NotFound."""
-        require_config_store(self._application(application))
+        require_config_store(self._stored.application(application))
         self._delete(DeleteMapping(application, name), "config.deleted", f"{application} has no property bag {name}")
 
     def purge_cache(self, application: str | None = None) -> int:
@@ -283,7 +259,7 @@ class SSO:
 
     def application(self, name: str) -> Application:
         """Its definition. Raises NotFound."""
-        return self._application(name)
+        return self._stored.application(name)
 
     def applications(self, *, after: str = "", limit: int = 500) -> abc.Sequence[Application]:
         """A page by name, beginning behind `after`."""
@@ -291,7 +267,7 @@ class SSO:
 
     def mappings(self, application: str, *, after: str = "", limit: int = 500) -> abc.Sequence[Mapping]:
         """A page by user, beginning behind `after`. Raises NotFound."""
-        self._application(application)
+        self._stored.application(application)
         return self._store.mappings(application, after=after, limit=limit)
 
     def status(self) -> ServerState:
@@ -308,80 +284,6 @@ class SSO:
         )
 
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _application(self, name: str) -> Application:
-        definition = self._store.application(name)
-        if definition is None:
-            raise NotFound(f"there is no application {name}", hint="keysvc app list")
-        return definition
-
-    def _enabled(self, application: str, user: str) -> tuple[Application, Mapping]:
-        definition = self._application(application)
-        if not definition.flags.enabled:
-            raise AccessDenied(f"{application} is disabled", hint=f"keysvc app enable '{application}'")
-        mapping = self._store.mapping(application, user)
-        if mapping is None:
-            raise NotFound(
-                f"{user} has no mapping for {application}",
-                hint=f"keysvc mapping set '{application}' '{user}' EXTERNAL_USER --enable",
-            )
-        if not mapping.enabled:
-            raise AccessDenied(
-                f"the mapping of {user} for {application} is disabled",
-                hint=f"keysvc mapping enable '{application}' '{user}'",
-            )
-        return definition, mapping
-
-    def _decrypted(self, application: Application, mapping: Mapping, row: EncryptedCredential) -> Credential:
-        version = version_of(row.ciphertext)
-        if version != row.version:
-            raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
-        cipher = self._cache.to_decrypt(version) or self._fetched(version)
-        fields = cipher.decrypt(application, row.user, row.ciphertext)
-        masked = frozenset(f.label for f in application.fields[1:] if f.masked)
-        shared = MappingProxyType(fields)  # with every later look-up of it
-        return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version, row.revision)
-
-    def _cipher_of(self, version: int | None) -> CredentialCipher:
-        """Of a version, or of the active one for None, whether encrypting is permitted or not."""
-        if version is None:
-            announcement = self._cache.announcement
-            if announcement is None or announcement.active is None:
-                raise self._poller.unavailable("the master secret has not been fetched yet")
-            version = announcement.active.version
-        return self._cache.to_decrypt(version) or self._fetched(version)
-
-    def _fetched(self, version: int) -> CredentialCipher:
-        """A version that is not in memory may have been announced since the last poll."""
-        failed: KeysvcError | None = None
-        try:
-            self._poller.poll_now()
-        except KeysvcError as error:
-            failed = error
-        cipher = self._cache.to_decrypt(version)  # another thread may have fetched it while this one failed
-        if cipher is not None:
-            return cipher
-        if failed is not None:
-            raise self._poller.unavailable(f"version {version} is not in memory") from failed
-        raise CannotDecrypt(f"the credential needs version {version}, which this system does not have any more")
-
-    def _learn_active_version(self) -> None:
-        """From the master secret server; while that is away, from the mapping store. A version becomes active only when
-        this SSO server holds it or may not encrypt, so that a failover costs no permission that it has."""
-        try:
-            self._poller.poll_now()
-        except (MasterSecretServerUnavailable, ProtocolError):
-            if not self._cache.follow(self._store.versions()):
-                raise
-
-    def _cipher_to_encrypt(self) -> CredentialCipher:
-        if not self._cache.permitted:
-            try:
-                self._poller.poll_now()
-            except KeysvcError:
-                self._cache.to_encrypt()
-                raise
-        return self._cache.to_encrypt()
 
     def _put(
         self,

@@ -112,9 +112,9 @@ class System:
             self.master.stop()
             self.master = None
 
-    def sso(self, name: str = "web-01") -> tuple[SSO, InProcessMaster]:
+    def sso(self, name: str = "web-01", store: MappingStore | None = None) -> tuple[SSO, InProcessMaster]:
         link = InProcessMaster(self, name)
-        server = SSO(self.store(), link, name)
+        server = SSO(store or self.store(), link, name)
         self._open.append(server)
         return server, link
 

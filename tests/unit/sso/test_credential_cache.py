@@ -36,7 +36,7 @@ class StoreThatMayBeAway:
         self.store, self.away, self.reads = store, False, 0
 
     def __getattr__(self, name: str) -> object:
-        if self.away:
+        if self.away and name != "close":
             raise MappingStoreUnavailable("cut off by the test")
         self.reads += name == "credential"
         return getattr(self.store, name)
@@ -59,8 +59,7 @@ def sso(system: System, store: StoreThatMayBeAway, monkeypatch: pytest.MonkeyPat
     """Anna's password for SAP is `old`. The interval is 30 s of the clock that stands still."""
     system.with_users("anna")
     system.start()
-    server, _ = system.sso()
-    monkeypatch.setattr(server, "_store", store)
+    server, _ = system.sso(store=store)
     monkeypatch.setattr(server._credentials, "_interval", lambda: INTERVAL)
     server.set_credential("SAP", user="anna", password="old")
     store.reads = 0

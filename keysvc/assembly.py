@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import time
-from collections import abc
+from collections import abc, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -38,6 +38,7 @@ from keysvc.web.renewal import Renewal
 
 log = structlog.get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
+MOST_PLUGIN_FAILURES = 100
 
 
 @functools.cache
@@ -217,6 +218,8 @@ def open_member(
     failed: abc.Callable[[KeysvcError], None],
 ) -> Member:
     """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
+    plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
+    tell_of_plugins(config, plugin_failures.append)
     store = open_mapping_store(config)
     try:
         store.prepare()
@@ -252,10 +255,10 @@ def open_member(
                 url=config.own_url,
                 secrets=standby.secrets,
                 changed=changed,
+                plugin_failures=plugin_failures,
             )
 
         member = Member(store, standby, term, lease_ttl=config.lease, changed=changed, failed=failed)
-        tell_of_plugins(config, member.plugin_failed)
         return member
     except KeysvcError:
         store.close()

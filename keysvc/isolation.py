@@ -95,7 +95,10 @@ class Isolated:
         return method
 
     def __repr__(self) -> str:
-        return f"<{self._kind} of the plugin {self._guard.plugin}>"
+        try:
+            return repr(self._part)
+        except BaseException:  # noqa: BLE001  whoever looks at it wants no exception
+            return f"<{self._kind} of the plugin {self._guard.plugin}>"
 
 
 def named(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import socket
+import platform
 from collections import abc
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -443,7 +443,7 @@ _acting_from: ContextVar[str] = ContextVar("acting_from")
 
 def origin() -> str:
     """Where the one for whom this thread or task works is: the address of a request, else this machine's name."""
-    return _acting_from.get("") or socket.gethostname()
+    return _acting_from.get("") or platform.node()
 
 
 def acting_from(address: str) -> None:

@@ -12,7 +12,6 @@ import structlog
 from keysvc.elapsed import elapsed
 from keysvc.errors import Conflict, Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, NotActive
 from keysvc.interfaces import MappingStore
-from keysvc.isolation import PluginFailure
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 
@@ -84,12 +83,6 @@ class Member:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
         self._standby.close()
-
-    def plugin_failed(self, failure: PluginFailure) -> None:
-        """A plugin raised what it may not: told by whoever is active."""
-        active = self._active
-        if active is not None:
-            active.plugin_failed(failure)
 
     def step_down(self, actor: str, *, force: bool) -> None:
         """Hand the lease over to a standby that is ready: nobody notices. Raises NotActive; Conflict when none is

@@ -63,9 +63,11 @@ class MasterSecretServer:
         url: str = "",
         secrets: UnsealedVersions | None = None,
         changed: abc.Callable[[], None] = lambda: None,
+        plugin_failures: deque[PluginFailure] | None = None,
     ) -> None:
         """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
-        already. `changed` is called, by any thread, when polls have a new answer."""
+        already. `changed` is called, by any thread, when polls have a new answer. What is appended to
+        `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
@@ -84,7 +86,7 @@ class MasterSecretServer:
         self._outage = MappingStoreOutage(store, self._leadership)
         self._trails = Trails(store, self._leadership, lambda: self._secrets.audit_keys(self.system_id))
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
-        self._failures: deque[PluginFailure] = deque()
+        self._failures: deque[PluginFailure] = deque() if plugin_failures is None else plugin_failures
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
@@ -277,10 +279,6 @@ class MasterSecretServer:
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )
         return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
-
-    def plugin_failed(self, failure: PluginFailure) -> None:
-        """It becomes an event as soon as one can be written: the plugin may be the mapping store. Never raises."""
-        self._failures.append(failure)
 
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""

@@ -26,7 +26,7 @@ POLL_INTERVAL = timedelta(milliseconds=200)
 LEASE_TTL = timedelta(seconds=2)
 
 
-def eventually(true: abc.Callable[[], bool], seconds: float = 15) -> None:
+def eventually(true: abc.Callable[[], bool], seconds: float = 60) -> None:
     """Fail unless it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not true():

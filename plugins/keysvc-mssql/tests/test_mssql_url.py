@@ -80,7 +80,7 @@ def test_the_plugin_is_found_and_shows_no_password():
     found = Plugins().mapping_stores.open("mssql+mssqlpython://sa:hunter2@127.0.0.1:1/keysvc", pytest.fail, "")
     with pytest.raises(MappingStoreUnavailable) as caught:
         found.epoch()
-    assert "hunter2" not in f"{caught.value!r}{caught.value}{found.info.__self__!r}"
+    assert "hunter2" not in f"{caught.value!r}{caught.value}{found!r}"
     assert "127.0.0.1" in str(caught.value)
 
 

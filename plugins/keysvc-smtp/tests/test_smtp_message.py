@@ -60,7 +60,7 @@ def test_what_an_event_says_stays_where_it_belongs() -> None:
     mail = parsed(subject=HOSTILE, **{HOSTILE: HOSTILE})
     text, page = bodies(mail)
     assert mail.keys() == HEADERS
-    assert len(text.splitlines()) == 8
+    assert len(text.splitlines()) == 9
     assert "<script>" not in page
     assert "ünïcödé 🔑" in mail["Subject"]
     assert "ünïcödé 🔑" in text

@@ -99,7 +99,7 @@ def test_a_service_serves_from_the_registry_until_it_is_stopped(config: Path, na
     gone = keysvc("service", "start", "--name", name, status=1)
     assert gone.startswith(f"error: not-found: there is no service {name}; ")
     log = (config.parent / "service.log").read_text("utf-8")
-    assert "the master secret server of" in log
+    assert "a master secret server of" in log
     assert "Traceback" not in log
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from keysvc.demo.processes import free_port
+
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 FIRST_BLOCK = README.partition("## In five minutes")[2].partition("```console")[2].partition("```")[0]
 COMMANDS = [line.removeprefix("$ ") for line in FIRST_BLOCK.strip().splitlines()]
@@ -49,16 +51,19 @@ def test_the_five_minutes_work_as_printed(tmp_path: Path) -> None:
     assert COMMANDS[0] == "pip install ."
     env = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    out, serving = "", None
+    out, serving, port = "", None, free_port()  # the default one may be somebody's on this machine
     try:
         for line in COMMANDS[1:]:
             words = shlex.split(line)
+            if words[:2] == ["keysvc", "init"]:
+                words += ["--listen", f"127.0.0.1:{port}"]
             if words[0] == "export":
                 name, _, value = words[1].partition("=")
                 env[name] = value
             elif words[-1] == "&":
                 serving = subprocess.Popen(words[:-1], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
-                assert any(b"is on https://127.0.0.1:7443" in line for line in iter(serving.stderr.readline, b""))
+                where = f"is on https://127.0.0.1:{port}".encode()
+                assert any(where in line for line in iter(serving.stderr.readline, b""))
             else:
                 out = typed(words, tmp_path, env)
                 assert PASSWORD not in out

@@ -185,7 +185,7 @@ def test_the_master_secret_servers_own_certificate_is_renewed_and_shown_without_
         for _ in range(2):  # the first new connection loads it
             client = served.master_client()
             client.status()
-            connection = client._connection._pool._get_conn()
+            connection = client._master._connection(served.url)._pool._get_conn()
             shown.append(connection.sock.getpeercert(binary_form=True) if connection.sock else None)
             connection.close()
             client.close()

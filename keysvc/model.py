@@ -334,10 +334,32 @@ class Application:
     ticket_timeout_minutes: int | None = None
     revision: int = 0
 
+    @property
+    def host_initiated(self) -> bool:
+        """Whether it may be asked by external user. A host group can be asked in no other way."""
+        return self.flags.host_initiated or self.type is ApplicationType.HOST_GROUP
+
+    @property
+    def host_account(self) -> str | None:
+        """Of a host group, the one account that every external user of it stands for."""
+        return self.user_accounts[0] if self.type is ApplicationType.HOST_GROUP and self.user_accounts else None
+
+    def takes(self, account: str) -> bool:
+        """Whether it allows an account of one machine, if `account` is one."""
+        return self.flags.allow_local_accounts or not is_local(account)
+
+
+def is_local(account: str) -> bool:
+    r"""Whether a Windows account is known on one machine alone: `.\name`, `BUILTIN\name`, or of this machine. A name
+    without a domain is no Windows account, and everywhere the same."""
+    domain, separator, _name = account.partition("\\")
+    return bool(separator) and domain.casefold() in {".", "builtin", socket.gethostname().partition(".")[0].casefold()}
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """One user (or group, or property bag) of one application, with the user id that it has there."""
+    """One user (or group, or property bag) of one application, with the user id that it has there. In a host group it
+    is of an external user, which `user` repeats."""
 
     application: str
     user: str

@@ -12,6 +12,19 @@ from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, op
 
 app = typer.Typer(help="Affiliate applications.", no_args_is_help=True, rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
+FlagOption = Annotated[
+    list[str] | None,
+    typer.Option("--flag", metavar="FLAG[=no]", help="As Enterprise SSO names it: hostInitiatedSSO; may be repeated."),
+]
+UserAccountOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--user-account", metavar="ACCOUNT", help="Who uses it, or its groups in order; of a host group, its one."
+    ),
+]
+AdministratorAccountOption = Annotated[
+    list[str] | None, typer.Option("--administrator-account", metavar="ACCOUNT", help="Who administers it.")
+]
 
 
 @app.command()
@@ -24,6 +37,9 @@ def create(
     masked: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="A field that is hidden.")] = None,
     description: Annotated[str, typer.Option()] = "",
     contact: Annotated[str, typer.Option()] = "",
+    user_account: UserAccountOption = None,
+    administrator_account: AdministratorAccountOption = None,
+    flag: FlagOption = None,
     allow_tickets: Annotated[bool, typer.Option("--allow-tickets", help="It takes tickets.")] = False,
     ticket_timeout: Annotated[int | None, typer.Option(metavar="MINUTES", min=1, help="Else the system's.")] = None,
     enable: Annotated[bool, typer.Option("--enable", help="It starts disabled otherwise.")] = False,
@@ -33,7 +49,10 @@ def create(
     \b
     keysvc app create SAP --enable
     keysvc app create FTP --field Host --masked Password --masked "Key passphrase"
+    keysvc app create EDI --type group --user-account 'NORDWIND\\Purchasing' --flag disableCredCache
     """
+    from dataclasses import replace
+
     from keysvc.errors import InvalidInput
     from keysvc.model import ApplicationType, Field, Flags
 
@@ -49,12 +68,68 @@ def create(
         name,
         fields,
         type_=ApplicationType(type_),
-        flags=Flags(enabled=enable, allow_tickets=allow_tickets),
+        flags=replace(Flags(enabled=enable, allow_tickets=allow_tickets), **_flags(flag)),
         ticket_timeout_minutes=ticket_timeout,
         description=description,
         contact=contact,
+        user_accounts=user_account or (),
+        administrator_accounts=administrator_account or (),
     )
     typer.echo(f"created {name}{'' if enable else f', disabled: keysvc app enable {name!r}'}")
+
+
+def _flags(given: list[str] | None) -> dict[str, bool]:
+    """By their names in `Flags`. Raises InvalidInput."""
+    from keysvc.entsso.definitions import FLAGS, SWITCH
+    from keysvc.errors import InvalidInput
+
+    names = {name.casefold(): flag for name, flag in FLAGS.items()}
+    found = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        flag, on = names.get(name.strip().casefold()), SWITCH.get(value.strip().casefold() or "yes")
+        if flag is None or on is None:
+            raise InvalidInput(
+                f"{text!r} sets no flag",
+                hint=f"FLAG, FLAG=yes or FLAG=no, where FLAG is one of {', '.join(FLAGS)}",
+            )
+        found[flag] = on
+    return found
+
+
+@app.command("set")
+def set_(
+    name: NameArgument,
+    config: ConfigOption = None,
+    description: Annotated[str | None, typer.Option()] = None,
+    contact: Annotated[str | None, typer.Option()] = None,
+    user_account: UserAccountOption = None,
+    administrator_account: AdministratorAccountOption = None,
+    flag: FlagOption = None,
+    ticket_timeout: Annotated[
+        int | None, typer.Option(metavar="MINUTES", min=0, help="0 takes the system's again.")
+    ] = None,
+) -> None:
+    """Change an application. Its name, type and fields never change.
+
+    Accounts that are given replace all that were there; an empty one leaves none.
+
+    \b
+    keysvc app set SAP --contact sap-basis@nordwind.example
+    keysvc app set MAINFRAME --flag hostInitiatedSSO --flag windowsInitiatedSSO=no
+    """
+    administration(config).change_application(
+        name,
+        flags=_flags(flag),
+        description=description,
+        contact=contact,
+        user_accounts=None if user_account is None else [account for account in user_account if account],
+        administrator_accounts=None
+        if administrator_account is None
+        else [account for account in administrator_account if account],
+        ticket_timeout_minutes=ticket_timeout,
+    )
+    typer.echo(f"changed {name}")
 
 
 @app.command("list")

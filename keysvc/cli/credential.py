@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.output import print_json
-from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file, warnings_only
+from keysvc.cli.shared import ConfigOption, JsonOption, load, passphrase, read_file, warnings_only
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 
 if TYPE_CHECKING:
@@ -40,6 +40,37 @@ def get(
     server = sso_server(load(config))
     try:
         found = server.credential(name, user=user, fresh=fresh)
+    finally:
+        server.close()
+    print_credential(found, show=show, as_json=as_json)
+
+
+@app.command()
+def lookup(
+    name: NameArgument,
+    external_user: Annotated[str, typer.Argument(metavar="EXTERNAL_USER")],
+    config: ConfigOption = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The password that the user gave to the host; else KEYSVC_HOST_PASSWORD."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show masked values.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look a credential up by external user, as a host does. It is asked for the user's password where the application
+    checks it.
+
+    \b
+    keysvc credential lookup MAINFRAME NW00010
+    """
+    server = sso_server(load(config))
+    try:
+        password = None
+        if server.application(name).flags.validate_password:
+            password = passphrase(
+                f"password of {external_user}", password_file, variable="KEYSVC_HOST_PASSWORD", option="--password-file"
+            )
+        found = server.lookup(name, external_user=external_user, password=password)
     finally:
         server.close()
     print_credential(found, show=show, as_json=as_json)

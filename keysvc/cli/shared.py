@@ -73,7 +73,12 @@ def administrator(config: Config) -> abc.Iterator[MasterClient]:
 
 
 def passphrase(
-    what: str, file: Path | None, *, variable: str = "KEYSVC_PASSPHRASE", confirm: bool = False
+    what: str,
+    file: Path | None,
+    *,
+    variable: str = "KEYSVC_PASSPHRASE",
+    option: str = "--passphrase-file",
+    confirm: bool = False,
 ) -> SecretText:
     """From the file, else the environment, else the terminal. Raises InvalidInput where nobody can be asked."""
     from keysvc.model import SecretText
@@ -91,7 +96,7 @@ def passphrase(
         except typer.Abort:
             raise InvalidInput(f"the {what} was not given") from None
     else:
-        raise InvalidInput(f"the {what} is needed", hint=f"give --passphrase-file FILE, or set {variable}")
+        raise InvalidInput(f"the {what} is needed", hint=f"give {option} FILE, or set {variable}")
     if not text:
         raise InvalidInput(f"the {what} is empty")
     return SecretText(text)

@@ -7,6 +7,35 @@ from dataclasses import dataclass, field
 
 from keysvc.model import ApplicationType, Field
 
+FLAGS: abc.Mapping[str, str] = {
+    "enableApp": "enabled",
+    "hostInitiatedSSO": "host_initiated",
+    "windowsInitiatedSSO": "windows_initiated",
+    "validatePassword": "validate_password",
+    "disableCredCache": "disable_credential_cache",
+    "allowTickets": "allow_tickets",
+    "validateTickets": "validate_tickets",
+    "timeoutTickets": "timeout_tickets",
+    "allowLocalAccounts": "allow_local_accounts",
+    "adminAccountSame": "administrators_same",
+    "directPasswordSync": "direct_password_sync",
+}
+"""Enterprise SSO's names of the flags in `keysvc.model.Flags`."""
+TEXT_SETTINGS: abc.Mapping[str, str] = {
+    "ssoAdminAccount": "administrators",
+    "ssoAffiliateAdminAccount": "affiliate_administrators",
+    "secretServer": "secret_server",
+}
+NUMBER_SETTINGS: abc.Mapping[str, str] = {
+    "auditDeletedApps": "audit_deleted_applications",
+    "auditDeletedMappings": "audit_deleted_mappings",
+    "auditCredentialLookups": "audit_credential_lookups",
+    "ticketTimeout": "ticket_timeout_minutes",
+    "credCacheTimeout": "credential_cache_minutes",
+}
+"""Enterprise SSO's names of what `keysvc.model.Settings` has."""
+SWITCH: abc.Mapping[str, bool] = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
 
 @dataclass(frozen=True, slots=True)
 class ApplicationDefinition:

@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from collections import abc
 
-from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
+from keysvc.entsso.definitions import (
+    FLAGS,
+    NUMBER_SETTINGS,
+    SWITCH,
+    TEXT_SETTINGS,
+    ApplicationDefinition,
+    MappingDefinition,
+    SettingsDefinition,
+)
 from keysvc.entsso.document import Node, fault, parse, shown
 from keysvc.errors import InvalidInput
 from keysvc.model import Field
@@ -19,35 +27,12 @@ MAXIMUM_FIELDS = 64
 MAXIMUM_NUMBER = 100_000
 
 _GROUP, _CONFIG_STORE = "groupapp", "configstoreapp"
-_FLAGS = {
-    "enableapp": "enabled",
-    "hostinitiatedsso": "host_initiated",
-    "windowsinitiatedsso": "windows_initiated",
-    "validatepassword": "validate_password",
-    "disablecredcache": "disable_credential_cache",
-    "allowtickets": "allow_tickets",
-    "validatetickets": "validate_tickets",
-    "timeouttickets": "timeout_tickets",
-    "allowlocalaccounts": "allow_local_accounts",
-    "adminaccountsame": "administrators_same",
-    "directpasswordsync": "direct_password_sync",
-}
-_SWITCH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+_FLAGS = {name.casefold(): flag for name, flag in FLAGS.items()}
 _OLD_NAMES = {"usergroup": "appuseraccount", "appadmingroup": "appadminaccount"}
 _APPLICATION = {"description", "contact", "appuseraccount", "appadminaccount", "windowsaccount", "field", "flags"}
 _MAPPING = {"windowsdomain", "windowsuserid", "externalapplication", "externaluserid", "externalcredentials"}
-_TEXT_SETTINGS = {
-    "ssoadminaccount": "administrators",
-    "ssoaffiliateadminaccount": "affiliate_administrators",
-    "secretserver": "secret_server",
-}
-_NUMBER_SETTINGS = {
-    "auditdeletedapps": "audit_deleted_applications",
-    "auditdeletedmappings": "audit_deleted_mappings",
-    "auditcredentiallookups": "audit_credential_lookups",
-    "tickettimeout": "ticket_timeout_minutes",
-    "credcachetimeout": "credential_cache_minutes",
-}
+_TEXT_SETTINGS = {name.casefold(): setting for name, setting in TEXT_SETTINGS.items()}
+_NUMBER_SETTINGS = {name.casefold(): setting for name, setting in NUMBER_SETTINGS.items()}
 _COMMANDS = {
     "application": "keysvc app import FILE",
     "globalinfo": "keysvc app import FILE",
@@ -268,9 +253,9 @@ def _number(node: Node, what: str, text: str, maximum: int) -> int:
 
 def _flag(node: Node, name: str) -> bool:
     value = node.attributes[name]
-    if value.casefold() not in _SWITCH:
+    if value.casefold() not in SWITCH:
         raise node.fault(f"the flag {name} must be yes or no, not {shown(value)}")
-    return _SWITCH[value.casefold()]
+    return SWITCH[value.casefold()]
 
 
 def _refuse_twice(source: str, keys: abc.Iterable[tuple[tuple[str, ...], int]]) -> None:

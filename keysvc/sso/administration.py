@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import secrets
 from collections import abc
 from dataclasses import replace
+from types import MappingProxyType
 
 from keysvc.changes import (
     UNGUARDED,
@@ -19,8 +21,8 @@ from keysvc.changes import (
 )
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
 from keysvc.interfaces import MappingStore
-from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags, Mapping, Settings, utc_now
-from keysvc.sso.credentials import same_label
+from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.sso.credentials import refuse_local, same_label
 
 MAXIMUM_NAME_LENGTH = 256
 PAGE = 500
@@ -47,6 +49,8 @@ class Administration:
         flags: Flags = NO_FLAGS,
         description: str = "",
         contact: str = "",
+        user_accounts: abc.Sequence[str] = (),
+        administrator_accounts: abc.Sequence[str] = (),
         ticket_timeout_minutes: int | None = None,
     ) -> Application:
         """`fields[0]` is the external user id. Raises Conflict when the name is taken, InvalidInput."""
@@ -64,8 +68,11 @@ class Administration:
             flags,
             description=description,
             contact=contact,
+            user_accounts=tuple(user_accounts),
+            administrator_accounts=tuple(administrator_accounts),
             ticket_timeout_minutes=ticket_timeout_minutes,
         )
+        _check_accounts(application)
         try:
             self._commit("application.created", name, [PutApplication(application)])
         except Conflict:
@@ -78,6 +85,50 @@ class Administration:
         if application is None:
             raise NotFound(f"there is no application {name}", hint="keysvc app list")
         return application
+
+    def change_application(
+        self,
+        name: str,
+        *,
+        flags: abc.Mapping[str, bool] = MappingProxyType({}),
+        description: str | None = None,
+        contact: str | None = None,
+        user_accounts: abc.Sequence[str] | None = None,
+        administrator_accounts: abc.Sequence[str] | None = None,
+        ticket_timeout_minutes: int | None = None,
+    ) -> Application:
+        """Replace what is given; `flags` by their names in `Flags`; a ticket time-out of 0 is the system's again.
+
+        Raises NotFound, Conflict, and InvalidInput for what never changes: its name, type and fields, and that its
+        administrators are the affiliate administrators.
+        """
+        known = self.application(name)
+        if flags.get("administrators_same", known.flags.administrators_same) != known.flags.administrators_same:
+            raise InvalidInput(
+                f"whether the administrators of {name} are the affiliate administrators (adminAccountSame) was settled "
+                "when it was created",
+                hint="name others: keysvc app set APP --administrator-account ACCOUNT",
+            )
+        given = {
+            "description": description,
+            "contact": contact,
+            "user_accounts": None if user_accounts is None else tuple(user_accounts),
+            "administrator_accounts": None if administrator_accounts is None else tuple(administrator_accounts),
+        }
+        changed = replace(
+            known,
+            flags=replace(known.flags, **flags),
+            ticket_timeout_minutes=known.ticket_timeout_minutes
+            if ticket_timeout_minutes is None
+            else ticket_timeout_minutes or None,
+            **{what: value for what, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        _check_accounts(changed)
+        if changed != known:
+            names = [field.name for field in dataclasses.fields(changed)]
+            what = ", ".join(name for name in names if getattr(changed, name) != getattr(known, name))
+            self._commit("application.changed", name, [PutApplication(changed)], {"changed": what})
+        return changed
 
     def enable_application(self, name: str, enabled: bool) -> None:
         """Raises NotFound, Conflict."""
@@ -94,10 +145,12 @@ class Administration:
     # -- mappings --------------------------------------------------------------------------------------------------
 
     def set_mapping(self, application: str, user: str, external_user: str, *, enable: bool = False) -> Mapping:
-        """Create, or change the external user of, a mapping. A new one starts disabled unless `enable`."""
-        self.application(application)
+        """Create, or change the external user of, a mapping. A new one starts disabled unless `enable`. In a host group
+        `user` is its one account, or the external user himself."""
+        definition = self.application(application)
         _check_name("user", user)
         _check_name("external user", external_user)
+        user = _mapped(definition, user, external_user)
         known = self.store.mapping(application, user)
         mapping = Mapping(
             application,
@@ -163,13 +216,36 @@ class Administration:
             self._commit("audit.level-set", levels_now, [PutSystem(replace(system, settings=settings))])
         return settings
 
-    def _commit(self, action: str, subject: str, changes: abc.Sequence[Change]) -> None:
-        entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject))
+    def _commit(
+        self, action: str, subject: str, changes: abc.Sequence[Change], detail: Detail = MappingProxyType({})
+    ) -> None:
+        entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject, detail))
         self.store.commit([*changes, entry], UNGUARDED)
 
 
 def _state(enabled: bool) -> str:
     return "enabled" if enabled else "disabled"
+
+
+def _mapped(application: Application, user: str, external_user: str) -> str:
+    """Whose mapping it is. Raises InvalidInput."""
+    if application.type is ApplicationType.HOST_GROUP:
+        if user.casefold() not in {external_user.casefold(), (application.host_account or "").casefold()}:
+            raise InvalidInput(
+                f"in the host group {application.name} an external user is mapped to its one account, "
+                f"{application.host_account or 'which it lacks'}, and not to {user}"
+            )
+        return external_user
+    refuse_local(application, user)
+    return user
+
+
+def _check_accounts(application: Application) -> None:
+    for account in (*application.user_accounts, *application.administrator_accounts):
+        _check_name("account", account)
+        refuse_local(application, account)
+    if application.type is ApplicationType.HOST_GROUP and len(application.user_accounts) > 1:
+        raise InvalidInput(f"the host group {application.name} has one account for all its external users, not several")
 
 
 def _check_name(what: str, name: str) -> None:

@@ -24,7 +24,8 @@ class _Entry:
 
 
 class CredentialCache:
-    """Thread-safe; a look-up that is answered from memory waits for nobody.
+    """Thread-safe; a look-up that is answered from memory waits for nobody. An entry is of the user who was asked for:
+    in a group application many hold the credential of one account.
 
     `interval` tells for how many seconds an entry is answered without asking the mapping store, `lifetime` for how many
     while the mapping store cannot be reached; both count from the moment before the mapping store was asked.
@@ -59,7 +60,7 @@ class CredentialCache:
             raise
         if may_be_kept and lifetime > 0:
             fresh_until = before + min(self._interval(), lifetime)
-            self._keep(_Entry(credential, fresh_until, before), forgotten)
+            self._keep((application, user), _Entry(credential, fresh_until, before), forgotten)
         else:
             self.forget(application, user)
         return credential
@@ -89,9 +90,8 @@ class CredentialCache:
             self._lifetime_until = now + self._interval()
         return self._lifetime
 
-    def _keep(self, entry: _Entry, forgotten: int) -> None:
+    def _keep(self, key: tuple[str, str], entry: _Entry, forgotten: int) -> None:
         """Unless something was forgotten since the reading began: it may be what was read."""
-        key = entry.credential.application, entry.credential.user
         with self._lock:
             if forgotten != self._forgotten:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass, field
 
-from keysvc.errors import InvalidInput, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, NotFound
 from keysvc.model import Application, SecretText
 
 
@@ -58,3 +58,12 @@ def labelled(application: Application, values: abc.Mapping[str, str | SecretText
             )
         result[label] = value if isinstance(value, SecretText) else SecretText(value)
     return result
+
+
+def refuse_local(application: Application, account: str) -> None:
+    """Raises AccessDenied for an account of one machine where the application does not allow those."""
+    if not application.takes(account):
+        raise AccessDenied(
+            f"{application.name} does not allow {account}, which is an account of one machine",
+            hint="it needs the flag allowLocalAccounts",
+        )

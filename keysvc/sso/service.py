@@ -30,6 +30,7 @@ from keysvc.errors import (
 from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
+    ApplicationType,
     AuditEntry,
     AuditTrail,
     EncryptedCredential,
@@ -48,7 +49,7 @@ from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
-from keysvc.sso.stored import StoredCredentials
+from keysvc.sso.stored import GroupsOf, StoredCredentials
 from keysvc.sso.tickets import Ticket, Tickets
 
 NO_DETAIL: abc.Mapping[str, str] = MappingProxyType({})
@@ -85,6 +86,7 @@ class SSO:
         *,
         long_poll: bool = False,
         sealed: SealedCache | None = None,
+        groups_of: GroupsOf = lambda _user: (),
     ) -> None:
         system = store.system()
         if system is None:
@@ -105,7 +107,7 @@ class SSO:
             sealed=sealed,
         )
         self._ciphers = Ciphers(store, self._cache, self._poller)
-        self._stored = StoredCredentials(store, self._ciphers)
+        self._stored = StoredCredentials(store, self._ciphers, groups_of)
         self._tickets = Tickets(store, self._ciphers.of)
         self._poller.start()
         self._poller.load_sealed(store)
@@ -133,7 +135,8 @@ class SSO:
         self._store.close()
 
     def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:
-        """Look up the credential of `user` for `application`.
+        """Look up the credential of `user` for `application`; in a group application, that of the first of its accounts
+        that `user` belongs to.
 
         What this SSO server stored is seen at once, what others changed within one poll interval; while the mapping
         store cannot be reached, what was read in the last hour (credential_cache_minutes) is answered from memory.
@@ -146,18 +149,21 @@ class SSO:
             self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
             return known
         with self._lookups.of(self._actor, application, user, lookups.FROM_STORE):
-            return self._through(application, user, fresh=fresh)
+            return self._credentials.through(
+                application, user, lambda: self._stored.of_user(application, user), must_be_fresh=fresh
+            )
 
-    def _through(self, application: str, user: str, *, fresh: bool) -> Credential:
-        return self._credentials.through(
-            application, user, lambda: self._stored.of_user(application, user), must_be_fresh=fresh
-        )
+    def lookup(self, application: str, *, external_user: str, password: str | SecretText | None = None) -> Credential:
+        """Look up a credential by the user id that the application knows, for a host that signs its user on here.
 
-    def lookup(self, application: str, *, external_user: str) -> Credential:
-        """Look up a credential by the user id that the application knows. Raises as `credential`; Conflict when several
-        users share it; AccessDenied when the application does not allow it."""
+        An application that validates passwords demands `password`, which the user gave to the host: it is compared with
+        the stored one, in the first masked field, before anything is given out. Raises as `credential`; Conflict when
+        several users share the external user; AccessDenied when the application does not allow it, or the password is
+        not the right one. Never from memory.
+        """
+        secret = SecretText(password) if isinstance(password, str) else password
         with self._lookups.of(self._actor, application, external_user, lookups.BY_EXTERNAL_USER):
-            return self._through(application, self._stored.user_of(application, external_user), fresh=True)
+            return self._stored.of_external_user(application, external_user, secret)
 
     def set_credential(
         self,
@@ -217,7 +223,7 @@ class SSO:
         except Conflict:
             raise NotFound(missing) from None
         finally:  # also when the answer to the commit was lost
-            self._credentials.forget(deletion.application, deletion.user)
+            self._credentials.forget(deletion.application)
 
     def ticket(self, *, user: str | None = None) -> Ticket:
         """A ticket for `user`, or for the caller itself: whoever has it may trade it once, within two minutes unless
@@ -318,7 +324,7 @@ class SSO:
         try:
             self._store.commit(changes, Guard(active_version=cipher.version))
         finally:  # also when the answer to the commit was lost
-            self._credentials.forget(application.name, user)
+            self._credentials.forget(application.name, None if application.type is ApplicationType.GROUP else user)
         return cipher.version
 
     def _cache_lifetime(self) -> float:

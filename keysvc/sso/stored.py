@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import abc
 from types import MappingProxyType
 
 from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
 from keysvc.interfaces import MappingStore
-from keysvc.model import Application, EncryptedCredential, Mapping
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
 from keysvc.sso.ciphers import Ciphers
-from keysvc.sso.credentials import Credential
+from keysvc.sso.credentials import Credential, refuse_local
+
+GroupsOf = abc.Callable[[str], abc.Collection[str]]
+"""The groups that a user is in, as accounts are written. Raises AccessDenied when that cannot be known."""
+
+MAXIMUM_GROUPS = 500
+"""Of a group application, that have a mapping."""
 
 
 class StoredCredentials:
     """Thread-safe; every call asks the mapping store."""
 
-    def __init__(self, store: MappingStore, ciphers: Ciphers) -> None:
+    def __init__(self, store: MappingStore, ciphers: Ciphers, groups_of: GroupsOf) -> None:
         self._store = store
         self._ciphers = ciphers
+        self._groups_of = groups_of
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
@@ -27,45 +35,104 @@ class StoredCredentials:
         return definition
 
     def of_user(self, application: str, user: str) -> tuple[Credential, bool]:
-        """The credential, and whether it may be kept in memory. Raises NotFound, AccessDenied, CannotDecrypt."""
-        definition, mapping = self._enabled(application, user)
-        row = self._store.credential(application, user)
-        if row is None:
-            raise NotFound(
-                f"{user} has no credential for {application}", hint=f"keysvc credential set '{application}' '{user}'"
+        """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
+        in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
+        AccessDenied, CannotDecrypt."""
+        definition = self._enabled(application)
+        if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
+            raise AccessDenied(
+                f"{application} does not allow a look-up by user", hint="it needs the flag windowsInitiatedSSO"
             )
-        return self._decrypted(definition, mapping, row), not definition.flags.disable_credential_cache
+        if definition.type is ApplicationType.HOST_GROUP:
+            raise AccessDenied(
+                f"{application} is a host group: one account stands for many external users",
+                hint=f"look up by external user: keysvc credential lookup '{application}' EXTERNAL_USER",
+            )
+        if definition.type is ApplicationType.GROUP:
+            mapping = self._of_groups(definition, user)
+        else:
+            mapping = self._of(definition, user)
+        return self._read(definition, mapping), not definition.flags.disable_credential_cache
 
-    def user_of(self, application: str, external_user: str) -> str:
-        """Raises NotFound, AccessDenied, Conflict when several users share it."""
-        definition = self.application(application)
-        if not definition.flags.host_initiated:
+    def of_external_user(self, application: str, external_user: str, password: SecretText | None) -> Credential:
+        """Where the application validates passwords, `password` is compared with the stored one before anything else is
+        told: an external user who has none, and one whose is another, are refused alike. Raises NotFound, AccessDenied,
+        CannotDecrypt, Conflict when several users share it."""
+        definition = self._enabled(application)
+        if not definition.host_initiated:
             raise AccessDenied(
                 f"{application} does not allow a look-up by external user", hint="it needs the flag hostInitiatedSSO"
             )
-        found = self._store.mappings_of_external_user(application, external_user)
-        if not found:
-            raise NotFound(f"nobody is mapped to {external_user} of {application}")
-        if len(found) > 1:
-            raise Conflict(f"{len(found)} users are mapped to {external_user} of {application}")
-        return found[0].user
+        if not definition.flags.validate_password:
+            return self._read(definition, self._mapped_to(definition, external_user))
+        label = _password_field(definition)
+        if password is None:
+            raise AccessDenied(
+                f"{application} checks the password that the external user gave to the host",
+                hint="give it along, or let the application do without: keysvc app set APP --flag validatePassword=no",
+            )
+        try:
+            found = self._read(definition, self._mapped_to(definition, external_user))
+        except (AccessDenied, Conflict, NotFound):
+            found = None
+        if found is None or found.fields.get(label) != password:
+            raise AccessDenied(
+                f"{application} refuses {external_user} with that password",
+                hint="if it is the right one, store it anew: keysvc credential set APP USER",
+            )
+        return found
 
-    def _enabled(self, application: str, user: str) -> tuple[Application, Mapping]:
+    def _enabled(self, application: str) -> Application:
         definition = self.application(application)
         if not definition.flags.enabled:
             raise AccessDenied(f"{application} is disabled", hint=f"keysvc app enable '{application}'")
-        mapping = self._store.mapping(application, user)
+        return definition
+
+    def _of(self, application: Application, user: str) -> Mapping:
+        mapping = self._store.mapping(application.name, user)
         if mapping is None:
             raise NotFound(
-                f"{user} has no mapping for {application}",
-                hint=f"keysvc mapping set '{application}' '{user}' EXTERNAL_USER --enable",
+                f"{user} has no mapping for {application.name}",
+                hint=f"keysvc mapping set '{application.name}' '{user}' EXTERNAL_USER --enable",
             )
+        return mapping
+
+    def _of_groups(self, application: Application, user: str) -> Mapping:
+        found = self._store.mappings(application.name, limit=MAXIMUM_GROUPS)
+        mappings = {mapping.user.casefold(): mapping for mapping in found}
+        accounts = application.user_accounts or tuple(mapping.user for mapping in found)
+        own = {account.casefold() for account in (user, *self._groups_of(user))}
+        for account in accounts:
+            mapping = mappings.get(account.casefold())
+            if mapping is not None and account.casefold() in own:
+                return mapping
+        raise NotFound(
+            f"{user} is in no group that has a mapping for {application.name}",
+            hint=f"keysvc mapping list '{application.name}' shows those that have one",
+        )
+
+    def _mapped_to(self, application: Application, external_user: str) -> Mapping:
+        found = self._store.mappings_of_external_user(application.name, external_user)
+        if not found:
+            raise NotFound(f"nobody is mapped to {external_user} of {application.name}")
+        if len(found) > 1:
+            raise Conflict(f"{len(found)} users are mapped to {external_user} of {application.name}")
+        return found[0]
+
+    def _read(self, application: Application, mapping: Mapping) -> Credential:
+        where = f"'{application.name}' '{mapping.user}'"
         if not mapping.enabled:
             raise AccessDenied(
-                f"the mapping of {user} for {application} is disabled",
-                hint=f"keysvc mapping enable '{application}' '{user}'",
+                f"the mapping of {mapping.user} for {application.name} is disabled",
+                hint=f"keysvc mapping enable {where}",
             )
-        return definition, mapping
+        refuse_local(application, mapping.user)
+        row = self._store.credential(application.name, mapping.user)
+        if row is None:
+            raise NotFound(
+                f"{mapping.user} has no credential for {application.name}", hint=f"keysvc credential set {where}"
+            )
+        return self._decrypted(application, mapping, row)
 
     def _decrypted(self, application: Application, mapping: Mapping, row: EncryptedCredential) -> Credential:
         version = version_of(row.ciphertext)
@@ -74,4 +141,16 @@ class StoredCredentials:
         fields = self._ciphers.of(version).decrypt(application, row.user, row.ciphertext)
         masked = frozenset(f.label for f in application.fields[1:] if f.masked)
         shared = MappingProxyType(fields)  # with every later look-up of it
-        return Credential(application.name, mapping.user, mapping.external_user, shared, masked, version, row.revision)
+        user = application.host_account or mapping.user
+        return Credential(application.name, user, mapping.external_user, shared, masked, version, row.revision)
+
+
+def _password_field(application: Application) -> str:
+    """The first masked field."""
+    label = next((field.label for field in application.fields[1:] if field.masked), None)
+    if label is None:
+        raise AccessDenied(
+            f"{application.name} has no masked field, and so no password to check",
+            hint="let it do without: keysvc app set APP --flag validatePassword=no",
+        )
+    return label

@@ -57,12 +57,22 @@ class AgentOperations:
             Operation(
                 method="GET",
                 path="/v1/credential",
-                summary="Look a credential up, by user or by external user",
+                summary="Look a credential up by user",
                 handler=self.credential,
                 parameters=parameters.FindCredential,
                 answer=messages.CredentialBody,
                 etag="changes with the credential, and with its re-encryption; for If-Match",
                 roles=THEMSELVES,
+                errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
+            ),
+            Operation(
+                method="POST",
+                path="/v1/credential/lookup",
+                summary="Look a credential up by external user, for a host; changes nothing",
+                handler=self.lookup,
+                content=messages.LookupRequest,
+                answer=messages.CredentialBody,
+                roles=ALLOWED,
                 errors=(NotFound, errors.Conflict, CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -207,14 +217,16 @@ class AgentOperations:
     def credential(self, call: Call[parameters.FindCredential, NoContent]) -> Response:
         """With its revision as ETag."""
         asked, sso = call.parameters, self._own(call.caller, call.parameters.user)
-        if (asked.user is None) == (asked.external_user is None):
-            raise InvalidInput("the query needs user or external_user, and not both")
-        if asked.external_user is not None:
-            found = sso.lookup(asked.application, external_user=asked.external_user)
-        else:
-            fresh = parameters.is_fresh(asked.cache_control)
-            found = sso.credential(asked.application, user=asked.user or "", fresh=fresh)
+        fresh = parameters.is_fresh(asked.cache_control)
+        found = sso.credential(asked.application, user=asked.user, fresh=fresh)
         return answer(credential_body(found), headers={"ETag": f'"{found.revision}"'})
+
+    def lookup(self, call: Call[NoParameters, messages.LookupRequest]) -> messages.CredentialBody:
+        """As the host asks."""
+        asked, sso = call.content, self._for(call.caller)
+        return credential_body(
+            sso.lookup(asked.application, external_user=asked.external_user, password=asked.password)
+        )
 
     def set_credential(
         self, call: Call[parameters.PutCredential, messages.SetCredentialRequest]

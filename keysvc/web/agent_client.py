@@ -34,10 +34,12 @@ class AgentClient:
         path = with_query("/v1/credential", application=application, user=user)
         return _credential(self._connection.get(path, messages.CredentialBody, FRESH if fresh else None))
 
-    def lookup(self, application: str, *, external_user: str) -> Credential:
+    def lookup(self, application: str, *, external_user: str, password: str | SecretText | None = None) -> Credential:
         """As `SSO.lookup`."""
-        path = with_query("/v1/credential", application=application, external_user=external_user)
-        return _credential(self._connection.get(path, messages.CredentialBody))
+        text = password.reveal() if isinstance(password, SecretText) else password
+        asked = messages.LookupRequest(application, external_user, text)
+        response = self._connection.request("POST", "/v1/credential/lookup", asked)
+        return _credential(self._connection.decode(response, messages.CredentialBody))
 
     def set_credential(
         self,

@@ -54,6 +54,7 @@ _ALL = (
     RotationSettings(None, 500),
     messages.BackupMade(_AT, (3, 4)),
     messages.CredentialBody("SAP", _MAPPING.user, "AWEBER", {"Password": "geheim"}, ("Password",), 4, 7),
+    messages.LookupRequest("SAP", "AWEBER", "geheim"),
     messages.SetCredentialRequest({"Password": "geheim"}, "AWEBER"),
     messages.SetCredentialAnswer(4),
     messages.PurgeAnswer(12),

@@ -171,6 +171,18 @@ class CredentialBody(Body, frozen=True):
         return f"CredentialBody({self.application!r}, {self.user!r})"
 
 
+class LookupRequest(Body, frozen=True):
+    """By the user id that the application knows. `password` is what that user gave to the host: an application that
+    validates passwords demands it."""
+
+    application: Annotated[str, Meta(min_length=1, max_length=256)]
+    external_user: Annotated[str, Meta(min_length=1, max_length=256)]
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"LookupRequest({self.application!r}, {self.external_user!r})"
+
+
 class SetCredentialRequest(Body, frozen=True):
     """All fields by label. `external_user` makes the mapping when there is none, and changes it when it differs."""
 

@@ -51,12 +51,9 @@ class OneCredential(Parameters, frozen=True):
     user: User
 
 
-class FindCredential(Parameters, frozen=True):
-    """By `user`, or by `external_user`."""
+class FindCredential(OneCredential, frozen=True):
+    """Where a credential is, and how old it may be."""
 
-    application: ApplicationName
-    user: User | None = None
-    external_user: Annotated[Name, Meta(description="user id that the application knows")] | None = None
     cache_control: CacheControl = msgspec.field(default="", name="Cache-Control")
 
 

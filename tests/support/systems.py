@@ -10,6 +10,7 @@ from collections import abc
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from keysvc.crypto import certificates, transport
 from keysvc.interfaces import KeyStore, MappingStore
@@ -112,9 +113,11 @@ class System:
             self.master.stop()
             self.master = None
 
-    def sso(self, name: str = "web-01", store: MappingStore | None = None) -> tuple[SSO, InProcessMaster]:
+    def sso(
+        self, name: str = "web-01", store: MappingStore | None = None, **options: Any
+    ) -> tuple[SSO, InProcessMaster]:
         link = InProcessMaster(self, name)
-        server = SSO(store or self.store(), link, name)
+        server = SSO(store or self.store(), link, name, **options)
         self._open.append(server)
         return server, link
 

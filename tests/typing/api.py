@@ -25,6 +25,7 @@ def a_cautious_application_writes_only_over_what_it_read(sso: keysvc.SSO | keysv
     assert_type(read, keysvc.Credential)
     assert_type(sso.set_credential("SAP", {"PIN": "1234"}, user="alice", expected_revision=read.revision), int)
     assert_type(sso.lookup("SAP", external_user="A"), keysvc.Credential)
+    assert_type(sso.lookup("SAP", external_user="A", password=SecretText("x")), keysvc.Credential)
     assert_type(sso.purge_cache("SAP"), int)
     assert_type([mapping.user for mapping in sso.mappings("SAP", after="alice", limit=10)], list[str])
 

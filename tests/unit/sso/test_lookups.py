@@ -6,13 +6,11 @@ import contextlib
 import sqlite3
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
 from systems import InProcessMaster, System
 
-from keysvc.changes import UNGUARDED, PutApplication
 from keysvc.errors import AccessDenied, AuditUnavailable, InvalidInput, KeysvcError, NotFound
 from keysvc.model import AuditTrail
 from keysvc.sso import SSO
@@ -25,10 +23,7 @@ def server(system: System):
     system.with_users("anna", "bert")
     administration = system.administration()
     administration.enable_mapping("SAP", "bert", enabled=False)
-    sap = administration.application("SAP")
-    administration.store.commit(
-        [PutApplication(replace(sap, flags=replace(sap.flags, host_initiated=True)))], UNGUARDED
-    )
+    administration.change_application("SAP", flags={"host_initiated": True, "validate_password": False})
     system.start()
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
 

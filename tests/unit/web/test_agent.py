@@ -25,7 +25,7 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     NotFound,
 )
-from keysvc.model import ApplicationType, Guard
+from keysvc.model import ApplicationType, Guard, SecretText
 from keysvc.sso import SSO
 from keysvc.web.agent_client import AgentClient
 from keysvc.web.connection import UnixConnection
@@ -86,10 +86,11 @@ def test_a_lookup_by_external_user(client: AgentClient, system: System) -> None:
     client.set_credential("SAP", user="anna", password="geheim")
     with pytest.raises(AccessDenied, match="external user"):
         client.lookup("SAP", external_user="ANNA")
-    application = system.administration().application("SAP")
-    flags = replace(application.flags, host_initiated=True)
-    system.store().commit([PutApplication(replace(application, flags=flags))], Guard())
-    assert client.lookup("SAP", external_user="ANNA").user == "anna"
+    system.administration().change_application("SAP", flags={"host_initiated": True})
+    for password in (None, "wrong"):
+        with pytest.raises(AccessDenied, match="password"):
+            client.lookup("SAP", external_user="ANNA", password=password)
+    assert client.lookup("SAP", external_user="ANNA", password=SecretText("geheim")).user == "anna"
 
 
 def test_who_read_before_does_not_overwrite_what_another_wrote(client: AgentClient) -> None:

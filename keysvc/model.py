@@ -353,7 +353,7 @@ def is_local(account: str) -> bool:
     r"""Whether a Windows account is known on one machine alone: `.\name`, `BUILTIN\name`, or of this machine. A name
     without a domain is no Windows account, and everywhere the same."""
     domain, separator, _name = account.partition("\\")
-    return bool(separator) and domain.casefold() in {".", "builtin", socket.gethostname().partition(".")[0].casefold()}
+    return bool(separator) and domain.casefold() in {".", "builtin", platform.node().partition(".")[0].casefold()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, event, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from keysvc.chain import AuditHead
 from keysvc.changes import Change, PutVersion
@@ -64,6 +65,10 @@ class _OneByOne(Exception):
     """Rows that were inserted in one go did not all fit: repeat it one by one, to tell which and why."""
 
 
+def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.invalidate()
+
+
 class SQLMappingStore(SQLDatabase):
     """A `keysvc.interfaces.MappingStore` over an engine. Takes the engine over: `close` disposes of it.
 
@@ -104,7 +109,8 @@ class SQLMappingStore(SQLDatabase):
             return MappingStoreInfo(self._url, 0)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that another thread still uses, as soon as it is given back."""
+        event.listen(self._engine, "checkin", _close_connection)
         self._engine.dispose()
 
     # -- reads --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import traceback
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -72,6 +73,21 @@ class Broken(SQLiteMappingStore):
 
 
 # -- the schema ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files in /proc/self/fd")
+def test_a_connection_that_is_in_use_while_the_store_is_closed_is_closed_afterwards(store, path):
+    def open_files():
+        return [name for name in Path("/proc/self/fd").iterdir() if name.exists() and name.resolve() == path.resolve()]
+
+    def work(connection):
+        store.close()
+        return connection.scalar(text("SELECT count(*) FROM mappings"))
+
+    assert store._read(work) == 1
+    assert open_files() == []
+    assert store.applications()
+    assert open_files() == [], "nor does a call that comes late keep one open"
 
 
 def test_an_older_schema_is_upgraded_in_place_and_keeps_its_rows(store, path):

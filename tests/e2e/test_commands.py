@@ -277,19 +277,18 @@ def test_a_master_that_gets_sigterm_releases_its_lease(site: Site) -> None:
 
 
 def test_every_command_has_help_with_an_example(keysvc: Keysvc) -> None:
-    def commands(*path: str) -> abc.Iterator[tuple[str, ...]]:
+    def commands(*path: str) -> abc.Iterator[tuple[tuple[str, ...], str]]:
         shown = keysvc(*path, "--help").out
         listed = shown.partition("Commands:")[2]
         names = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "]
         if not names:
-            yield path
+            yield path, shown.partition("\n")[2]
         for name in names:
             yield from commands(*path, name)
 
     found = list(commands())
     assert len(found) > 25
-    for path in found:
-        shown = keysvc(*path, "--help").out.partition("\n")[2]
+    for path, shown in found:
         assert re.search(rf"keysvc( --config \S+)? {' '.join(path)}\b", shown), path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from systems import Ended, Keysvc, eventually
 
+import keysvc
 from keysvc.demo.processes import Machine, Process, free_port
 
 USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
@@ -61,12 +62,11 @@ def with_credentials(site: Site) -> None:
     """Serve, store a credential for each user, half of them before a rotation; stop."""
     serving = site.serve()
     site("app", "create", "SAP", "--enable")
-    for number, (user, password) in enumerate(USERS.items()):
-        if number == 3:
-            site("secret", "rotate", "--wait")
-        site("mapping", "set", "SAP", user, user.upper(), "--enable")
-        fields = json.dumps({"Password": password})
-        site("credential", "set", "SAP", user, "--fields-file", "-", stdin=fields)
+    with keysvc.connect(site.machine.config) as sso:
+        for number, (user, password) in enumerate(USERS.items()):
+            if number == 3:
+                site("secret", "rotate", "--wait")
+            sso.set_credential("SAP", user=user, external_user=user.upper(), Password=password)
     serving.end()
 
 
@@ -74,6 +74,7 @@ def assert_every_credential_decrypts(site: Site) -> None:
     """After a restart, so that nothing is in memory."""
     serving = site.serve()
     assert site.state()["state"] == "ready"
-    for user, password in USERS.items():
-        assert password in site("credential", "get", "SAP", user, "--show").out
+    with keysvc.connect(site.machine.config) as sso:
+        for user, password in USERS.items():
+            assert sso.credential("SAP", user=user)["Password"].reveal() == password
     serving.end()

@@ -14,7 +14,19 @@ from dataclasses import asdict
 
 from benchmarks.measuring import Figure, Rates, Scale, Unavailable
 
-JOBS = ("reencryption",)
+JOBS = (
+    "reencryption",
+    "reencryption_postgresql",
+    "agent",
+    "poll",
+    "connections",
+    "commands",
+    "memory",
+    "unseal",
+    "lookup",
+    "many_servers",
+    "long_poll",
+)
 
 
 def main() -> None:

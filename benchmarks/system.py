@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from keysvc.crypto import certificates
+from keysvc.crypto import certificates, transport
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master import lifecycle
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Application, Field, Flags, Identity, MasterSecret, Role, SecretText, utc_now
+from keysvc.model import (
+    Announcement,
+    Application,
+    Field,
+    Flags,
+    Identity,
+    MasterSecret,
+    Role,
+    SecretBytes,
+    SecretText,
+    utc_now,
+)
 from keysvc.plugins import Plugins
+from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
 
 SYSTEM_ID = "b" * 32
@@ -51,10 +64,10 @@ class System:
         return self.folder / "keysvc.db"
 
     def store(self) -> MappingStore:
-        return self.plugins.mapping_stores.open(self.mapping_store, _nobody, SYSTEM_ID)
+        return self.plugins.mapping_stores.open(self.mapping_store, nobody, SYSTEM_ID)
 
     def key_store(self) -> KeyStore:
-        return self.plugins.key_stores.open(f"file://{self.folder}/secret", _nobody, SYSTEM_ID)
+        return self.plugins.key_stores.open(f"file://{self.folder}/secret", nobody, SYSTEM_ID)
 
     def secret(self, version: int) -> MasterSecret:
         return self.key_store().unseal(version)
@@ -63,6 +76,20 @@ class System:
         """Not started."""
         store, keys = self.store(), self.key_store()
         return MasterSecretServer(store, keys, self.authority, poll_interval=POLL_INTERVAL, lease_ttl=LEASE_TTL)
+
+    @contextlib.contextmanager
+    def running_master(self) -> abc.Iterator[MasterSecretServer]:
+        """Started, in this process."""
+        master = self.master()
+        master.start(print)
+        try:
+            yield master
+        finally:
+            master.stop()
+
+    def sso(self, master: MasterSecretServer, name: str = "web-01") -> SSO:
+        """An SSO server in this process."""
+        return SSO(self.store(), InProcess(master, name), name)
 
     def add_applications(self, names: abc.Iterable[str]) -> list[Application]:
         administration = Administration(self.store(), "administrator")
@@ -99,6 +126,29 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class InProcess:
+    """What an SSO server asks of its master secret server, without HTTP between."""
+
+    master: MasterSecretServer
+    name: str
+
+    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:  # noqa: ARG002
+        found = self.master.poll(self.name, "1", versions_held)
+        return None if found.etag == etag else found
+
+    def fetch(self, version: int) -> SecretBytes:
+        receiver = transport.ReceiverKey.generate(transport.CLASSIC)
+        sealed = self.master.fetch(version, receiver.kem, receiver.public, self.name, Role.SERVER)
+        return receiver.open(sealed, transport.fetch_context(SYSTEM_ID, version, self.name))
+
+    def leave(self) -> None:
+        self.master.leave(self.name, "1")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A credential as it is stored."""
 
@@ -108,5 +158,5 @@ class Row:
     ciphertext: bytes
 
 
-def _nobody(what: str) -> SecretText:
+def nobody(what: str) -> SecretText:
     raise AssertionError(f"nobody may be asked for {what}")

@@ -1,0 +1,37 @@
+"""The least that a server of keysvc can do: say the same to everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections import abc
+from pathlib import Path
+from typing import Any
+
+from keysvc.web.identity import IdentityFiles
+from keysvc.web.serving import Server, listen
+
+
+@contextlib.contextmanager
+def constant(port: int, identity: Path, answer: bytes) -> abc.Iterator[int]:
+    """keysvc's own server over mutual TLS with an application that says `answer`, whatever is asked; its process id."""
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(port, identity, answer), daemon=True)
+    process.start()
+    try:
+        yield process.pid or 0
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(port: int, identity: Path, answer: bytes) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = [tuple(line.split(b": ", 1)) for line in lines]
+    start = {"type": "http.response.start", "status": int(status.split()[1]), "headers": headers}
+
+    async def say(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    Server(say, listen("127.0.0.1", port), IdentityFiles(identity).server_context()).run()  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from keysvc.cli import (
     config_store,
     credential,
     demonstration,
+    entsso,
     mapping,
     mapping_store,
     notify,
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demonstration, setting_up, running, status):
+for module in (demonstration, setting_up, running, status, entsso):
     module.add_to(app)
 app.add_typer(secret.app, name="secret")
 app.add_typer(applications.app, name="app")

@@ -225,13 +225,13 @@ def import_(
     keysvc app import applications.xml
     keysvc app import global-info.xml
     """
-    from keysvc.entsso.importing import import_applications, import_settings
-    from keysvc.entsso.reading import holds_settings
+    from keysvc.entsso.importing import SourceFile, import_files
 
     content, source = read_file(file)
-    run = import_settings if holds_settings(content, source) else import_applications
     found = administration(config)
-    result = run(found.store, content, source, actor=found.actor)
+    files = [SourceFile(source, content)]
+    (done,) = import_files(found.store, files, actor=found.actor, kinds=("application", "globalinfo"))
+    result = done.imported
     if as_json:
         print_json(result)
     else:

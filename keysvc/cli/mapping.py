@@ -127,14 +127,13 @@ def import_(
     keysvc mapping import mappings.xml --enable
     keysvc mapping import mappings-delete.xml --delete
     """
-    from keysvc.entsso.importing import delete_mappings, import_mappings
+    from keysvc.entsso.importing import SourceFile, import_files
 
     content, source = read_file(file)
     found = administration(config)
-    if delete:
-        result = delete_mappings(found.store, content, source, actor=found.actor)
-    else:
-        result = import_mappings(found.store, content, source, actor=found.actor, enable=enable)
+    files = [SourceFile(source, content, deletes=delete)]
+    (done,) = import_files(found.store, files, actor=found.actor, enable=enable, kinds=("mapping",))
+    result = done.imported
     if as_json:
         print_json(result)
     elif delete:

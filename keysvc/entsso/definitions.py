@@ -21,6 +21,8 @@ FLAGS: abc.Mapping[str, str] = {
     "directPasswordSync": "direct_password_sync",
 }
 """Enterprise SSO's names of the flags in `keysvc.model.Flags`."""
+TICKET_TIMEOUT = "appTicketTimeout"
+"""Among the flags, though it is a number: the application's own ticket time-out in minutes, 0 for the system's."""
 TEXT_SETTINGS: abc.Mapping[str, str] = {
     "ssoAdminAccount": "administrators",
     "ssoAffiliateAdminAccount": "affiliate_administrators",
@@ -53,6 +55,7 @@ class ApplicationDefinition:
     group: bool | None = None
     config_store: bool | None = None
     has_windows_account: bool = False
+    ticket_timeout_minutes: int | None = None
 
     @property
     def type(self) -> ApplicationType:
@@ -75,10 +78,10 @@ class ApplicationDefinition:
 
 @dataclass(frozen=True, slots=True)
 class MappingDefinition:
-    r"""One mapping; `user` is `DOMAIN\user`."""
+    r"""One mapping; `user` is `DOMAIN\user`, None only for an external user of a host group."""
 
     application: str
-    user: str
+    user: str | None
     external_user: str | None
     line: int
 

@@ -1,10 +1,12 @@
 """XML from outside, parsed safely into nodes that know their line.
 
-No DTD, hence no entities and nothing external; a limit to size, to depth and to the number of elements.
+No DTD, hence no entities and nothing external; a limit to size, to depth and to the number of elements. The children of
+the root are handed on one by one: a large file is never in memory as nodes.
 """
 
 from __future__ import annotations
 
+import re
 from collections import abc
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,6 +23,7 @@ MAXIMUM_BYTES = 64 * 2**20
 MAXIMUM_ELEMENTS = 2_000_000
 MAXIMUM_DEPTH = 16
 _CHUNK = 2**16
+_OF_NAMESPACES = re.compile(r"xmlns$|(xmlns|xsi|xml):", re.IGNORECASE)  # tools put them everywhere; they say nothing
 _NO_ATTRIBUTES: abc.Mapping[str, str] = MappingProxyType({})
 
 
@@ -56,15 +59,20 @@ def shown(text: str) -> str:
     return "'" + "".join(character if character.isprintable() else "?" for character in cut) + "'"
 
 
-def parse(content: bytes, source: str) -> Node:
-    """The root element. UTF-8, or what the byte order mark or the XML declaration says.
+Entry = abc.Callable[[Node, Node], None]
+"""Takes the root as it begins, without children, and one child of it."""
+
+
+def parse(content: bytes, source: str, entry: Entry | None = None) -> Node:
+    """The root element, without the children that `entry` took. UTF-8, or what the byte order mark or the XML
+    declaration says.
 
     Raises InvalidInput, which names `source` and the line, for everything that is not well-formed, safe and small.
     """
     if len(content) > MAXIMUM_BYTES:
         raise InvalidInput(f"{source} is larger than {MAXIMUM_BYTES // 2**20} MiB", hint="split the file")
     parser = _Parser(source)
-    builder = _Builder(source, parser)
+    builder = _Builder(source, parser, entry)
     parser.setContentHandler(builder)
     try:
         for start in range(0, len(content), _CHUNK):
@@ -103,10 +111,11 @@ class _Element:
 class _Builder(ContentHandler):
     """Makes the nodes, from the leaves up."""
 
-    def __init__(self, source: str, place: Locator) -> None:
+    def __init__(self, source: str, place: Locator, entry: Entry | None) -> None:
         super().__init__()
         self._source = source
         self._place = place
+        self._entry = entry
         self._open: list[_Element] = []
         self._count = 0
         self.root: Node | None = None
@@ -120,6 +129,8 @@ class _Builder(ContentHandler):
             raise fault(self._source, line, f"more than {MAXIMUM_ELEMENTS} elements; split the file")
         attributes: dict[str, str] = {}
         for attribute, value in attrs.items():
+            if _OF_NAMESPACES.match(attribute):
+                continue
             if attribute.casefold() in attributes:
                 raise fault(self._source, line, f"{shown(name)} has the attribute {shown(attribute)} twice")
             attributes[attribute.casefold()] = value.strip()
@@ -134,7 +145,10 @@ class _Builder(ContentHandler):
         if text and element.children:
             raise fault(self._source, element.line, f"{shown(name)} has text between its elements")
         node = Node(self._source, element.line, element.title, element.attributes, tuple(element.children), text)
-        if self._open:
-            self._open[-1].children.append(node)
-        else:
+        if not self._open:
             self.root = node
+        elif len(self._open) == 1 and self._entry is not None:
+            root = self._open[0]
+            self._entry(Node(self._source, root.line, root.title, root.attributes, (), ""), node)
+        else:
+            self._open[-1].children.append(node)

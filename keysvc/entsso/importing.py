@@ -1,99 +1,234 @@
-"""Brings Enterprise SSO's files into a mapping store: each file in one commit, all of it or nothing."""
+"""Brings Enterprise SSO's files into a mapping store: any number of them in one commit, all of it or nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import secrets
-from collections import abc
-from dataclasses import asdict, dataclass, replace
+from collections import Counter, abc
+from dataclasses import asdict, dataclass, field, replace
 
 from keysvc.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
-from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition
+from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
-from keysvc.entsso.reading import read_applications, read_mappings, read_settings
+from keysvc.entsso.reading import KINDS, Definitions, read
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
 from keysvc.interfaces import MappingStore
-from keysvc.model import Application, AuditEntry, Flags, Mapping, utc_now
+from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, utc_now
 
 ATTEMPTS = 5
-
-Counted = tuple[str, Change | None]
-"""The counter of `Imported` that an entry of the file raises, and its change."""
+PAGE = 2000
+PAGES_FROM = 200
+"""So many mappings of one application are looked for in pages of all that it has, fewer one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What became of the entries of a file."""
 
-    created: int
-    updated: int
-    unchanged: int
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
     deleted: int = 0
 
 
-def import_applications(store: MappingStore, content: bytes, source: str, *, actor: str) -> Imported:
-    """Create the applications that are new, update the others. Raises InvalidInput; then nothing has changed."""
-    definitions = read_applications(content, source)
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that was read from a disk. With `deletes`, its mappings are to go."""
 
-    def compute() -> abc.Iterator[Counted]:
-        for definition in definitions:
-            known = store.application(definition.name)
-            application = _new(definition, source) if known is None else _changed(known, definition, source)
-            yield _counted(known, application, PutApplication(application))
-
-    return _commit(store, compute, _entry(actor, "application.imported", source), content)
+    name: str
+    content: bytes
+    deletes: bool = False
 
 
-def import_mappings(store: MappingStore, content: bytes, source: str, *, actor: str, enable: bool = False) -> Imported:
-    """Create the mappings that are new, disabled unless `enable`; give the others their new external user.
-    Raises InvalidInput; then nothing has changed."""
-    definitions = read_mappings(content, source)
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """What a file held, and what became of it."""
 
-    def compute() -> abc.Iterator[Counted]:
-        _refuse_unknown_applications(store, definitions, source)
-        for definition in definitions:
-            if definition.external_user is None:
-                raise fault(source, definition.line, "a mapping to create or change needs <externalUserId>")
-            known = store.mapping(definition.application, definition.user)
-            if known is None:
-                mapping = Mapping(definition.application, definition.user, definition.external_user, enabled=enable)
-            else:
-                mapping = replace(known, external_user=definition.external_user)
-            yield _counted(known, mapping, PutMapping(mapping))
-
-    return _commit(store, compute, _entry(actor, "mapping.imported", source), content)
+    name: str
+    holds: str
+    imported: Imported
 
 
-def delete_mappings(store: MappingStore, content: bytes, source: str, *, actor: str) -> Imported:
-    """Delete the mappings of the file with their credentials, whatever their external user is by now. Those that are
-    not there count as unchanged. Raises InvalidInput; then nothing has changed."""
-    definitions = read_mappings(content, source)
+def import_files(
+    store: MappingStore,
+    files: abc.Sequence[SourceFile],
+    *,
+    actor: str,
+    enable: bool = False,
+    kinds: abc.Collection[str] = KINDS,
+    dry_run: bool = False,
+) -> abc.Sequence[ImportedFile]:
+    """Settings first, then applications, mappings, and the mappings that are to go, whatever the order of the files.
 
-    def compute() -> abc.Iterator[Counted]:
-        _refuse_unknown_applications(store, definitions, source)
-        for definition in definitions:
-            if store.mapping(definition.application, definition.user) is None:
-                yield "unchanged", None
-            else:
-                yield "deleted", DeleteMapping(definition.application, definition.user)
+    Applications and mappings that are new are created, mappings disabled unless `enable`; the others are updated.
+    Deleting takes the credential too, whatever the external user is by now; a mapping that is not there counts as
+    unchanged. With `dry_run` nothing is written. Raises NotConfigured; InvalidInput: then nothing has changed.
+    """
+    sources = [(file, read(file.content, file.name, ("mapping",) if file.deletes else kinds)) for file in files]
+    sources.sort(key=lambda source: (source[0].deletes, KINDS_IN_ORDER.index(_kind(source[1])), source[0].name))
 
-    return _commit(store, compute, _entry(actor, "mapping.import-deleted", source), content)
+    def attempt() -> abc.Sequence[ImportedFile]:
+        plan = _Plan(store, enable)
+        done = [ImportedFile(file.name, _HOLDS[_kind(held)], plan.add(file, held)) for file, held in sources]
+        if not dry_run:
+            entries = [_entry(actor, file, each) for (file, _held), each in zip(sources, done, strict=True)]
+            store.commit([*plan.changes(), *entries], UNGUARDED)
+        return done
+
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(Conflict, NotFound):  # others changed the same rows meanwhile: plan again
+            return attempt()
+    return attempt()
 
 
-def import_settings(store: MappingStore, content: bytes, source: str, *, actor: str) -> Imported:
-    """Change the settings that the file gives. Raises NotConfigured; InvalidInput: then nothing has changed."""
-    definition = read_settings(content, source)
+KINDS_IN_ORDER = ("globalinfo", "application", "mapping")
+_HOLDS = {"globalinfo": "settings", "application": "applications", "mapping": "mappings"}
+_ACTIONS = {
+    "settings": "settings.imported",
+    "applications": "application.imported",
+    "mappings": "mapping.imported",
+}
 
-    def compute() -> abc.Iterator[Counted]:
-        system = store.system()
+
+def _kind(held: Definitions) -> str:
+    if held.settings is not None:
+        return "globalinfo"
+    return "application" if held.applications else "mapping"
+
+
+def _entry(actor: str, file: SourceFile, done: ImportedFile) -> AppendAudit:
+    action = "mapping.import-deleted" if file.deletes else _ACTIONS[done.holds]
+    detail = {**asdict(done.imported), "sha256": hashlib.sha256(file.content).hexdigest()}
+    return AppendAudit(AuditEntry(utc_now(), actor, action, file.name[-256:], detail))  # of a long path, the end
+
+
+@dataclass(slots=True)
+class _Mappings:
+    """Of one application: as they are, as they will be, and where a file says so."""
+
+    known: dict[str, Mapping | None] = field(default_factory=dict)
+    planned: dict[str, Mapping | None] = field(default_factory=dict)
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+
+class _Plan:
+    """What the files come to, upon what the mapping store has."""
+
+    def __init__(self, store: MappingStore, enable: bool) -> None:
+        self._store = store
+        self._enable = enable
+        self._known = {application.name: application for application in store.applications()}
+        self._applications = dict(self._known)
+        self._mappings: dict[str, _Mappings] = {}
+        self._system: SystemRecord | None = None
+
+    def add(self, file: SourceFile, held: Definitions) -> Imported:
+        """What becomes of the entries of one file. Raises InvalidInput."""
+        if held.settings is not None:
+            return self._add_settings(held.settings)
+        if held.applications:
+            return Imported(**Counter(self._add_application(each, file.name) for each in held.applications))
+        self._look_up(held.mappings, file.name)
+        seen: dict[tuple[str, str], int] = {}
+        add = self._delete_mapping if file.deletes else self._add_mapping
+        return Imported(**Counter(add(each, file.name, seen) for each in held.mappings))
+
+    def changes(self) -> abc.Iterator[Change]:
+        """In an order that a commit can follow."""
+        if self._system is not None:
+            yield PutSystem(self._system)
+        for name, application in self._applications.items():
+            if application != self._known.get(name):
+                yield PutApplication(application)
+        for of in self._mappings.values():
+            for user, mapping in of.planned.items():
+                if mapping is not None and mapping != of.known.get(user):
+                    yield PutMapping(mapping)
+        for name, of in self._mappings.items():
+            for user, mapping in of.planned.items():
+                if mapping is None and of.known.get(user) is not None:
+                    yield DeleteMapping(name, user)
+
+    def _add_settings(self, definition: SettingsDefinition) -> Imported:
+        system = self._system or self._store.system()
         if system is None:
-            raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+            raise NotConfigured(f"the mapping store {self._store.info().url} holds no system")
         # replace() cannot know that every value is of its setting's type; the reader made sure of it
         changed = replace(system, settings=replace(system.settings, **definition.given))  # type: ignore[arg-type]
-        yield _counted(system, changed, PutSystem(changed))
+        if changed == system:
+            return Imported(unchanged=1)
+        self._system = changed
+        return Imported(updated=1)
 
-    return _commit(store, compute, _entry(actor, "settings.imported", source), content)
+    def _add_application(self, definition: ApplicationDefinition, source: str) -> str:
+        known = self._applications.get(definition.name)
+        application = _new(definition, source) if known is None else _changed(known, definition, source)
+        for account in (*application.user_accounts, *application.administrator_accounts):
+            _refuse_local(application, account, source, definition.line)
+        self._applications[definition.name] = application
+        return _counter(known, application)
+
+    def _look_up(self, definitions: abc.Sequence[MappingDefinition], source: str) -> None:
+        """Their applications, and the mappings that are there already."""
+        wanted: dict[str, set[str]] = {}
+        for definition in definitions:
+            application = self._applications.get(definition.application)
+            if application is None:
+                error = fault(source, definition.line, f"there is no application {shown(definition.application)}")
+                raise InvalidInput(str(error), hint="create it first: keysvc app import FILE, or keysvc app create")
+            wanted.setdefault(application.name, set()).add(_user(application, definition, source))
+        for name, users in wanted.items():
+            of = self._mappings.setdefault(name, _Mappings())
+            missing = users - of.known.keys()
+            if name in self._known and len(missing) >= PAGES_FROM:
+                of.known.update((mapping.user, mapping) for mapping in self._pages(name) if mapping.user in missing)
+                missing.clear()
+            elif name in self._known:
+                of.known.update((user, self._store.mapping(name, user)) for user in missing)
+
+    def _pages(self, application: str) -> abc.Iterator[Mapping]:
+        after = ""
+        while page := self._store.mappings(application, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].user
+
+    def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
+        application, line = self._applications[definition.application], definition.line
+        user = _user(application, definition, source)
+        _refuse_twice(application, user, source, line, seen)
+        if definition.external_user is None:
+            raise fault(source, line, "a mapping to create or change needs <externalUserId>")
+        _refuse_local(application, user, source, line)
+        of = self._mappings[application.name]
+        known = of.known.get(user)
+        if known is None:
+            mapping = Mapping(application.name, user, definition.external_user, enabled=self._enable)
+        else:
+            mapping = replace(known, external_user=definition.external_user)
+        before = of.planned.get(user)
+        if before is not None and before != mapping:
+            file, there = of.places[user]
+            raise fault(
+                source, line, f"{shown(user)} is mapped to {shown(before.external_user)} in {file} line {there}"
+            )
+        of.planned[user], of.places[user] = mapping, (source, line)
+        return _counter(before or known, mapping)
+
+    def _delete_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
+        application = self._applications[definition.application]
+        user = _user(application, definition, source)
+        _refuse_twice(application, user, source, definition.line, seen)
+        of = self._mappings[application.name]
+        there = of.planned.get(user, of.known.get(user))
+        of.planned[user] = None
+        return "unchanged" if there is None else "deleted"
+
+
+def _counter(before: object, after: object) -> str:
+    if before is None:
+        return "created"
+    return "unchanged" if before == after else "updated"
 
 
 def _new(definition: ApplicationDefinition, source: str) -> Application:
@@ -113,6 +248,7 @@ def _new(definition: ApplicationDefinition, source: str) -> Application:
         contact=definition.contact or "",
         user_accounts=definition.user_accounts or (),
         administrator_accounts=definition.administrator_accounts or (),
+        ticket_timeout_minutes=definition.ticket_timeout_minutes or None,
     )
 
 
@@ -128,53 +264,47 @@ def _changed(known: Application, definition: ApplicationDefinition, source: str)
             error = fault(source, definition.line, f"the application {shown(known.name)} exists: {what} cannot change")
             hint = "take that out of the file, or delete the application and import it again"
             raise InvalidInput(str(error), hint=hint)
+    timeout = definition.ticket_timeout_minutes
     given = {
         "description": definition.description,
         "contact": definition.contact,
         "user_accounts": definition.user_accounts,
         "administrator_accounts": definition.administrator_accounts,
     }
-    return replace(known, flags=flags, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return replace(
+        known,
+        flags=flags,
+        ticket_timeout_minutes=known.ticket_timeout_minutes if timeout is None else timeout or None,
+        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+    )
 
 
-def _refuse_unknown_applications(
-    store: MappingStore, definitions: abc.Iterable[MappingDefinition], source: str
+def _user(application: Application, definition: MappingDefinition, source: str) -> str:
+    """Whose mapping it is: of a host group, the external user's, for whom its one account stands."""
+    user, external_user = definition.user, definition.external_user
+    if application.type is not ApplicationType.HOST_GROUP:
+        if user is None:
+            raise fault(source, definition.line, "the mapping has no <windowsUserId>")
+        return user
+    if external_user is None:
+        raise fault(source, definition.line, f"in the host group {shown(application.name)} it needs <externalUserId>")
+    if user is not None and user.casefold() != (application.host_account or "").casefold():
+        what = f"the account of the host group {shown(application.name)} is {shown(application.host_account or '')}"
+        raise fault(source, definition.line, f"{what}, not {shown(user)}")
+    return external_user
+
+
+def _refuse_twice(
+    application: Application, user: str, source: str, line: int, seen: dict[tuple[str, str], int]
 ) -> None:
-    known = {application.name for application in store.applications()}
-    for definition in definitions:
-        if definition.application not in known:
-            error = fault(source, definition.line, f"there is no application {shown(definition.application)}")
-            raise InvalidInput(str(error), hint="create it first: keysvc app import FILE, or keysvc app create")
+    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
+    same = application.name, user.casefold()
+    if same in seen:
+        raise fault(source, line, f"{shown(application.name)} / {shown(user)} is there already, on line {seen[same]}")
+    seen[same] = line
 
 
-def _counted(before: object, after: object, change: Change) -> Counted:
-    if before is None:
-        return "created", change
-    return ("unchanged", None) if before == after else ("updated", change)
-
-
-def _entry(actor: str, action: str, source: str) -> AuditEntry:
-    return AuditEntry(utc_now(), actor, action, source[-256:])  # of a long path, the end tells more
-
-
-def _commit(
-    store: MappingStore, compute: abc.Callable[[], abc.Iterator[Counted]], audit: AuditEntry, content: bytes
-) -> Imported:
-    """Compute and commit; when someone else changed the same rows between the two, compute again."""
-
-    def attempt() -> Imported:
-        counts = {"created": 0, "updated": 0, "unchanged": 0, "deleted": 0}
-        changes: list[Change] = []
-        for counter, change in compute():
-            counts[counter] += 1
-            if change is not None:
-                changes.append(change)
-        imported = Imported(**counts)
-        detail = {**asdict(imported), "sha256": hashlib.sha256(content).hexdigest()}
-        store.commit([*changes, AppendAudit(replace(audit, detail=detail))], UNGUARDED)
-        return imported
-
-    for _ in range(ATTEMPTS - 1):
-        with contextlib.suppress(Conflict, NotFound):
-            return attempt()
-    return attempt()
+def _refuse_local(application: Application, account: str, source: str, line: int) -> None:
+    if not application.takes(account):
+        what = f"{shown(account)} is an account of one machine, which {shown(application.name)} does not allow"
+        raise InvalidInput(str(fault(source, line, what)), hint="it needs the flag allowLocalAccounts")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import abc
+from dataclasses import dataclass
 
 from keysvc.entsso.definitions import (
     FLAGS,
     NUMBER_SETTINGS,
     SWITCH,
     TEXT_SETTINGS,
+    TICKET_TIMEOUT,
     ApplicationDefinition,
     MappingDefinition,
     SettingsDefinition,
@@ -28,7 +30,15 @@ MAXIMUM_NUMBER = 100_000
 
 _GROUP, _CONFIG_STORE = "groupapp", "configstoreapp"
 _FLAGS = {name.casefold(): flag for name, flag in FLAGS.items()}
-_OLD_NAMES = {"usergroup": "appuseraccount", "appadmingroup": "appadminaccount"}
+_OLD_NAMES = {
+    "usergroup": "appuseraccount",
+    "appusergroup": "appuseraccount",
+    "appadmingroup": "appadminaccount",
+    "ssoadmingroup": "ssoadminaccount",
+    "ssoaffiliateadmingroup": "ssoaffiliateadminaccount",
+}
+_UNSUPPORTED = {"windowscreds", "restrictedcreds", "showfilteronly", "restrictmappingcreate", "groupadapter"}
+_TIMEOUT = TICKET_TIMEOUT.casefold()
 _APPLICATION = {"description", "contact", "appuseraccount", "appadminaccount", "windowsaccount", "field", "flags"}
 _MAPPING = {"windowsdomain", "windowsuserid", "externalapplication", "externaluserid", "externalcredentials"}
 _TEXT_SETTINGS = {name.casefold(): setting for name, setting in TEXT_SETTINGS.items()}
@@ -38,62 +48,102 @@ _COMMANDS = {
     "globalinfo": "keysvc app import FILE",
     "mapping": "keysvc mapping import FILE",
 }
+KINDS = tuple(_COMMANDS)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Parts = abc.Mapping[str, abc.Sequence[Node]]
 
 
-def holds_settings(content: bytes, source: str) -> bool:
-    """Whether this is a file of global settings, and not one of applications or mappings. Raises InvalidInput."""
-    children = parse(content, source).children
-    return bool(children) and children[0].name == "globalinfo"
+Definition = ApplicationDefinition | MappingDefinition | SettingsDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What a file holds: one kind of content, in the order of the file."""
+
+    applications: tuple[ApplicationDefinition, ...] = ()
+    mappings: tuple[MappingDefinition, ...] = ()
+    settings: SettingsDefinition | None = None
+
+
+def read(content: bytes, source: str, wanted: abc.Collection[str] = KINDS) -> Definitions:
+    """What the file holds, of the kinds that are `wanted`. Raises InvalidInput."""
+    found: list[Definition] = []
+    kinds: list[str] = []
+    readers: dict[str, abc.Callable[[Node], Definition]] = {
+        "application": _application,
+        "mapping": _mapping,
+        "globalinfo": _settings,
+    }
+
+    def take(root: Node, node: Node) -> None:
+        _check_root(root)
+        kind = kinds[0] if kinds else node.name
+        if node.name in KINDS and (node.name not in wanted or node.name != kind):
+            belonging = kind if kinds else _title(wanted)
+            error = node.fault(f"<{node.title}> does not belong into a file of <{belonging}>")
+            raise InvalidInput(str(error), hint=f"put it into a file of its own: {_COMMANDS[node.name]}")
+        if node.name not in wanted:
+            raise node.fault(f"{shown(node.title)} is not known within <{root.title}>; known: {_list(set(wanted))}")
+        if kind == "globalinfo" and kinds:
+            raise node.fault("a second <globalInfo>; a system has one")
+        kinds.append(kind)
+        found.append(readers[kind](node))
+
+    root = parse(content, source, take)
+    _check_root(root)
+    if not found:
+        raise root.fault(f"<{root.title}> holds no <{_title(wanted)}>")
+    applications = tuple(each for each in found if isinstance(each, ApplicationDefinition))
+    _refuse_twice(source, applications)
+    mappings = tuple(each for each in found if isinstance(each, MappingDefinition))
+    settings = next((each for each in found if isinstance(each, SettingsDefinition)), None)
+    return Definitions(applications, mappings, settings)
 
 
 def read_applications(content: bytes, source: str) -> tuple[ApplicationDefinition, ...]:
-    """Every `<application>`, in the order of the file. Raises InvalidInput."""
-    found = tuple(_application(node) for node in _entries(content, source, "application"))
-    _refuse_twice(source, [((definition.name,), definition.line) for definition in found])
-    return found
+    """Every `<application>`. Raises InvalidInput."""
+    return read(content, source, ("application",)).applications
 
 
 def read_mappings(content: bytes, source: str) -> tuple[MappingDefinition, ...]:
-    """Every `<mapping>`, in the order of the file. Raises InvalidInput."""
-    found = tuple(_mapping(node) for node in _entries(content, source, "mapping"))
-    _refuse_twice(source, [((definition.application, definition.user), definition.line) for definition in found])
-    return found
+    """Every `<mapping>`; one may be there twice. Raises InvalidInput."""
+    return read(content, source, ("mapping",)).mappings
 
 
-def read_settings(content: bytes, source: str) -> SettingsDefinition:
-    """The one `<globalInfo>`. Raises InvalidInput."""
-    first, *others = _entries(content, source, "globalinfo")
-    if others:
-        raise others[0].fault(f"a second <globalInfo>; the first is on line {first.line}")
-    parts = _parts(first, children={*_TEXT_SETTINGS, *_NUMBER_SETTINGS})
-    given: dict[str, str | int] = {}
-    for name, setting in _TEXT_SETTINGS.items():
-        if (node := _only_one(parts, name)) is not None:
-            given[setting] = _name(node, f"<{node.title}>", _text(node))
-    for name, setting in _NUMBER_SETTINGS.items():
-        if (node := _only_one(parts, name)) is not None:
-            given[setting] = _number(node, f"<{node.title}>", _text(node), MAXIMUM_NUMBER)
-    return SettingsDefinition(given, first.line)
+def _check_root(root: Node) -> None:
+    if root.name != "sso":
+        raise root.fault(f"the root is {shown(root.title)}; a file of Enterprise SSO begins with <sso>")
+    _parts(root)
+
+
+def _refuse_twice(source: str, applications: abc.Iterable[ApplicationDefinition]) -> None:
+    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
+    lines: dict[str, int] = {}
+    for each in applications:
+        same = each.name.casefold()
+        if same in lines:
+            raise fault(source, each.line, f"{shown(each.name)} is there already, on line {lines[same]}")
+        lines[same] = each.line
+
+
+def _title(wanted: abc.Collection[str]) -> str:
+    return "> or <".join(wanted)
 
 
 # -- the parts of a file -------------------------------------------------------------------------------------------
 
 
-def _entries(content: bytes, source: str, wanted: str) -> abc.Sequence[Node]:
-    root = parse(content, source)
-    if root.name != "sso":
-        raise root.fault(f"the root is {shown(root.title)}; a file of Enterprise SSO begins with <sso>")
-    for node in root.children:
-        if node.name != wanted and node.name in _COMMANDS:
-            error = node.fault(f"<{node.title}> does not belong into a file of <{wanted}>")
-            raise InvalidInput(str(error), hint=f"put it into a file of its own: {_COMMANDS[node.name]}")
-    _parts(root, children={wanted})
-    if not root.children:
-        raise root.fault(f"<{root.title}> holds no <{wanted}>")
-    return root.children
+def _settings(node: Node) -> SettingsDefinition:
+    parts = _parts(node, children={*_TEXT_SETTINGS, *_NUMBER_SETTINGS})
+    given: dict[str, str | int] = {}
+    for name, setting in _TEXT_SETTINGS.items():
+        if (part := _only_one(parts, name)) is not None:
+            given[setting] = _name(part, f"<{part.title}>", _text(part))
+    for name, setting in _NUMBER_SETTINGS.items():
+        if (part := _only_one(parts, name)) is not None:
+            given[setting] = _number(part, f"<{part.title}>", _text(part), MAXIMUM_NUMBER)
+    return SettingsDefinition(given, node.line)
 
 
 def _application(node: Node) -> ApplicationDefinition:
@@ -103,6 +153,9 @@ def _application(node: Node) -> ApplicationDefinition:
         raise users[0].fault(f"an application has accounts of users or, on line {windows.line}, <windowsAccount>")
     flags_node = _only_one(parts, "flags")
     flags = {} if flags_node is None else _flags(flags_node)
+    timeout = None
+    if flags_node is not None and _TIMEOUT in flags_node.attributes:
+        timeout = _number(flags_node, TICKET_TIMEOUT, flags_node.attributes[_TIMEOUT], MAXIMUM_NUMBER)
     group, config_store = flags.pop(_GROUP, None), flags.pop(_CONFIG_STORE, None)
     if config_store and (group or windows is not None):
         raise (flags_node or node).fault("configStoreApp excludes groupApp and <windowsAccount>: one type only")
@@ -118,6 +171,7 @@ def _application(node: Node) -> ApplicationDefinition:
         group=group,
         config_store=config_store,
         has_windows_account=windows is not None,
+        ticket_timeout_minutes=timeout,
     )
 
 
@@ -160,8 +214,12 @@ def _fields(nodes: abc.Sequence[Node]) -> tuple[Field, ...]:
 
 
 def _flags(node: Node) -> dict[str, bool]:
-    _parts(node, attributes={*_FLAGS, _GROUP, _CONFIG_STORE})
-    return {_FLAGS.get(name, name): _flag(node, name) for name in node.attributes}
+    _parts(node, attributes={*_FLAGS, _GROUP, _CONFIG_STORE, _TIMEOUT, *_UNSUPPORTED})
+    switches = {name: _flag(node, name) for name in node.attributes if name != _TIMEOUT}
+    for name in _UNSUPPORTED:
+        if switches.pop(name, False):
+            raise node.fault(f"the flag {name} is of password synchronisation, which keysvc has not; it must be no")
+    return {_FLAGS.get(name, name): value for name, value in switches.items()}
 
 
 def _mapping(node: Node) -> MappingDefinition:
@@ -172,9 +230,9 @@ def _mapping(node: Node) -> MappingDefinition:
         raise InvalidInput(str(error), hint="take them out of the file; they are set with keysvc credential set")
     domain, user = _name_in(parts, "windowsdomain"), _name_in(parts, "windowsuserid")
     application, external_user = _name_in(parts, "externalapplication"), _name_in(parts, "externaluserid")
-    if user is None or application is None:
-        raise node.fault(f"<{node.title}> has no <{'windowsUserId' if user is None else 'externalApplication'}>")
-    if domain is not None:
+    if application is None or (user is None and external_user is None):
+        raise node.fault(f"<{node.title}> has no <{'windowsUserId' if application else 'externalApplication'}>")
+    if domain is not None and user is not None:
         if "\\" in domain + user:
             raise node.fault("a domain, and a user id beside one, has no backslash")
         user = _name(node, "the user with his domain", f"{domain}\\{user}")
@@ -256,13 +314,3 @@ def _flag(node: Node, name: str) -> bool:
     if value.casefold() not in SWITCH:
         raise node.fault(f"the flag {name} must be yes or no, not {shown(value)}")
     return SWITCH[value.casefold()]
-
-
-def _refuse_twice(source: str, keys: abc.Iterable[tuple[tuple[str, ...], int]]) -> None:
-    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
-    lines: dict[tuple[str, ...], int] = {}
-    for key, line in keys:
-        same = tuple(part.casefold() for part in key)
-        if same in lines:
-            raise fault(source, line, f"{' / '.join(map(shown, key))} is there already, on line {lines[same]}")
-        lines[same] = line

@@ -9,20 +9,26 @@ from typing import Any
 import pytest
 
 from keysvc.changes import UNGUARDED, Change, DeleteApplication, PutApplication
-from keysvc.entsso.importing import (
-    ATTEMPTS,
-    Imported,
-    delete_mappings,
-    import_applications,
-    import_mappings,
-    import_settings,
-)
+from keysvc.entsso.importing import ATTEMPTS, Imported, SourceFile, import_files
 from keysvc.errors import Conflict, InvalidInput, NotConfigured
 from keysvc.interfaces import MappingStore
 from keysvc.model import ApplicationType, AuditTrail, Flags, Guard, Settings
 
 Sample = abc.Callable[[str], bytes]
 FIELDS = '<field ordinal="0" label="User"/><field ordinal="1" label="Password"/>'
+
+
+def import_one(store: MappingStore, content: bytes, source: str, *, actor: str, **options: Any) -> Imported:
+    files = [SourceFile(source, content, options.pop("deletes", False))]
+    (done,) = import_files(store, files, actor=actor, **options)
+    return done.imported
+
+
+def delete_mappings(store: MappingStore, content: bytes, source: str, *, actor: str) -> Imported:
+    return import_one(store, content, source, actor=actor, deletes=True)
+
+
+import_applications = import_mappings = import_settings = import_one
 
 
 def apply(store: MappingStore, body: str, name: str = "A") -> Imported:

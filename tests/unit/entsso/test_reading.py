@@ -6,13 +6,19 @@ from collections import Counter, abc
 
 import pytest
 
-from keysvc.entsso.definitions import ApplicationDefinition
-from keysvc.entsso.reading import holds_settings, read_applications, read_mappings, read_settings
+from keysvc.entsso.definitions import ApplicationDefinition, SettingsDefinition
+from keysvc.entsso.reading import read, read_applications, read_mappings
 from keysvc.errors import InvalidInput
 from keysvc.model import ApplicationType, Field
 
 Sample = abc.Callable[[str], bytes]
 MAPPING = "<mapping><windowsUserId>{user}</windowsUserId><externalApplication>A</externalApplication>{more}</mapping>"
+
+
+def read_settings(content: bytes, source: str) -> SettingsDefinition:
+    found = read(content, source, ("globalinfo",)).settings
+    assert found is not None
+    return found
 
 
 def application(body: str = "", name: str = 'name="A"') -> ApplicationDefinition:
@@ -78,10 +84,10 @@ def test_the_sample_of_settings_is_read_whole(sample: Sample) -> None:
     }
 
 
-def test_settings_are_told_from_the_other_files(sample: Sample) -> None:
-    assert holds_settings(sample("global-info.xml"), "x")
-    assert not holds_settings(sample("applications.xml"), "x")
-    assert not holds_settings(b"<sso/>", "x")
+def test_a_file_is_told_by_what_it_holds(sample: Sample) -> None:
+    held = {name: read(sample(f"{name}.xml"), "x") for name in ("global-info", "applications", "mappings")}
+    assert held["global-info"].settings is not None
+    assert (len(held["applications"].applications), len(held["mappings"].mappings)) == (6, 1200)
 
 
 def test_a_utf_16_file_reads_as_its_utf_8_twin(sample: Sample) -> None:
@@ -257,12 +263,6 @@ def test_credentials_are_refused_without_repeating_them(value: str) -> None:
         mapping(f"<externalCredentials>{value}</externalCredentials>")
     assert "keysvc credential set" in str(caught.value.hint)
     assert "S3cret" not in f"{caught.value} {caught.value.hint}"
-
-
-def test_a_user_is_mapped_once_however_he_is_written() -> None:
-    content = f"<sso>{MAPPING.format(user='anna', more='')}\n{MAPPING.format(user='Anna', more='')}</sso>"
-    with pytest.raises(InvalidInput, match=r"^x line 2: 'A' / 'Anna' is there already, on line 1$"):
-        read_mappings(content.encode(), "x")
 
 
 @pytest.mark.parametrize(

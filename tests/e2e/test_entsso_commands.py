@@ -1,0 +1,102 @@
+"""What an administrator does who comes from Enterprise SSO."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from sites import Site
+from systems import Keysvc
+
+SAMPLES = Path(__file__).parents[1] / "samples/entsso"
+GOOD = ("applications.xml", "global-info.xml", "mappings-delete.xml", "mappings.xml")
+
+
+@pytest.fixture
+def site(tmp_path: Path, keysvc: Keysvc):
+    made = Site(tmp_path, keysvc)
+    made.init("--no-backup")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "from entsso"
+    made.mkdir()
+    for name in GOOD:
+        shutil.copy(SAMPLES / name, made / name)
+    return made
+
+
+def applications(site: Site) -> dict[str, dict[str, object]]:
+    return {each["name"]: each for each in json.loads(site("app", "list", "--json").out)}
+
+
+def test_the_samples_come_in_by_one_command_are_listed_edited_and_go_out_as_the_same_xml(
+    site: Site, folder: Path, tmp_path: Path
+) -> None:
+    tried = json.loads(site("import-entsso", folder, "--dry-run", "--json").out)
+    assert [each["imported"]["created"] for each in tried["files"]] == [0, 6, 1200]
+    assert applications(site) == {}
+    said = site("import-entsso", folder).out
+    assert "left out" in said
+    assert "keysvc credential set" in said
+    assert len(applications(site)) == 6
+    assert len(json.loads(site("mapping", "list", "SAP-PRD", "--json").out)) == 700
+    again = json.loads(site("import-entsso", folder, "--delete", "mappings-delete.xml", "--json").out)
+    assert [list(each["imported"].values()) for each in again["files"]] == [
+        [0, 0, 1, 0],
+        [0, 0, 6, 0],
+        [0, 0, 1200, 0],
+        [0, 0, 0, 25],
+    ]
+
+    site("app", "set", "SAP-PRD", "--contact", "new@nordwind.example", "--flag", "allowTickets=no")
+    assert site("app", "set", "SAP-PRD", "--flag", "adminAccountSame", ok=False).err.startswith("error: invalid-input")
+    assert "sets no flag" in site("app", "set", "SAP-PRD", "--flag", "allowTicket=no", ok=False).err
+    out = tmp_path / "out"
+    site("export-entsso", out)
+    assert "exists" in site("export-entsso", out, ok=False).err
+    site("export-entsso", out, "--force")
+    assert sorted(path.name for path in out.iterdir()) == ["applications.xml", "global-info.xml", "mappings.xml"]
+    written = (out / "applications.xml").read_text("utf-8")
+    assert written.count("new@nordwind.example") == 1
+    unchanged = json.loads(site("import-entsso", out, "--json").out)
+    assert [list(each["imported"].values()) for each in unchanged["files"]] == [
+        [0, 0, 1, 0],
+        [0, 0, 6, 0],
+        [0, 0, 1175, 0],
+    ]
+
+
+def test_a_folder_with_one_broken_file_is_refused_whole_with_file_line_and_reason(site: Site) -> None:
+    refused = site("import-entsso", SAMPLES, ok=False).err
+    assert refused.startswith(f"error: invalid-input: {SAMPLES}/broken-")
+    assert refused.count("\n") == 1
+    assert " line " in refused
+    assert applications(site) == {}
+
+
+def test_a_folder_without_files_is_refused(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "holds no *.xml file" in site("import-entsso", tmp_path / "empty", ok=False).err
+
+
+def test_a_host_asks_by_external_user_with_the_password_of_its_user(site: Site, tmp_path: Path) -> None:
+    site.serve()
+    site("app", "create", "HOST", "--type", "host-group", "--user-account", "D\\batch", "--enable")
+    site("mapping", "set", "HOST", "D\\batch", "JOB17", "--enable")
+    site("credential", "set", "HOST", "JOB17", "--fields-file", "-", stdin=json.dumps({"Password": "geheim"}))
+    for password, ok in (("geheim", True), ("wrong", False)):
+        (tmp_path / "password").write_text(f"{password}\n")
+        asked = ("credential", "lookup", "HOST", "JOB17", "--json", "--password-file", tmp_path / "password")
+        answered = site(*asked, ok=ok)
+        assert "geheim" not in answered.out + answered.err
+        if ok:
+            assert json.loads(answered.out)["user"] == "D\\batch"
+        else:
+            assert answered.err.startswith("error: access-denied: HOST refuses JOB17 with that password")
+    assert "--password-file" in site("credential", "lookup", "HOST", "JOB17", ok=False).err

@@ -9,7 +9,8 @@ KeysvcError
 ├── AlreadyConfigured
 ├── InvalidInput
 ├── AccessDenied
-│   └── Revoked
+│   ├── Revoked
+│   └── SystemDisabled
 ├── NotFound
 ├── Conflict                           retryable
 │   └── Changed
@@ -119,6 +120,13 @@ class Revoked(AccessDenied):
 
     code = "revoked"
     default_hint = "an SSO administrator may let it in again: keysvc server enroll NAME"
+
+
+class SystemDisabled(AccessDenied):
+    """An SSO administrator has disabled the system: nothing is looked up and nothing is changed."""
+
+    code = "system-disabled"
+    default_hint = "an SSO administrator enables it again: keysvc system enable"
 
 
 class NotFound(KeysvcError):

@@ -162,8 +162,9 @@ class RotationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide settings, as Enterprise SSO's global info has them, and the levels of the audit (0 to 3). Time-outs
-    in minutes, audit sizes in rows; 0 rows is no bound."""
+    """System-wide settings, as Enterprise SSO's global info has them, the levels of the audit (0 to 3), and whether the
+    system is `enabled`: look-ups and changes are refused otherwise. Time-outs in minutes, audit sizes in rows; 0 rows
+    is no bound."""
 
     administrators: str = ""
     affiliate_administrators: str = ""
@@ -176,6 +177,7 @@ class Settings:
     audit_changes: int = 100_000
     audit_positive_level: int = 0
     audit_negative_level: int = 1
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from keysvc.cli import (
     server,
     setting_up,
     status,
+    system,
     ticket,
     user,
 )
@@ -51,6 +52,7 @@ app.add_typer(config_store.app, name="config-store")
 app.add_typer(server.app, name="server")
 app.add_typer(user.app, name="user")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(system.app, name="system")
 app.add_typer(audit.app, name="audit")
 app.add_typer(notify.app, name="notify")
 app.add_typer(plugin.app, name="plugin")

@@ -12,7 +12,7 @@ from keysvc.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApp
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
+from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.interfaces import MappingStore
 from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, utc_now
 
@@ -122,6 +122,9 @@ class _Plan:
         self._applications = dict(self._known)
         self._mappings: dict[str, _Mappings] = {}
         self._system: SystemRecord | None = None
+        system = store.system()
+        if system is not None and not system.settings.enabled:
+            raise SystemDisabled("the system is disabled: nothing is imported")
 
     def add(self, file: SourceFile, held: Definitions) -> Imported:
         """What becomes of the entries of one file. Raises InvalidInput."""

@@ -13,6 +13,7 @@ from keysvc.model import BackupRecord, Role, RotationSettings, Server, VersionRe
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
 OLD_BACKUP = "the newest backup does not hold the active version"
+DISABLED = "the system is disabled: look-ups and changes are refused; keysvc system enable"
 BACKUP_HINT = "make one now: keysvc secret backup FILE"
 
 
@@ -128,6 +129,7 @@ def system_status(
             *backup_warnings(backup, active),
             *protector_warnings(protectors),
             *rotation_warnings(records, rows, settings),
+            *([] if system.settings.enabled else [DISABLED]),
             *standby_warnings(standbys),
             *warnings,
         ),

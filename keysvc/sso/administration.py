@@ -19,7 +19,7 @@ from keysvc.changes import (
     PutMapping,
     PutSystem,
 )
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound
+from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.interfaces import MappingStore
 from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
 from keysvc.sso.credentials import refuse_local, same_label
@@ -213,12 +213,23 @@ class Administration:
         settings = replace(system.settings, **levels)  # type: ignore[arg-type]  # all of them are numbers
         if settings != system.settings:
             levels_now = f"positive {settings.audit_positive_level}, negative {settings.audit_negative_level}"
-            self._commit("audit.level-set", levels_now, [PutSystem(replace(system, settings=settings))])
+            # also in a disabled system: who looks for the reason may want more of it recorded
+            changes = [PutSystem(replace(system, settings=settings))]
+            self._commit("audit.level-set", levels_now, changes, even_disabled=True)
         return settings
 
     def _commit(
-        self, action: str, subject: str, changes: abc.Sequence[Change], detail: Detail = MappingProxyType({})
+        self,
+        action: str,
+        subject: str,
+        changes: abc.Sequence[Change],
+        detail: Detail = MappingProxyType({}),
+        *,
+        even_disabled: bool = False,
     ) -> None:
+        system = self.store.system()
+        if system is not None and not system.settings.enabled and not even_disabled:
+            raise SystemDisabled("the system is disabled: nothing is changed")
         entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject, detail))
         self.store.commit([*changes, entry], UNGUARDED)
 

@@ -26,6 +26,7 @@ from keysvc.errors import (
     NotConfigured,
     NotFound,
     StaleVersion,
+    SystemDisabled,
 )
 from keysvc.interfaces import MappingStore
 from keysvc.model import (
@@ -145,10 +146,12 @@ class SSO:
         Raises NotFound, AccessDenied (application or mapping disabled), CannotDecrypt, MappingStoreUnavailable, and
         MasterSecretServerUnavailable only when the version that it needs was never fetched.
         """
-        if not fresh and (known := self._credentials.fresh(application, user)) is not None:
+        enabled = self._lookups.settings.enabled
+        if enabled and not fresh and (known := self._credentials.fresh(application, user)) is not None:
             self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
             return known
         with self._lookups.of(self._actor, application, user, lookups.FROM_STORE):
+            self._refuse_disabled()
             return self._credentials.through(
                 application, user, lambda: self._stored.of_user(application, user), must_be_fresh=fresh
             )
@@ -163,6 +166,7 @@ class SSO:
         """
         secret = SecretText(password) if isinstance(password, str) else password
         with self._lookups.of(self._actor, application, external_user, lookups.BY_EXTERNAL_USER):
+            self._refuse_disabled()
             return self._stored.of_external_user(application, external_user, secret)
 
     def set_credential(
@@ -196,6 +200,7 @@ class SSO:
         *,
         expected_revision: int | None = None,
     ) -> int:
+        self._refuse_disabled()
         definition = self._stored.application(application)
         values = labelled(definition, fields)
         put = functools.partial(self._put, definition, user, external_user, values, expected_revision=expected_revision)
@@ -217,6 +222,7 @@ class SSO:
         self._delete(deletion, "credential.deleted", f"{user} has no credential for {application}")
 
     def _delete(self, deletion: DeleteCredential | DeleteMapping, action: str, missing: str) -> None:
+        self._refuse_disabled()
         entry = self._audit(action, deletion.application, deletion.user)
         try:
             self._store.commit([deletion, *entry], Guard())
@@ -229,6 +235,7 @@ class SSO:
         """A ticket for `user`, or for the caller itself: whoever has it may trade it once, within two minutes unless
         the system or the application says otherwise, for the user's credential. It works while the master secret
         server is down. Raises AccessDenied when no application takes tickets."""
+        self._refuse_disabled()
         return self._tickets.issue(user if user is not None else self._actor, self._actor)
 
     def redeem(self, application: str, ticket: str | SecretText, *, sender: str | None = None) -> Credential:
@@ -237,6 +244,7 @@ class SSO:
         ended, and as `credential`; a ticket that was refused is not used up."""
         text = ticket if isinstance(ticket, SecretText) else SecretText(ticket)
         with self._lookups.of(self._actor, application, "a ticket", lookups.RECORDED_ALREADY):
+            self._refuse_disabled()
             claims = self._tickets.open(self._stored.application(application), text, sender)
             found, _ = self._stored.of_user(application, claims.user)
             detail = {"requester": claims.requester}
@@ -290,6 +298,11 @@ class SSO:
         )
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _refuse_disabled(self) -> None:
+        """As the mapping store said at most one poll interval ago."""
+        if not self._lookups.settings.enabled:
+            raise SystemDisabled("the system is disabled: nothing is looked up and nothing is stored")
 
     def _put(
         self,

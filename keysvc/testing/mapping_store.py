@@ -184,7 +184,7 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStore
         system = SystemRecord("0f" * 16, AT, Settings(administrators="CORP\\SSO Administrators"))
         store.commit([PutSystem(system)], UNGUARDED)
         assert store.system() == system
-        changed = replace(system, settings=Settings(ticket_timeout_minutes=7))
+        changed = replace(system, settings=Settings(ticket_timeout_minutes=7, enabled=False))
         store.commit([PutSystem(changed)], UNGUARDED)
         assert store.system() == changed
 

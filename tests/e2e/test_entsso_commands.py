@@ -54,6 +54,13 @@ def test_the_samples_come_in_by_one_command_are_listed_edited_and_go_out_as_the_
         [0, 0, 0, 25],
     ]
 
+    site("system", "disable")
+    assert "keysvc system enable" in site("status").err
+    for changing in (["import-entsso", folder], ["app", "set", "SAP-PRD", "--contact", "x"]):
+        assert site(*changing, ok=False).err.startswith("error: system-disabled")
+    site("system", "enable")
+    assert json.loads(site("system", "show", "--json").out)["settings"]["enabled"]
+
     site("app", "set", "SAP-PRD", "--contact", "new@nordwind.example", "--flag", "allowTickets=no")
     assert site("app", "set", "SAP-PRD", "--flag", "adminAccountSame", ok=False).err.startswith("error: invalid-input")
     assert "sets no flag" in site("app", "set", "SAP-PRD", "--flag", "allowTicket=no", ok=False).err

@@ -1,0 +1,67 @@
+"""keysvc system"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from keysvc.cli.output import print_json
+from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store, require_administrator
+
+app = typer.Typer(help="The system as a whole.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def enable(config: ConfigOption = None) -> None:
+    """Let look-ups and changes go on again.
+
+    \b
+    keysvc system enable
+    """
+    _switch(config, enabled=True)
+
+
+@app.command()
+def disable(config: ConfigOption = None) -> None:
+    """Refuse every look-up and every change, at all SSO servers within one poll interval, until it is enabled again.
+
+    The master secret is kept, rotated and backed up as before.
+
+    \b
+    keysvc system disable
+    """
+    _switch(config, enabled=False)
+
+
+def _switch(config: Path | None, *, enabled: bool) -> None:
+    from keysvc.master.switch import switch_system
+
+    settings = load(config)
+    actor = require_administrator(settings)
+    store = open_store(settings)
+    switch_system(store, actor, enabled=enabled)
+    store.close()
+    typer.echo("enabled" if enabled else "disabled: look-ups and changes are refused within one poll interval")
+
+
+@app.command()
+def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the system's settings. `keysvc app import` changes them, from Enterprise SSO's global info.
+
+    \b
+    keysvc system show
+    """
+    from dataclasses import asdict
+
+    store = administration(config, changing=False).store
+    system = store.system()
+    store.close()
+    if system is None:
+        return
+    if as_json:
+        print_json(system)
+        return
+    typer.echo(f"{'system id':<34}{system.system_id}")
+    for key, value in asdict(system.settings).items():
+        typer.echo(f"{key.replace('_', ' '):<34}{('yes' if value else 'no') if isinstance(value, bool) else value}")

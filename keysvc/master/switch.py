@@ -1,0 +1,21 @@
+"""Enabling and disabling a system as a whole. The master secret is kept and rotated as before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keysvc.changes import UNGUARDED, PutSystem
+from keysvc.errors import NotConfigured
+from keysvc.interfaces import MappingStore
+from keysvc.master.events import EventKind, told
+
+
+def switch_system(store: MappingStore, actor: str, *, enabled: bool) -> None:
+    """SSO servers notice within one poll interval. Repeatable. Raises NotConfigured."""
+    system = store.system()
+    if system is None:
+        raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+    if system.settings.enabled != enabled:
+        changed = replace(system, settings=replace(system.settings, enabled=enabled))
+        kind = EventKind.SYSTEM_ENABLED if enabled else EventKind.SYSTEM_DISABLED
+        store.commit([PutSystem(changed), *told(actor, kind, system.system_id)], UNGUARDED)

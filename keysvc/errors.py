@@ -9,6 +9,7 @@ KeysvcError
 ├── AlreadyConfigured
 ├── InvalidInput
 ├── AccessDenied
+│   ├── AuthorizerUnavailable          retryable
 │   ├── Revoked
 │   └── SystemDisabled
 ├── NotFound
@@ -113,6 +114,16 @@ class AccessDenied(KeysvcError):
 
     code = "access-denied"
     default_hint = "use the identity of an SSO administrator, or ask one for the right"
+
+
+class AuthorizerUnavailable(AccessDenied):
+    """The authorizer cannot say which groups the caller is in: what only a group would allow is denied."""
+
+    code = "authorizer-unavailable"
+    default_hint = (
+        "bring the directory back, or correct authorizer in keysvc.toml; names that stand for themselves go on"
+    )
+    retryable = True
 
 
 class Revoked(AccessDenied):

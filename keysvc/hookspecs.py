@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from keysvc.interfaces import KeyStore, MappingStore, Notifier, Register
+from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Register
 
 if TYPE_CHECKING:
     import typer
@@ -47,6 +47,11 @@ def keysvc_mapping_stores(register: Register[MappingStore]) -> None:
 @hookspec
 def keysvc_notifiers(register: Register[Notifier]) -> None:
     """Register notifiers by URL scheme."""
+
+
+@hookspec
+def keysvc_authorizers(register: Register[Authorizer]) -> None:
+    """Register authorizers by URL scheme."""
 
 
 @hookspec

@@ -243,3 +243,22 @@ class Notifier(Protocol):
 
     def close(self) -> None:
         """Repeatable."""
+
+
+# -- authorizer ----------------------------------------------------------------------------------------------------
+
+
+class Authorizer(Protocol):
+    """Says which groups somebody is in. What a group may do is not its business: that is keysvc's table of roles.
+
+    Opened once a process; any thread may call it. keysvc remembers an answer for one poll interval, and no longer.
+    """
+
+    def groups_of(self, name: str) -> abc.Collection[str]:
+        r"""Every group that `name`, of a certificate or an account of this machine, is a member of, directly or through
+        other groups: as accounts are written in applications, `DOMAIN\group`; upper and lower case are the same. Empty
+        for somebody unknown. Answers within seconds. Raises AuthorizerUnavailable when it cannot know: then nothing
+        that needs a group is allowed."""
+
+    def close(self) -> None:
+        """Repeatable."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import abc
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -42,6 +44,11 @@ class Location:
         if len(set(names)) != len(names):
             raise ConfigurationError(f"the {scheme}: URL gives an option twice")
         return cls(scheme.lower(), unquote(parts.path), MappingProxyType(dict(pairs)), SecretText(url))
+
+    @property
+    def local_path(self) -> Path:
+        """Of a file. On Windows `/C:/secret` of a file URL is `C:/secret` (RFC 8089, appendix E.2)."""
+        return Path(self.path.removeprefix("/") if os.name == "nt" else self.path)
 
     def reveal(self) -> str:
         """The whole URL, secrets included."""

@@ -17,6 +17,7 @@ import pluggy
 
 from keysvc import hookspecs
 from keysvc.errors import (
+    AuthorizerUnavailable,
     ConfigurationError,
     KeyStoreError,
     KeysvcError,
@@ -25,7 +26,7 @@ from keysvc.errors import (
     PluginError,
     UnknownScheme,
 )
-from keysvc.interfaces import KeyStore, MappingStore, Notifier, Opener, Opening, Prompt
+from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Opener, Opening, Prompt
 from keysvc.isolation import Guard, Isolated, PluginFailure, Tell, what_to_do
 from keysvc.location import Location
 from keysvc.sources import sourced
@@ -33,7 +34,7 @@ from keysvc.sources import sourced
 GROUP = "keysvc"
 OWN = "keysvc"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("keysvc_"))
-KINDS = dict(zip(HOOKS, ("key store", "mapping store", "notifier", "commands"), strict=True))
+KINDS = dict(zip(HOOKS, ("key store", "mapping store", "notifier", "authorizer", "commands"), strict=True))
 SEPARATE_DISTRIBUTIONS = {
     "pkcs11": "keysvc-pkcs11",
     "registry": "keysvc-dpapi",
@@ -44,6 +45,9 @@ SEPARATE_DISTRIBUTIONS = {
     "smtp": "keysvc-smtp",
     "smtps": "keysvc-smtp",
     "syslog": "keysvc-syslog",
+    "ldap": "keysvc-ldap",
+    "ldaps": "keysvc-ldap",
+    "ldapi": "keysvc-ldap",
 }
 
 Part = TypeVar("Part")
@@ -164,6 +168,7 @@ class Plugins:
             "mapping store", MappingStore, MappingStoreError, *shared
         )
         self.notifiers: Registry[Notifier] = Registry("notifier", Notifier, NotifierRefused, *shared)
+        self.authorizers: Registry[Authorizer] = Registry("authorizer", Authorizer, AuthorizerUnavailable, *shared)
         disabled = set(os.environ.get("KEYSVC_DISABLED_PLUGINS", "").replace(" ", "").split(","))
         for entry_point in sorted(importlib.metadata.entry_points(group=GROUP), key=_built_in_first):
             distribution = entry_point.dist.name if entry_point.dist else "?"
@@ -175,7 +180,7 @@ class Plugins:
     @property
     def registries(self) -> tuple[Registry[Any], ...]:
         """One for each kind of part."""
-        return self.key_stores, self.mapping_stores, self.notifiers
+        return self.key_stores, self.mapping_stores, self.notifiers, self.authorizers
 
     @property
     def failures(self) -> list[PluginFailure]:

@@ -3,7 +3,6 @@ derived from a passphrase."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def open_file(opening: Opening) -> KeyStore:
     from keysvc.stores.file_sealers import KeyFileSealer, PassphraseSealer
 
     location = opening.location
-    path = _local(location.path)
+    path = location.local_path
     unlock = location.options.get("unlock", "key-file")
     if not path.is_absolute() or path == Path(path.anchor):
         raise ConfigurationError("file: needs an absolute path", hint="write file:///var/lib/keysvc/secret")
@@ -52,8 +51,3 @@ def open_file(opening: Opening) -> KeyStore:
             raise ConfigurationError("key-file needs an absolute path")
         sealer = KeyFileSealer(str(location), key_file, may_create=lambda: len(shelf) == 0)
     return SealedKeyStore(sealer, shelf, opening.system_id)
-
-
-def _local(path: str) -> Path:
-    """On Windows `/C:/secret` of a file URL is `C:/secret` (RFC 8089, appendix E.2)."""
-    return Path(path.removeprefix("/") if os.name == "nt" else path)

@@ -18,14 +18,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keysvc.testing.authorizer import AuthorizerConformance
     from keysvc.testing.key_store import KeyStoreConformance
     from keysvc.testing.mapping_store import MappingStoreConformance
     from keysvc.testing.memory import memory_sso
     from keysvc.testing.notifier import NotifierConformance
 
-__all__ = ["KeyStoreConformance", "MappingStoreConformance", "NotifierConformance", "memory_sso"]
+__all__ = [
+    "AuthorizerConformance",
+    "KeyStoreConformance",
+    "MappingStoreConformance",
+    "NotifierConformance",
+    "memory_sso",
+]
 
 _HOMES = {
+    "AuthorizerConformance": "keysvc.testing.authorizer",
     "KeyStoreConformance": "keysvc.testing.key_store",
     "MappingStoreConformance": "keysvc.testing.mapping_store",
     "NotifierConformance": "keysvc.testing.notifier",

@@ -15,6 +15,7 @@ _STATUS: dict[type[KeysvcError], int] = {
     errors.ProtocolError: 400,
     errors.BackupError: 400,
     errors.AccessDenied: 403,
+    errors.AuthorizerUnavailable: 503,
     errors.NotFound: 404,
     errors.VersionNotFound: 404,
     errors.Conflict: 409,

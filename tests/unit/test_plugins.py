@@ -130,7 +130,7 @@ def test_a_plugin_can_be_disabled_or_left_out_and_is_not_even_imported(
     install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("memo", "raise SystemExit")
-    assert {found.name for found in Plugins(only=()).reports} == {"file", "log", "shares", "sqlite"}
+    assert {found.name for found in Plugins(only=()).reports} == {"file", "log", "shares", "sqlite", "static"}
     monkeypatch.setenv("KEYSVC_DISABLED_PLUGINS", "memo, log")
     assert not {"memo", "log"} & {found.name for found in Plugins().reports}
 

@@ -1,7 +1,8 @@
 """`keysvc plugin check URL`: the quick part of the conformance suites, on a configuration that may be in use.
 
 It is harmless there: a key store is given throw-away versions, numbered from 4,000,000,000, of a system of their own; a
-mapping store a throw-away application; a notifier events that say what they are. All of it is taken away again.
+mapping store a throw-away application; a notifier events that say what they are; an authorizer is asked for names that
+nobody has. All of it is taken away again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from typing import Any
 
 import pytest
 
-from keysvc.interfaces import KeyStore, MappingStore, Notifier
+from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier
 from keysvc.testing.check.throw_away import FIRST_VERSION
 
-Part = KeyStore | MappingStore | Notifier
-KINDS: abc.Mapping[str, str] = {"key store": "key_store", "mapping store": "mapping_store", "notifier": "notifier"}
+Part = KeyStore | MappingStore | Notifier | Authorizer
+KINDS: abc.Mapping[str, str] = {
+    "key store": "key_store",
+    "mapping store": "mapping_store",
+    "notifier": "notifier",
+    "authorizer": "authorizer",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from keysvc.config import Config, NotifierSettings
 from keysvc.crypto import certificates
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
-from keysvc.interfaces import KeyStore, MappingStore, Notifier, Prompt
+from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
 from keysvc.isolation import PluginFailure, Tell
 from keysvc.location import Location
 from keysvc.master.delivery import Subscription
@@ -93,6 +93,13 @@ def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
 def open_notifier(config: Config, url: str) -> Notifier:
     """Any notifier, for this system."""
     return plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id)
+
+
+def open_authorizer(config: Config) -> Authorizer | None:
+    """The one that is configured. Raises UnknownScheme, ConfigurationError."""
+    if config.authorizer is None:
+        return None
+    return plugins(config.plugins).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
 def subscriptions(config: Config) -> list[Subscription]:
@@ -278,7 +285,15 @@ def open_sso(config: Config) -> SSO:
     try:
         find = _quietly(lambda: _url_in_lease(store))
         client = MasterClient(config.masters, identity(config), config.system_id, find)
-        return SSO(store, client, peer.name, long_poll=config.long_poll, sealed=_open_sealed_cache(config))
+        authorizer = open_authorizer(config)
+        return SSO(
+            store,
+            client,
+            peer.name,
+            long_poll=config.long_poll,
+            sealed=_open_sealed_cache(config),
+            groups_of=authorizer.groups_of if authorizer is not None else lambda _user: (),
+        )
     except KeysvcError:
         store.close()
         raise

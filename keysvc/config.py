@@ -82,6 +82,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Path of a UNIX socket on which `keysvc agent` answers too; the calling account is who calls."""
     agent_callers: tuple[str, ...] = ()
     """Accounts of this machine, and groups as @GROUP, that may use that socket; without any, the agent's own."""
+    authorizer: str | None = None
+    """URL of the authorizer, which says who is in which group; without one, accounts are names of certificates alone.
+    Only on an SSO server."""
     poll_interval: str = "30s"
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"

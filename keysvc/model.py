@@ -454,11 +454,13 @@ class AuditTrail(StrEnum):
 
 
 LOOKED_UP = "credential.looked-up"
+DENIED = "operation.denied"
 _TRAILS = {
     "application.deleted": AuditTrail.DELETED_APPLICATIONS,
     "mapping.deleted": AuditTrail.DELETED_MAPPINGS,
     "mapping.import-deleted": AuditTrail.DELETED_MAPPINGS,
     LOOKED_UP: AuditTrail.LOOKUPS,
+    DENIED: AuditTrail.LOOKUPS,
 }
 DONE = "done"
 

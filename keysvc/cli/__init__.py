@@ -22,6 +22,7 @@ from keysvc.cli import (
     mapping_store,
     notify,
     plugin,
+    role,
     running,
     secret,
     server,
@@ -51,6 +52,7 @@ app.add_typer(ticket.app, name="ticket")
 app.add_typer(config_store.app, name="config-store")
 app.add_typer(server.app, name="server")
 app.add_typer(user.app, name="user")
+app.add_typer(role.app, name="role")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(system.app, name="system")
 app.add_typer(audit.app, name="audit")

@@ -81,6 +81,7 @@ def agent(config: ConfigOption = None) -> None:
     from keysvc.config import host_and_port
     from keysvc.crypto.memory import harden_process
     from keysvc.model import Role
+    from keysvc.sso.access import Access
     from keysvc.web.admission import Admission
     from keysvc.web.agent_app import agent_app
     from keysvc.web.local_socket import LocalCallers, listen_at
@@ -95,10 +96,13 @@ def agent(config: ConfigOption = None) -> None:
     local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
     with contextlib.ExitStack() as ending:
         sso = ending.enter_context(assembly.open_sso(settings))
-        admission = ending.enter_context(
-            Admission(assembly.open_mapping_store(settings), settings.system_id, sso.poll_interval)
-        )
-        app = agent_app(sso, admission, LocalCallers(peer.name, settings.agent_callers))
+        store = assembly.open_mapping_store(settings)
+        admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))
+        authorizer = assembly.open_authorizer(settings)
+        if authorizer is not None:
+            ending.callback(authorizer.close)
+        access = Access(store, sso.poll_interval, authorizer)
+        app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:
             ending.enter_context(Server(app, local, None).in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]

@@ -32,6 +32,8 @@ POLL_INTERVAL, LEASE_TTL = "1s", "3s"
 WRITERS = 4
 SSO_SERVERS = ("web-01", "web-02")
 APPLICATION = "demo-application"
+ADMINISTRATORS = "NORDWIND\\SSO Affiliate Administrators"
+"""The group that the imported system calls so; the application is put into it, and so administers every application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,15 @@ class Story:
     def _enrol(self) -> None:
         self._say("enrolling two SSO servers, and an application that signs on through them")
         own = identity(self._join(APPLICATION, "application"))
+        groups = self._folder / "groups.toml"
+        groups.write_text(f"[groups]\n'{ADMINISTRATORS}' = ['{APPLICATION}']\n", "utf-8")
         self._agents: dict[str, AgentClient] = {}
         self._serving_agents: dict[str, Process] = {}
         for name in SSO_SERVERS:
             config = self._join(name, "server")
+            configuration.change(
+                self.machines[name].config, {"authorizer": f"static:{groups.as_uri().removeprefix('file:')}"}
+            )
             self._agents[name] = AgentClient(f"https://{config.agent}", own, config.system_id)
             self._ending.callback(self._agents[name].close)
             self._start_agent(name)

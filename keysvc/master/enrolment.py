@@ -88,8 +88,12 @@ class Identities:
             return [self._known[name] for name in sorted(self._known)]
 
     def enroll(self, name: str, role: Role, actor: str) -> JoinToken:
-        """Make a one-time join token, good for an hour."""
+        """Make a one-time join token, good for an hour. Raises InvalidInput, also for a name that is somebody else's
+        but for upper and lower case: accounts are compared without."""
         certificates.check_name(name)
+        for other in self.all():
+            if other.name != name and other.name.casefold() == name.casefold():
+                raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
         token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
         enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
         self._store.commit(

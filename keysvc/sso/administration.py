@@ -9,6 +9,7 @@ from collections import abc
 from dataclasses import replace
 from types import MappingProxyType
 
+from keysvc.chain import AuditKeys
 from keysvc.changes import (
     UNGUARDED,
     AppendAudit,
@@ -18,6 +19,7 @@ from keysvc.changes import (
     PutApplication,
     PutMapping,
     PutSystem,
+    SealAudit,
 )
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.interfaces import MappingStore
@@ -27,16 +29,27 @@ from keysvc.sso.credentials import refuse_local, same_label
 MAXIMUM_NAME_LENGTH = 256
 PAGE = 500
 NO_FLAGS = Flags()
+NO_CHANGE: abc.Mapping[str, bool] = MappingProxyType({})
 
 
 class Administration:
-    """Every change is one commit with its audit entry."""
+    """Every change is one commit with its audit entry, which is sealed where there are `keys`. `changed` is told of
+    which application something was changed."""
 
-    def __init__(self, store: MappingStore, actor: str) -> None:
+    def __init__(
+        self,
+        store: MappingStore,
+        actor: str,
+        *,
+        keys: abc.Callable[[], AuditKeys | None] = lambda: None,
+        changed: abc.Callable[[str], object] = lambda _application: None,
+    ) -> None:
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
         self.store = store
         self.actor = actor
+        self._keys = keys
+        self._changed = changed
 
     # -- applications ----------------------------------------------------------------------------------------------
 
@@ -90,7 +103,7 @@ class Administration:
         self,
         name: str,
         *,
-        flags: abc.Mapping[str, bool] = MappingProxyType({}),
+        flags: abc.Mapping[str, bool] = NO_CHANGE,
         description: str | None = None,
         contact: str | None = None,
         user_accounts: abc.Sequence[str] | None = None,
@@ -103,6 +116,8 @@ class Administration:
         administrators are the affiliate administrators.
         """
         known = self.application(name)
+        if unknown := sorted(flags.keys() - {field.name for field in dataclasses.fields(Flags)}):
+            raise InvalidInput(f"an application has no flag {unknown[0]!r}")
         if flags.get("administrators_same", known.flags.administrators_same) != known.flags.administrators_same:
             raise InvalidInput(
                 f"whether the administrators of {name} are the affiliate administrators (adminAccountSame) was settled "
@@ -218,6 +233,23 @@ class Administration:
             self._commit("audit.level-set", levels_now, changes, even_disabled=True)
         return settings
 
+    def name_system_administrators(
+        self, *, administrators: abc.Sequence[str] | None = None, affiliate: abc.Sequence[str] | None = None
+    ) -> Settings:
+        """The accounts of the SSO administrators and of the affiliate administrators; None leaves them. Raises
+        InvalidInput, Conflict."""
+        system = self.store.system()
+        if system is None:
+            raise NotConfigured(f"the mapping store {self.store.info().url} holds no system")
+        given = {"administrators": administrators, "affiliate_administrators": affiliate}
+        for account in (*(administrators or ()), *(affiliate or ())):
+            _check_name("account", account)
+        named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
+        settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
+        if settings != system.settings:
+            self._commit("settings.administrators-named", "system", [PutSystem(replace(system, settings=settings))])
+        return settings
+
     def _commit(
         self,
         action: str,
@@ -230,8 +262,17 @@ class Administration:
         system = self.store.system()
         if system is not None and not system.settings.enabled and not even_disabled:
             raise SystemDisabled("the system is disabled: nothing is changed")
-        entry = AppendAudit(AuditEntry(utc_now(), self.actor, action, subject, detail))
-        self.store.commit([*changes, entry], UNGUARDED)
+        entry, keys = AuditEntry(utc_now(), self.actor, action, subject, detail), self._keys()
+        seal = [] if keys is None else [SealAudit(entry.trail, keys)]
+        try:
+            self.store.commit([*changes, AppendAudit(entry), *seal], UNGUARDED)
+        finally:  # also when the answer to the commit was lost
+            for change in changes:
+                match change:
+                    case PutApplication(Application(name=name)) | PutMapping(Mapping(application=name)):
+                        self._changed(name)
+                    case DeleteApplication(name) | DeleteMapping(name):
+                        self._changed(name)
 
 
 def _state(enabled: bool) -> str:

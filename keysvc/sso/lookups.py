@@ -21,7 +21,7 @@ from keysvc.errors import (
     NotFound,
 )
 from keysvc.interfaces import MappingStore
-from keysvc.model import DONE, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord, utc_now
+from keysvc.model import DENIED, DONE, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord, utc_now
 
 BY_EXTERNAL_USER: Final = 1
 FROM_STORE: Final = 2
@@ -86,19 +86,27 @@ class LookupAudit:
         except MappingStoreUnavailable:
             raise  # nor could its entry be written
         except KeysvcError as error:
-            if self.settings.audit_negative_level >= negative_level(error):
-                self._record(actor, application, user, error.code)
+            self._failed(error, AuditEntry(utc_now(), actor, LOOKED_UP, _subject(application, user), result=error.code))
             raise
         self.succeeded(actor, application, user, level)
 
     def succeeded(self, actor: str, application: str, user: str, level: int) -> None:
         """Records a look-up where `level` asks for it. Raises AuditUnavailable."""
         if self.settings.audit_positive_level >= level:
-            self._record(actor, application, user, DONE)
+            self._record(AuditEntry(utc_now(), actor, LOOKED_UP, _subject(application, user), result=DONE))
 
-    def _record(self, actor: str, application: str, user: str, result: str) -> None:
+    def refused(self, actor: str, right: str, application: str, user: str, error: KeysvcError) -> None:
+        """Records, where the negative level asks for it, an operation that the caller has no `right` to. Raises
+        AuditUnavailable."""
+        about, detail = _subject(application, user), {"right": right}
+        self._failed(error, AuditEntry(utc_now(), actor, DENIED, about, detail, result=error.code))
+
+    def _failed(self, error: KeysvcError, entry: AuditEntry) -> None:
+        if self.settings.audit_negative_level >= negative_level(error):
+            self._record(entry)
+
+    def _record(self, entry: AuditEntry) -> None:
         """With others that wait, in one commit: a disk that takes a millisecond to be sure is waited for once."""
-        entry = AuditEntry(utc_now(), actor, LOOKED_UP, f"{application}: {user}"[:1000].rstrip(), result=result)
         mine = _Waiting(entry)
         with self._changing:
             self._waiting.append(mine)
@@ -126,6 +134,10 @@ class LookupAudit:
             error = why
         for waiting in together:
             waiting.error, waiting.done = error, True
+
+
+def _subject(application: str, user: str) -> str:
+    return f"{application}: {user}"[:1000].rstrip()
 
 
 def _unavailable(why: str) -> AuditUnavailable:

@@ -42,6 +42,7 @@ from keysvc.model import (
     utc_now,
 )
 from keysvc.sso import lookups
+from keysvc.sso.administration import Administration
 from keysvc.sso.cache import VersionCache
 from keysvc.sso.ciphers import Ciphers
 from keysvc.sso.config_store import refuse_config_store, require_config_store
@@ -122,6 +123,18 @@ class SSO:
         view = copy.copy(self)
         view._actor = caller
         return view
+
+    @property
+    def administration(self) -> Administration:
+        """Applications and mappings, changed in the caller's name."""
+        return Administration(
+            self._store, self._actor, keys=lambda: self._cache.audit_keys, changed=self._credentials.forget
+        )
+
+    @property
+    def audit(self) -> LookupAudit:
+        """What records look-ups, and operations that were denied."""
+        return self._lookups
 
     def __enter__(self) -> Self:
         return self

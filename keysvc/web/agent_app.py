@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections import abc
 
 from starlette.applications import Starlette
@@ -12,21 +14,23 @@ from keysvc import errors
 from keysvc.errors import AccessDenied, CannotDecrypt, InvalidInput, MasterSecretServerUnavailable, NotFound
 from keysvc.model import Application, Role
 from keysvc.sso import SSO, Credential
+from keysvc.sso.access import Access
+from keysvc.sso.roles import Right
 from keysvc.sso.service import ServerState
 from keysvc.web import messages, parameters
 from keysvc.web.admission import Admission
+from keysvc.web.agent_administration import AdministrationOperations
+from keysvc.web.authorization import Authorization
 from keysvc.web.local_socket import LocalCallers
-from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.operations import PRINCIPALS, Call, Caller, NoContent, NoParameters, Operation, Operations, application
 from keysvc.web.serving import answer, peer
 
 TITLE = "keysvc: an agent"
-ALLOWED = (Role.APPLICATION, Role.ADMINISTRATOR, Role.SERVER)
-THEMSELVES = (*ALLOWED, Role.USER)
-"""A user gets at what is its own; see `_own`."""
 
 
-def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None) -> Starlette:
-    """Answers certificates that are enrolled, and on a UNIX socket the accounts that `local` lets in."""
+def agent_app(sso: SSO, admission: Admission, access: Access, local: LocalCallers | None = None) -> Starlette:
+    """Answers certificates that are enrolled, and on a UNIX socket the accounts that `local` lets in, as far as
+    `access` allows."""
 
     def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
         connected = request.scope.get("keysvc.local_socket")
@@ -39,18 +43,22 @@ def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None)
             raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
         return Caller(identity.name, identity.role, calling.serial)
 
-    return application(TITLE, AgentOperations(sso).all(), admit)
+    return application(TITLE, AgentOperations(sso, access).all(), admit)
 
 
 class AgentOperations:
     """What an agent answers."""
 
-    def __init__(self, sso: SSO) -> None:
+    def __init__(self, sso: SSO, access: Access) -> None:
         self._sso = sso
+        self._access = access
+        self._authorization = Authorization(sso, access)
 
     def all(self) -> Operations:
-        """Every one."""
-        return [*self._on_credentials(), *self._on_tickets(), *self._on_config_info(), *self._on_the_rest()]
+        """Every one, behind its rights."""
+        administration = AdministrationOperations(self._authorization).all()
+        ours = (*self._on_credentials(), *self._on_tickets(), *self._on_config_info(), *self._on_the_rest())
+        return self._authorization.guarded([*ours, *administration])
 
     def _on_credentials(self) -> Operations:
         return [
@@ -62,7 +70,8 @@ class AgentOperations:
                 parameters=parameters.FindCredential,
                 answer=messages.CredentialBody,
                 etag="changes with the credential, and with its re-encryption; for If-Match",
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
+                rights=(Right.LOOK_UP,),
                 errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -72,7 +81,8 @@ class AgentOperations:
                 handler=self.lookup,
                 content=messages.LookupRequest,
                 answer=messages.CredentialBody,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.LOOK_UP_BY_EXTERNAL_USER,),
                 errors=(NotFound, errors.Conflict, CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -83,7 +93,8 @@ class AgentOperations:
                 parameters=parameters.PutCredential,
                 content=messages.SetCredentialRequest,
                 answer=messages.SetCredentialAnswer,
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
+                rights=(Right.CHANGE_CREDENTIALS,),
                 errors=(NotFound, errors.Conflict, errors.Changed, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -92,7 +103,8 @@ class AgentOperations:
                 summary="Delete a credential; the mapping stays",
                 handler=self.delete_credential,
                 parameters=parameters.OneCredential,
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
+                rights=(Right.CHANGE_CREDENTIALS,),
                 errors=(NotFound,),
             ),
             Operation(
@@ -102,7 +114,8 @@ class AgentOperations:
                 handler=self.purge_cache,
                 parameters=parameters.SomeApplication,
                 answer=messages.PurgeAnswer,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.PURGE_CACHE,),
             ),
         ]
 
@@ -115,7 +128,8 @@ class AgentOperations:
                 handler=self.ticket,
                 content=messages.TicketRequest,
                 answer=messages.TicketAnswer,
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
+                rights=(Right.ISSUE_TICKETS,),
                 errors=(CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -125,7 +139,8 @@ class AgentOperations:
                 handler=self.redeem,
                 content=messages.RedeemRequest,
                 answer=messages.CredentialBody,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.REDEEM_TICKETS,),
                 errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
             ),
         ]
@@ -139,7 +154,8 @@ class AgentOperations:
                 handler=self.config_info,
                 parameters=parameters.FindBag,
                 answer=messages.ConfigInfo,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.SEE_CONFIG_INFO,),
                 errors=(NotFound, CannotDecrypt, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -150,7 +166,8 @@ class AgentOperations:
                 parameters=parameters.OneBag,
                 content=messages.ConfigInfo,
                 answer=messages.SetCredentialAnswer,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.CHANGE_CONFIG_INFO,),
                 errors=(NotFound, errors.Conflict, MasterSecretServerUnavailable),
             ),
             Operation(
@@ -159,7 +176,8 @@ class AgentOperations:
                 summary="Delete a property bag",
                 handler=self.delete_config_info,
                 parameters=parameters.OneBag,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.CHANGE_CONFIG_INFO,),
                 errors=(NotFound,),
             ),
         ]
@@ -173,26 +191,28 @@ class AgentOperations:
                 handler=self.application,
                 parameters=parameters.OneApplication,
                 answer=Application,
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
+                rights=(Right.SEE_APPLICATION,),
                 errors=(NotFound,),
             ),
             Operation(
                 method="GET",
                 path="/v1/applications",
-                summary="Every affiliate application, in pages by name",
+                summary="The affiliate applications that the caller has a role in, in pages by name",
                 handler=self.applications,
                 parameters=parameters.Page,
                 answer=messages.ApplicationPage,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
             ),
             Operation(
                 method="GET",
                 path="/v1/mappings",
-                summary="Every mapping of an application, in pages by user",
+                summary="The mappings of an application, or of them the caller's own, in pages by user",
                 handler=self.mappings,
                 parameters=parameters.PageOfApplication,
                 answer=messages.MappingPage,
-                roles=ALLOWED,
+                roles=PRINCIPALS,
+                rights=(Right.SEE_MAPPINGS,),
                 errors=(NotFound,),
             ),
             Operation(
@@ -201,22 +221,16 @@ class AgentOperations:
                 summary="What this SSO server knows",
                 handler=self.status,
                 answer=ServerState,
-                roles=THEMSELVES,
+                roles=PRINCIPALS,
             ),
         ]
 
     def _for(self, caller: Caller) -> SSO:
-        return self._sso.acting_as(caller.name)
-
-    def _own(self, caller: Caller, user: str | None) -> SSO:
-        """For a person only what is that person's."""
-        if caller.role is Role.USER and user != caller.name:
-            raise AccessDenied(f"{caller.name} may use its own credentials only")
-        return self._for(caller)
+        return self._authorization.sso_for(caller)
 
     def credential(self, call: Call[parameters.FindCredential, NoContent]) -> Response:
         """With its revision as ETag."""
-        asked, sso = call.parameters, self._own(call.caller, call.parameters.user)
+        asked, sso = call.parameters, self._for(call.caller)
         fresh = parameters.is_fresh(asked.cache_control)
         found = sso.credential(asked.application, user=asked.user, fresh=fresh)
         return answer(credential_body(found), headers={"ETag": f'"{found.revision}"'})
@@ -236,7 +250,7 @@ class AgentOperations:
         if where.if_match is not None and where.if_none_match is not None:
             raise InvalidInput("If-Match and If-None-Match exclude each other")
         expected = 0 if where.if_none_match else int(where.if_match.strip('"')) if where.if_match else None
-        version = self._own(call.caller, where.user).set_credential(
+        version = self._for(call.caller).set_credential(
             where.application,
             asked.fields,
             user=where.user,
@@ -248,12 +262,12 @@ class AgentOperations:
     def delete_credential(self, call: Call[parameters.OneCredential, NoContent]) -> None:
         """For good."""
         where = call.parameters
-        self._own(call.caller, where.user).delete_credential(where.application, user=where.user)
+        self._for(call.caller).delete_credential(where.application, user=where.user)
 
     def ticket(self, call: Call[NoParameters, messages.TicketRequest]) -> messages.TicketAnswer:
         """A bearer's secret."""
         user = call.content.user if call.content.user is not None else call.caller.name
-        made = self._own(call.caller, user).ticket(user=user)
+        made = self._for(call.caller).ticket(user=user)
         return messages.TicketAnswer(made.text.reveal(), made.user, made.expires_at)
 
     def redeem(self, call: Call[NoParameters, messages.RedeemRequest]) -> messages.CredentialBody:
@@ -287,15 +301,20 @@ class AgentOperations:
         return self._for(call.caller).application(call.parameters.application)
 
     def applications(self, call: Call[parameters.Page, NoContent]) -> messages.ApplicationPage:
-        """By name."""
+        """By name, those that the caller may see."""
         page = call.parameters
-        found = tuple(self._for(call.caller).applications(after=page.after, limit=page.limit))
+        every = self._for(call.caller).applications(after=page.after, limit=sys.maxsize)
+        found = tuple(itertools.islice(self._access.visible(call.caller, every), page.limit))
         return messages.ApplicationPage(found, found[-1].name if len(found) == page.limit else None)
 
     def mappings(self, call: Call[parameters.PageOfApplication, NoContent]) -> messages.MappingPage:
-        """By user."""
+        """By user, those that the caller may see."""
         page = call.parameters
-        found = tuple(self._for(call.caller).mappings(page.application, after=page.after, limit=page.limit))
+        own = self._access.own_mappings(call.caller, page.application)
+        if own is None:
+            found = tuple(self._for(call.caller).mappings(page.application, after=page.after, limit=page.limit))
+        else:
+            found = tuple(mapping for mapping in own if mapping.user > page.after)[: page.limit]
         return messages.MappingPage(found, found[-1].user if len(found) == page.limit else None)
 
     def status(self, _call: Call[NoParameters, NoContent]) -> ServerState:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import abc
+from typing import TypeVar
 
-from keysvc.model import Application, Mapping, Role, SecretText, host_name
+from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, Role, SecretText, host_name
 from keysvc.sso import Credential, Ticket
+from keysvc.sso.administration import NO_CHANGE, NO_FLAGS, PAGE
 from keysvc.sso.service import ServerState
 from keysvc.web import messages
 from keysvc.web.connection import Connection, Requests, UnixConnection, with_query
 from keysvc.web.identity import IdentityFiles
 
+Answer = TypeVar("Answer")
 FRESH = {"Cache-Control": "no-cache"}
 
 
@@ -117,9 +120,116 @@ class AgentClient:
         """As `SSO.status`."""
         return self._connection.get("/v1/status", ServerState)
 
+    @property
+    def administration(self) -> AgentAdministration:
+        """Applications and mappings."""
+        return AgentAdministration(self._connection)
+
     def close(self) -> None:
         """Repeatable."""
         self._connection.close()
+
+
+class AgentAdministration:
+    """The calls of `keysvc.SSO.administration`, through an agent; the roles of the caller say which it may use."""
+
+    def __init__(self, connection: Requests) -> None:
+        self._connection = connection
+
+    def create_application(
+        self,
+        name: str,
+        fields: abc.Sequence[Field],
+        *,
+        type_: ApplicationType = ApplicationType.INDIVIDUAL,
+        flags: Flags = NO_FLAGS,
+        description: str = "",
+        contact: str = "",
+        user_accounts: abc.Sequence[str] = (),
+        administrator_accounts: abc.Sequence[str] = (),
+        ticket_timeout_minutes: int | None = None,
+    ) -> Application:
+        """As `Administration.create_application`; the same again is answered with what is there."""
+        asked = messages.CreateApplicationRequest(
+            tuple(fields),
+            type_,
+            flags,
+            description,
+            contact,
+            tuple(user_accounts),
+            tuple(administrator_accounts),
+            ticket_timeout_minutes,
+        )
+        return self._ask("PUT", "/v1/application", asked, Application, application=name)
+
+    def application(self, name: str) -> Application:
+        """As `Administration.application`."""
+        return self._connection.get(with_query("/v1/application", application=name), Application)
+
+    def change_application(
+        self,
+        name: str,
+        *,
+        flags: abc.Mapping[str, bool] = NO_CHANGE,
+        description: str | None = None,
+        contact: str | None = None,
+        user_accounts: abc.Sequence[str] | None = None,
+        administrator_accounts: abc.Sequence[str] | None = None,
+        ticket_timeout_minutes: int | None = None,
+    ) -> Application:
+        """As `Administration.change_application`."""
+        asked = messages.ApplicationChange(
+            dict(flags),
+            description,
+            contact,
+            None if user_accounts is None else tuple(user_accounts),
+            None if administrator_accounts is None else tuple(administrator_accounts),
+            ticket_timeout_minutes,
+        )
+        return self._ask("PATCH", "/v1/application", asked, Application, application=name)
+
+    def enable_application(self, name: str, enabled: bool) -> None:
+        """As `Administration.enable_application`."""
+        self.change_application(name, flags={"enabled": enabled})
+
+    def delete_application(self, name: str) -> None:
+        """As `Administration.delete_application`."""
+        self._connection.request("DELETE", with_query("/v1/application", application=name))
+
+    def set_mapping(self, application: str, user: str, external_user: str, *, enable: bool = False) -> Mapping:
+        """As `Administration.set_mapping`."""
+        asked = messages.MappingRequest(external_user, enable)
+        return self._ask("PUT", "/v1/mapping", asked, Mapping, application=application, user=user)
+
+    def mapping(self, application: str, user: str) -> Mapping:
+        """As `Administration.mapping`."""
+        return self._connection.get(with_query("/v1/mapping", application=application, user=user), Mapping)
+
+    def mappings(self, application: str) -> abc.Iterator[Mapping]:
+        """As `Administration.mappings`, those that the caller may see."""
+        after: str | None = ""
+        while after is not None:
+            path = with_query("/v1/mappings", application=application, after=after, limit=PAGE)
+            page = self._connection.get(path, messages.MappingPage)
+            yield from page.items
+            after = page.next
+
+    def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
+        """As `Administration.enable_mapping`."""
+        asked = messages.Enabled(enabled)
+        self._ask("PATCH", "/v1/mapping", asked, Mapping, application=application, user=user)
+
+    def enable_all_mappings(self, application: str, enabled: bool) -> int:
+        """As `Administration.enable_all_mappings`."""
+        asked = messages.Enabled(enabled)
+        return self._ask("PATCH", "/v1/mappings", asked, messages.Changed, application=application).changed
+
+    def delete_mapping(self, application: str, user: str) -> None:
+        """As `Administration.delete_mapping`."""
+        self._connection.request("DELETE", with_query("/v1/mapping", application=application, user=user))
+
+    def _ask(self, method: str, path: str, content: messages.Body, answer: type[Answer], **where: str) -> Answer:
+        return self._connection.decode(self._connection.request(method, with_query(path, **where), content), answer)
 
 
 def _plain(values: abc.Mapping[str, str | SecretText]) -> dict[str, str]:

@@ -64,6 +64,14 @@ _ALL = (
     messages.ConfigInfo({"Host": "ftp.nordwind.example", "Password": "geheim"}),
     messages.ApplicationPage((_APPLICATION,), "SAP"),
     messages.MappingPage((_MAPPING,)),
+    messages.CreateApplicationRequest(
+        _APPLICATION.fields, flags=_APPLICATION.flags, administrator_accounts=("NORDWIND\\SAP Admins",)
+    ),
+    messages.ApplicationChange({"enabled": True}, user_accounts=("NORDWIND\\SAP Users", "payroll")),
+    messages.MappingRequest("AWEBER", enable=True),
+    messages.Enabled(enabled=True),
+    messages.Changed(1200),
+    _MAPPING,
     _APPLICATION,
     ServerState(_SYSTEM_ID, 7, 4, (3, 4), can_encrypt=True, problem=""),
     SystemStatus(

@@ -42,7 +42,8 @@ class LocalCallers:
                 f"the account {account.pw_name} may not use this agent",
                 hint="name it, or @GROUP, in agent_callers",
             )
-        return Caller(f"{self.machine}\\{account.pw_name}", Role.APPLICATION)
+        itself = user == os.geteuid()  # it could read this SSO server's key, and its memory
+        return Caller(f"{self.machine}\\{account.pw_name}", Role.SERVER if itself else Role.APPLICATION)
 
     def _lets_in(self, user: int, account: Any) -> bool:
         if not self.allowed:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections import abc
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta
 
-from keysvc.model import Announcement, Application, Mapping, VersionRecord, VersionState
+from keysvc.model import (
+    Announcement,
+    Application,
+    ApplicationType,
+    Field,
+    Flags,
+    Mapping,
+    VersionRecord,
+    VersionState,
+)
+from keysvc.sso.roles import Right
+
+MAXIMUM_MINUTES = 525_600
+TICKET_FLAGS = frozenset({"allow_tickets", "validate_tickets", "timeout_tickets"})
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,3 +268,95 @@ class MappingPage(Body, frozen=True):
 
     items: tuple[Mapping, ...]
     next: str | None = None
+
+
+# -- administration at an agent ------------------------------------------------------------------------------------
+
+Account = Annotated[str, Meta(min_length=1, max_length=256)]
+AccountList = Annotated[tuple[Account, ...], Meta(max_length=1000)]
+
+
+@runtime_checkable
+class NeedsRights(Protocol):
+    """A body that asks for several things."""
+
+    def rights(self) -> abc.Iterator[Right]:
+        """Those that just this one needs."""
+
+
+class CreateApplicationRequest(Body, frozen=True):
+    """`fields[0]` is the external user id. Flags of tickets, and a time-out of its own, need the right to set these."""
+
+    fields: Annotated[tuple[Field, ...], Meta(min_length=1, max_length=100)]
+    type: ApplicationType = ApplicationType.INDIVIDUAL
+    flags: Flags | None = None
+    description: str = ""
+    contact: str = ""
+    user_accounts: AccountList = ()
+    administrator_accounts: AccountList = ()
+    ticket_timeout_minutes: Annotated[int, Meta(ge=1, le=MAXIMUM_MINUTES)] | None = None
+
+    def rights(self) -> abc.Iterator[Right]:
+        """Naming its accounts is part of creating it."""
+        yield Right.CREATE_APPLICATION
+        if self.ticket_timeout_minutes is not None or _of_tickets(self.flags or Flags()) != _of_tickets(Flags()):
+            yield Right.SET_TICKETS
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `create_application`."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {"type_": given.pop("type"), **given, "flags": self.flags or Flags()}
+
+    def describes(self, application: Application) -> bool:
+        """Whether it would create just that."""
+        return all(getattr(application, name.rstrip("_")) == value for name, value in self.arguments().items())
+
+
+class ApplicationChange(Body, frozen=True):
+    """What is absent stays. `flags` by their names; `ticket_timeout_minutes` 0 takes the system's."""
+
+    flags: dict[str, bool] | None = None
+    description: str | None = None
+    contact: str | None = None
+    user_accounts: AccountList | None = None
+    administrator_accounts: AccountList | None = None
+    ticket_timeout_minutes: Annotated[int, Meta(ge=0, le=MAXIMUM_MINUTES)] | None = None
+
+    def rights(self) -> abc.Iterator[Right]:
+        """To change nothing needs the right to see it."""
+        yield Right.SEE_APPLICATION
+        if (self.flags or {}).keys() - TICKET_FLAGS or (self.description, self.contact) != (None, None):
+            yield Right.CHANGE_APPLICATION
+        if (self.flags or {}).keys() & TICKET_FLAGS or self.ticket_timeout_minutes is not None:
+            yield Right.SET_TICKETS
+        if self.user_accounts is not None:
+            yield Right.NAME_USERS
+        if self.administrator_accounts is not None:
+            yield Right.NAME_ADMINISTRATORS
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `change_application`."""
+        return {**{name: getattr(self, name) for name in self.__struct_fields__}, "flags": self.flags or {}}
+
+
+def _of_tickets(flags: Flags) -> list[bool]:
+    return [getattr(flags, name) for name in sorted(TICKET_FLAGS)]
+
+
+class MappingRequest(Body, frozen=True):
+    """The user id that the application knows. A mapping that is there stays as enabled as it is, unless `enable`."""
+
+    external_user: Annotated[str, Meta(min_length=1, max_length=256)]
+    enable: bool = False
+
+
+class Enabled(Body, frozen=True):
+    """Whether it is, from now on."""
+
+    enabled: bool
+
+
+class Changed(Body, frozen=True):
+    """How many were changed."""
+
+    changed: int

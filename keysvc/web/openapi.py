@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keysvc import __version__
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, MappingStoreError
+from keysvc.errors import AccessDenied, AuthorizerUnavailable, InvalidInput, KeysvcError, MappingStoreError
 from keysvc.web.examples import EXAMPLES
 from keysvc.web.problems import MEDIA_TYPE, Problem, status_of_kind, title_of
 
@@ -49,6 +49,9 @@ def document(title: str, operations: Operations) -> Json:
         if operation.roles:
             described["security"] = [{"certificate": []}]
             described["description"] = f"Roles: {', '.join(sorted(role.value for role in operation.roles))}."
+        if operation.rights:
+            needed = ", ".join(f"`{right.value}`" for right in operation.rights)
+            described["description"] = f"Rights: {needed}. docs/reference/roles.md says who has them."
         if msgspec.structs.fields(operation.content):
             described["requestBody"] = {"required": True, "content": _media(operation.content, schema_of)}
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
@@ -105,7 +108,9 @@ def _responses(operation: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
         responses[str(status)]["headers"] = {"ETag": {"description": operation.etag, "schema": {"type": "string"}}}
     for other, description in (operation.other_answers or {}).items():
         responses[str(other)] = {"description": description}
-    admission = (AccessDenied,) if operation.roles else ()
+    admission: tuple[type[KeysvcError], ...] = (AccessDenied,) if operation.roles else ()
+    if operation.rights:
+        admission = (*admission, AuthorizerUnavailable)
     kinds: dict[int, list[type[KeysvcError]]] = {}
     for error in dict.fromkeys((*ANYWHERE, *admission, *operation.errors)):
         kinds.setdefault(status_of_kind(error), []).append(error)
@@ -134,7 +139,7 @@ def _problem(error: type[KeysvcError], status: int) -> Json:
 def _media(kind: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
     media: Json = {"schema": schema_of[kind]}
     if (example := EXAMPLES.get(kind)) is not None:
-        media["example"] = msgspec.to_builtins(example)
+        media["example"] = msgspec.json.decode(msgspec.json.encode(example))
     return {"application/json": media}
 
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from keysvc.errors import InvalidInput, KeysvcError
 from keysvc.model import Role
+from keysvc.sso.roles import Principal, Right
 from keysvc.web import openapi
 from keysvc.web.serving import answer, in_thread, json_application, read_body
 
@@ -32,14 +33,14 @@ class NoContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: the name in its certificate, which has the `serial`, or of its account on this machine."""
+class Caller(Principal):
+    """Who calls; its certificate has the `serial`."""
 
-    name: str
-    role: Role
     serial: str = ""
 
 
+PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
+"""Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
 NOBODY = Caller("", Role.APPLICATION)
 
 
@@ -59,7 +60,8 @@ class Operation(Generic[Parameters, Content]):
     A field of `parameters` is in the path when the path names it, a header when its name has a capital letter, else in
     the query. `handler` answers with a value of the type `answer`, with None for 204, or with a whole response; one
     that is no coroutine runs in a thread. `etag` says what the answer's ETag is. `roles` may call it; anyone may when
-    there are none. `errors` are those that it raises besides `openapi.ANYWHERE`.
+    there are none; an agent's also needs the `rights`, or those of
+    them that the content says. `errors` are those that it raises besides `openapi.ANYWHERE`.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Operation(Generic[Parameters, Content]):
     etag: str = ""
     other_answers: abc.Mapping[int, str] | None = None
     roles: abc.Collection[Role] = ()
+    rights: tuple[Right, ...] = ()
     errors: tuple[type[KeysvcError], ...] = ()
 
 

@@ -15,7 +15,7 @@ from keysvc.web.examples import EXAMPLES
 from keysvc.web.operations import Operations
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-AGENT: Operations = agent_app.AgentOperations(None).all()  # type: ignore[arg-type]  nothing is asked of it
+AGENT: Operations = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  nothing is asked of it
 MASTER: Operations = master_app.MasterOperations(None, None, None).all()  # type: ignore[arg-type]
 
 
@@ -39,7 +39,8 @@ def table(title: str, operations: Operations) -> list[str]:
     head = [f"## {title}", "", "| request | who | what | answers |", "| --- | --- | --- | --- |"]
     rows = []
     for operation in operations:
-        who = ", ".join(sorted(role.value for role in operation.roles)) or "anyone"
+        certificates = ", ".join(sorted(role.value for role in operation.roles)) or "anyone"
+        who = ", ".join(f"[`{right.value}`](roles.md)" for right in operation.rights) or certificates
         described = openapi.document("", [operation])["paths"][operation.path][operation.method.lower()]
         answers = ", ".join(sorted(described["responses"]))
         rows.append(

@@ -44,7 +44,7 @@ SHORT = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-AGENT = schemathesis.openapi.from_dict(openapi.document(TITLE, AgentOperations(None).all()))
+AGENT = schemathesis.openapi.from_dict(openapi.document(TITLE, AgentOperations(None, None).all()))
 MASTER = schemathesis.openapi.from_dict(openapi.document(MASTER_TITLE, MasterOperations(None, None, None).all()))
 
 

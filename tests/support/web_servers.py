@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 from systems import SYSTEM_ID, System
 
+from keysvc.changes import UNGUARDED, PutSystem
 from keysvc.crypto import certificates
+from keysvc.interfaces import Authorizer
 from keysvc.model import Role, host_name, utc_now
 from keysvc.sso import SSO
+from keysvc.sso.access import Access
 from keysvc.web.admission import Admission
 from keysvc.web.agent_app import agent_app
 from keysvc.web.agent_client import AgentClient
@@ -63,15 +66,34 @@ def enrolled(system: System, name: str, role: Role, folder: Path) -> IdentityFil
     return files
 
 
+def name_administrators(system: System, accounts: str) -> None:
+    """Of the whole system."""
+    record = system.store().system()
+    assert record is not None
+    changed = replace(record, settings=replace(record.settings, administrators=accounts))
+    system.store().commit([PutSystem(changed)], UNGUARDED)
+
+
 @contextlib.contextmanager
-def serving_agent(system: System, sso: SSO, folder: Path, allowed: tuple[str, ...] = ()) -> abc.Iterator[Served]:
+def serving_agent(
+    system: System,
+    sso: SSO,
+    folder: Path,
+    allowed: tuple[str, ...] = (),
+    *,
+    administrators: str = "payroll",
+    authorizer: Authorizer | None = None,
+) -> abc.Iterator[Served]:
+    name_administrators(system, administrators)
     own = certificate(system, "web-01", Role.SERVER, folder)
     theirs = enrolled(system, "payroll", Role.APPLICATION, folder)
     at = listen("127.0.0.1", 0)
     path = folder / "agent.sock"
     with contextlib.ExitStack() as ending:
-        admission = ending.enter_context(Admission(system.store(), SYSTEM_ID, sso.poll_interval))
-        app = agent_app(sso, admission, LocalCallers("web-01", allowed))
+        store = system.store()
+        admission = ending.enter_context(Admission(store, SYSTEM_ID, sso.poll_interval))
+        access = Access(store, sso.poll_interval, authorizer)
+        app = agent_app(sso, admission, access, LocalCallers("web-01", allowed))
         ending.enter_context(Server(app, at, own.server_context()).in_background())
         ending.enter_context(Server(app, listen_at(path), None).in_background())
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)

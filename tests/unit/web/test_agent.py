@@ -21,13 +21,15 @@ from keysvc.errors import (
     AccessDenied,
     Changed,
     ConfigurationError,
+    Conflict,
     InvalidInput,
     MasterSecretServerUnavailable,
     NotFound,
 )
 from keysvc.model import ApplicationType, Guard, SecretText
 from keysvc.sso import SSO
-from keysvc.web.agent_client import AgentClient
+from keysvc.sso.administration import Administration
+from keysvc.web.agent_client import AgentAdministration, AgentClient
 from keysvc.web.connection import UnixConnection
 from keysvc.web.local_socket import LocalCallers, listen_at
 
@@ -70,6 +72,51 @@ def test_the_client_has_the_calls_of_the_library_with_the_same_arguments() -> No
     }
     for name, signature in theirs.items():
         assert inspect.signature(getattr(AgentClient, name)) == signature, name
+
+
+def test_the_client_has_the_calls_of_administration_with_the_same_arguments() -> None:
+    of_the_system = {"audit_levels", "name_system_administrators"}
+    theirs = {
+        name: inspect.signature(call)
+        for name, call in vars(Administration).items()
+        if inspect.isfunction(call) and not name.startswith("_") and name not in of_the_system
+    }
+    assert len(theirs) > 10
+    for name, signature in theirs.items():
+        assert inspect.signature(getattr(AgentAdministration, name)) == signature, name
+
+
+def test_applications_and_mappings_are_administered(agent: Served, system: System) -> None:
+    client = agent.client()
+    fields = system.administration().application("SAP").fields
+    made = client.administration.create_application("FTP", fields, user_accounts=["anna"], contact="someone")
+    assert (made.flags.enabled, made.user_accounts) == (False, ("anna",))
+    assert client.administration.create_application("FTP", fields, user_accounts=["anna"], contact="someone") == made
+    with pytest.raises(Conflict, match="exists"):
+        client.administration.create_application("FTP", fields)
+    client.administration.enable_application("FTP", enabled=True)
+    changed = client.administration.change_application("FTP", description="files", ticket_timeout_minutes=5)
+    assert (changed.description, changed.contact, changed.ticket_timeout_minutes) == ("files", "someone", 5)
+    assert changed == client.administration.application("FTP") == system.administration().application("FTP")
+    with pytest.raises(InvalidInput, match="settled"):
+        client.administration.change_application("FTP", flags={"administrators_same": True})
+    with pytest.raises(InvalidInput):
+        client.administration.change_application("FTP", flags={"nonsense": True})
+    for user in ("anna", "bert"):
+        assert not client.administration.set_mapping("FTP", user, user.upper()).enabled
+    assert client.administration.enable_all_mappings("FTP", enabled=True) == 2
+    client.administration.enable_mapping("FTP", "bert", enabled=False)
+    assert [(one.user, one.enabled) for one in client.administration.mappings("FTP")] == [
+        ("anna", True),
+        ("bert", False),
+    ]
+    client.administration.delete_mapping("FTP", "bert")
+    with pytest.raises(NotFound):
+        client.administration.mapping("FTP", "bert")
+    client.administration.delete_application("FTP")
+    with pytest.raises(NotFound):
+        client.administration.set_mapping("FTP", "anna", "ANNA")
+    client.close()
 
 
 def test_a_credential_is_stored_looked_up_and_deleted(client: AgentClient) -> None:

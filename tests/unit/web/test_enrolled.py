@@ -13,7 +13,7 @@ from systems import SYSTEM_ID, System, eventually
 from web_servers import certificate, enrolled, serving_agent, serving_master
 
 from keysvc.crypto import certificates
-from keysvc.errors import AccessDenied, KeysvcError, MasterSecretServerUnavailable, Revoked
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, MasterSecretServerUnavailable, Revoked
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.sso import SSO
 from keysvc.web import renewal
@@ -293,6 +293,14 @@ def test_an_sso_server_that_was_revoked_forgets_the_master_secret_and_every_cred
         sso.close()
 
 
+def test_a_name_that_is_somebodys_but_for_its_case_is_not_enrolled(started: System, tmp_path: Path) -> None:
+    enrolled(started, "Anna", Role.USER, tmp_path)
+    assert started.master is not None
+    with pytest.raises(InvalidInput, match="Anna is enrolled already"):
+        started.master.identities.enroll("ANNA", Role.USER, "administrator")
+    enrolled(started, "Anna", Role.USER, tmp_path)
+
+
 # -- people ----------------------------------------------------------------------------------------------------------
 
 
@@ -310,11 +318,12 @@ def test_a_person_gets_at_its_own_credentials_and_no_others(started: System, sso
             lambda: anna.delete_credential("SAP", user="payroll"),
             lambda: anna.ticket(user="payroll"),
             lambda: anna.redeem("SAP", "keysvc-ticket-1.AAAA"),
-            lambda: anna.mappings("SAP"),
             anna.purge_cache,
-            lambda: anna.get_config_info("SAP", name="anna"),
         ):
             with pytest.raises(AccessDenied):
                 wrong()
+        with pytest.raises(InvalidInput, match="not property bags"):
+            anna.get_config_info("SAP", name="anna")
+        assert [mapping.user for mapping in anna.mappings("SAP")] == ["anna"]
         anna.delete_credential("SAP", user="anna")
         anna.close()

@@ -4,6 +4,7 @@ python -m chaos.application CONFIG HISTORY NAME SEED KEYS"""
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 import signal
@@ -20,10 +21,18 @@ from chaos.history import History
 from keysvc.errors import KeysvcError, NotFound
 from keysvc.sso import SSO
 from keysvc.sso.cache import VersionCache, elapsed
+from keysvc.web.active_master import ActiveMaster
 
 APPLICATION = "SAP"
+WAYS = "CHAOS_WAYS"
 THREADS = 3
 PAUSE_SECONDS = (0.005, 0.04)
+
+
+def go_by_the_ways() -> None:
+    """Each master, wherever its address was found, is reached by this process's way to it, which can be cut."""
+    ways, connect = json.loads(os.environ[WAYS]), ActiveMaster._connect
+    ActiveMaster._connect = lambda self, url: connect(self, ways[url])  # type: ignore[method-assign]
 
 
 def note_what_is_known(history: History) -> None:
@@ -37,9 +46,9 @@ def note_what_is_known(history: History) -> None:
         history.note("announced", epoch=announcement.epoch, versions=versions, held=self.held())
 
     @functools.wraps(permit)
-    def noted_permit(self: VersionCache, since: float) -> None:
+    def noted_permit(self: VersionCache, since: float, *more: int) -> None:
         before, offset = time.monotonic(), time.monotonic() - elapsed()
-        permit(self, since)
+        permit(self, since, *more)
         history.note("permitted", since=since + offset, before=before)
 
     VersionCache.replace, VersionCache.permit = noted_replace, noted_permit  # type: ignore[method-assign]
@@ -103,6 +112,7 @@ class Application:
 
 def main(config: str, path: str, name: str, seed: str, keys: str) -> None:
     breaking.apply()
+    go_by_the_ways()
     history = History(Path(path))
     note_what_is_known(history)
     history.note("began", process=os.getpid())

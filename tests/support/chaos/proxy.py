@@ -78,6 +78,21 @@ class Way:
             writer.close()
 
 
+class Ways:
+    """From one process to several, cut and healed together."""
+
+    def __init__(self, ways: abc.Sequence[Way]) -> None:
+        self._ways = ways
+
+    def cut(self, *, silently: bool) -> None:
+        for way in self._ways:
+            way.cut(silently=silently)
+
+    def heal(self) -> None:
+        for way in self._ways:
+            way.heal()
+
+
 class Network:
     """Every way, on a thread of its own."""
 

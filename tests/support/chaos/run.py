@@ -135,9 +135,21 @@ def settled(site: Site) -> bool:
     return status.rotation is None and able >= {server.name for server in site.servers}
 
 
+def standbys_are_ready(site: Site) -> bool:
+    """Every other master holds what is needed to take over."""
+    client = site.administrator()
+    try:
+        standbys = client.status().standbys
+    except KeysvcError:
+        return False
+    finally:
+        client.close()
+    return sum(standby.ready for standby in standbys) == len(site.masters) - 1
+
+
 def wait_until_settled(site: Site, what: str) -> None:
     deadline = time.monotonic() + HEALING_SECONDS
-    while not settled(site):
+    while not (settled(site) and standbys_are_ready(site)):
         if time.monotonic() > deadline:
             site.history.note("unsettled", what=what)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import shutil
 import signal
@@ -13,10 +15,10 @@ from collections import abc
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.application import APPLICATION
+from chaos.application import APPLICATION, WAYS
 from chaos.breaking import BREAK, STOP, Meetings
 from chaos.history import History
-from chaos.proxy import Network, Way
+from chaos.proxy import Network, Way, Ways
 from keysvc import assembly, config, installation
 from keysvc.changes import PutIdentity, PutMapping
 from keysvc.config import Config
@@ -24,9 +26,10 @@ from keysvc.crypto import certificates
 from keysvc.demo.processes import free_port
 from keysvc.errors import KeysvcError
 from keysvc.interfaces import MappingStore
-from keysvc.model import Field, Flags, Guard, Identity, Mapping, Role, utc_now
+from keysvc.model import Field, Flags, Guard, Identity, Mapping, Role, host_name, utc_now
 from keysvc.sso.administration import Administration
 from keysvc.web.client import MasterClient
+from keysvc.web.identity import MASTER_IDENTITY
 
 POLL_SECONDS, TTL_SECONDS = 1.0, 2.0
 MASTERS = 2
@@ -93,7 +96,8 @@ class Service:
 
 
 class Site:
-    """Masters that share a key store, SSO servers, and ways between them. Leaving its context ends everything."""
+    """Masters, each with a key store of its own, SSO servers, and ways between them. Leaving its context ends
+    everything."""
 
     def __init__(
         self,
@@ -115,11 +119,11 @@ class Site:
         self._mapping_store = mapping_store or f"sqlite:///{folder}/mappings.db"
         self._database_port = database_port
         self._environment = {BREAK: without, STOP: str(self.meetings.folder) if directed else ""}
-        self.ways: dict[str, Way] = {}
+        self.ways: dict[str, Ways] = {}
         self.database_ways: dict[str, Way] = {}
         first = self._install()
         self.masters = [self._master(number, first) for number in range(1, MASTERS + 1)]
-        self.servers = [self._server(f"web-{number}", first) for number in range(1, servers + 1)]
+        self.servers = [self._server(number, first) for number in range(1, servers + 1)]
         self.config = first
         self.store: MappingStore = assembly.open_mapping_store(first)
         self._fill()
@@ -146,45 +150,48 @@ class Site:
         path = self.folder / name / config.FILE_NAME
         changed: dict[str, config.Value] = {"mapping_store": self._through_a_proxy(name)}
         if number > 1:
-            shutil.copytree(first.directory, path.parent, ignore=lambda *_: ["secret", "secret.key"])
+            shutil.copytree(first.directory, path.parent, ignore=lambda *_: ["authority", "secret", "secret.key"])
+            hosts = [host_name(Role.MASTER, first.system_id)]
+            self._enrol(name, Role.MASTER, path.parent / MASTER_IDENTITY, first, hosts=hosts)
             changed["listen"] = f"127.0.0.1:{free_port()}"
+            changed["key_store"] = (path.parent / "secret").as_uri()
         config.change(path, changed)
         command = [sys.executable, "-m", "chaos.master", "--config", str(path), "serve"]
         return Service(name, lambda _: command, self.folder / f"{name}.log", self._environment)
 
-    def _server(self, name: str, first: Config) -> Service:
-        directory = self.folder / name
+    def _enrol(self, name: str, role: Role, where: Path, first: Config, hosts: abc.Sequence[str] = ()) -> None:
         authority = assembly.authority(first)
-        pair = certificates.issue(authority, name, Role.SERVER, now=utc_now())
-        assembly.write_identity(directory / "identity", pair, authority.certificate)
-        identity = Identity(name, Role.SERVER, certificates.serial(pair.certificate), utc_now())
+        pair = certificates.issue(authority, name, role, now=utc_now(), hosts=hosts)
+        assembly.write_identity(where, pair, authority.certificate)
         store = assembly.open_mapping_store(first)
-        store.commit([PutIdentity(identity)], Guard())
+        store.commit([PutIdentity(Identity(name, role, certificates.serial(pair.certificate), utc_now()))], Guard())
         store.close()
-        self.ways[name] = self.network.way(self.active_port)
-        settings = {
+
+    def _server(self, number: int, first: Config) -> Service:
+        """It is told of one master, or of all, and finds the others by itself."""
+        name = f"web-{number}"
+        directory = self.folder / name
+        self._enrol(name, Role.SERVER, directory / "identity", first)
+        urls = [f"https://127.0.0.1:{self.port(master)}" for master in self.masters]
+        ways = [self.network.way(functools.partial(self.port, master)) for master in self.masters]
+        self.ways[name] = Ways(ways)
+        settings: dict[str, config.Value] = {
             "system_id": first.system_id,
             "mapping_store": self._through_a_proxy(name),
-            "master": f"https://127.0.0.1:{self.ways[name].port}",
+            "master": tuple(urls) if number % 2 else urls[0],
             "identity": "identity",
         }
         path = directory / config.FILE_NAME
         path.write_text(config.dump(settings))
+        through = {url: f"https://127.0.0.1:{way.port}" for url, way in zip(urls, ways, strict=True)}
 
         def command(starts: int) -> list[str]:
             history = self.folder / "histories" / f"{name}.{starts}.jsonl"
-            return [
-                sys.executable,
-                "-m",
-                "chaos.application",
-                str(path),
-                str(history),
-                name,
-                str(starts),
-                str(self.keys),
-            ]
+            arguments = [str(path), str(history), name, str(starts), str(self.keys)]
+            return [sys.executable, "-m", "chaos.application", *arguments]
 
-        return Service(name, command, self.folder / f"{name}.log", self._environment)
+        environment = {**self._environment, WAYS: json.dumps(through)}
+        return Service(name, command, self.folder / f"{name}.log", environment)
 
     def _through_a_proxy(self, name: str) -> str:
         if self._database_port is None:

@@ -222,10 +222,12 @@ class MappingStore(Protocol):
         the clock jumped back, and counts as ended: safety rests on the epoch, never on a clock."""
 
     def renew_lease(self, lease: Lease, ttl: timedelta) -> Lease:
-        """Prolong by `ttl` from now. Raises Fenced when another epoch was granted."""
+        """Prolong by `ttl` from now. Raises Fenced when another epoch was granted; or when somebody else prolonged this
+        lease since it was `lease`, and it has not ended: of a process and its copy, the one that is later is fenced."""
 
     def release_lease(self, lease: Lease) -> None:
-        """End it now, so that another may take it. No error when it is no longer held."""
+        """End it now, so that another may take it. No error, and no change, when it is no longer held, or was prolonged
+        since it was `lease`."""
 
     def close(self) -> None:
         """Repeatable."""

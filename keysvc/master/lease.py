@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from keysvc.elapsed import elapsed
-from keysvc.errors import Fenced, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
+from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.interfaces import MappingStore
 from keysvc.model import Guard, Lease
 
@@ -39,6 +39,7 @@ class Leadership:
         self._url = url
         self._lease: Lease | None = None
         self._valid_until = 0.0
+        self._unsure = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -114,17 +115,29 @@ class Leadership:
             try:
                 self.renew()
             except Fenced as error:
-                self._valid_until = 0.0
                 lost(error)
                 return
-            except MappingStoreUnavailable as error:
+            except KeysvcError as error:
                 log.warning("the lease could not be renewed", problem=str(error), still_valid=self.valid)
 
     def renew(self) -> None:
-        """Once. Raises Fenced, MappingStoreUnavailable."""
+        """Once. Raises Fenced, MappingStoreError."""
         before = elapsed()
-        self._lease = self._store.renew_lease(self._held(), self._ttl)
+        lease = self._as_recorded() if self._unsure else self._held()
+        self._unsure = True
+        try:
+            self._lease = self._store.renew_lease(lease, self._ttl)
+        except Fenced:
+            self._valid_until = 0.0
+            raise
+        self._unsure = False
         self._valid_until = before + self._ttl.total_seconds()
+
+    def _as_recorded(self) -> Lease:
+        """The lease as the mapping store has it: the last answer was lost, and it may have been prolonged even so."""
+        mine, recorded = self._held(), self._store.lease()
+        same = recorded is not None and (recorded.holder, recorded.epoch) == (mine.holder, mine.epoch)
+        return recorded if recorded is not None and same else mine
 
     def raise_epoch(self) -> None:
         """Take the lease once more, before `keep`. Raises Fenced when another process took it."""

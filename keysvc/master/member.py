@@ -147,7 +147,7 @@ class Member:
             master = self._term()
             try:
                 master.start(self._lost, wait=False)
-            except LeaseHeld:
+            except (LeaseHeld, Fenced):  # another was quicker, or it slept through its lease before it had begun
                 return
             self._active, self._valid = master, True
         log.info("this is the master secret server now", epoch=master.epoch)
@@ -165,9 +165,8 @@ class Member:
     def _end_term(self) -> None:
         with self._changing:
             active, self._active = self._active, None
-            if active is not None:
-                active.stop()
-        if active is not None:
+        if active is not None:  # not under the lock: it waits for the thread that renews, which may come here as well
+            active.stop()
             self._changed()
             self._wake.set()
 

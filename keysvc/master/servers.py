@@ -8,6 +8,7 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
 
+from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import Role, Server
 
 PERMISSION_INTERVALS = 2
@@ -31,28 +32,33 @@ class LiveServers:
         now = time.monotonic()
         self._permission = PERMISSION_INTERVALS * poll_interval.total_seconds()
         self._seen = {(server.name, server.instance): _Seen(server, now) for server in known}
+        self._recorded = set(self._seen)
         self._unrecorded: set[tuple[str, str]] = set()
+        self._needed: int | None = None
         self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def saw(self, server: Server) -> bool:
-        """A server polled. True when it was not known before, and must be recorded before it gets its answer."""
+        """A server polled. True when it must be recorded before it gets its answer: nothing of it was yet. Raises
+        MasterSecretServerUnavailable while a version becomes active that it does not hold."""
         key = (server.name, server.instance)
         with self._lock:
-            new = key not in self._seen
+            if self._needed is not None and self._needed not in server.versions_held:
+                raise MasterSecretServerUnavailable(f"version {self._needed} becomes active at this moment")
             self._seen[key] = _Seen(server, time.monotonic())
             self._unrecorded.add(key)
             self._silent.discard(key)
-            return new
+            return key not in self._recorded
 
     def knows(self, name: str, instance: str) -> bool:
-        """Whether this process was seen before."""
-        return (name, instance) in self._seen
+        """Whether something of this process was recorded before."""
+        return (name, instance) in self._recorded
 
     def left(self, name: str, instance: str) -> None:
         """A server said goodbye: it encrypts no more."""
         with self._lock:
             self._seen.pop((name, instance), None)
+            self._recorded.discard((name, instance))
             self._unrecorded.discard((name, instance))
 
     def standbys(self) -> abc.Sequence[Server]:
@@ -67,16 +73,24 @@ class LiveServers:
 
     def waiting_for(self, version: int) -> abc.Sequence[Server]:
         """The servers that may still encrypt and do not hold `version`, and the standbys that will soon: one that says
-        that it cannot is not waited for."""
+        that it cannot is not waited for. When there is none, none comes to be until `activated`: a server that was
+        away, or is new, gets no answer meanwhile."""
         now = time.monotonic()
         with self._lock:
-            return [
+            waiting = [
                 seen.server
                 for seen in self._seen.values()
                 if version not in seen.server.versions_held
                 and now - seen.at <= self._permission
                 and not seen.server.problem
             ]
+            self._needed = None if waiting else version
+            return waiting
+
+    def activated(self) -> None:
+        """What is announced now has it, or it was not made active: every server gets its answer again."""
+        with self._lock:
+            self._needed = None
 
     def newly_silent(self) -> abc.Sequence[Server]:
         """The servers whose permission to encrypt ended, without a goodbye, since the last call."""
@@ -99,9 +113,15 @@ class LiveServers:
         with self._lock:
             self._unrecorded.update({(s.name, s.instance) for s in servers}.intersection(self._seen))
 
+    def were_recorded(self, servers: abc.Iterable[Server]) -> None:
+        """In the mapping store, where the next master secret server finds them."""
+        with self._lock:
+            self._recorded.update({(s.name, s.instance) for s in servers}.intersection(self._seen))
+
     def long_silent(self, age: timedelta) -> abc.Sequence[Server]:
         """Forget, and return, the servers that were silent for `age`."""
         now = time.monotonic()
         with self._lock:
             gone = [key for key, seen in self._seen.items() if now - seen.at > age.total_seconds()]
+            self._recorded.difference_update(gone)
             return [self._seen.pop(key).server for key in gone]

@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import structlog
 
-from keysvc.changes import ForgetServer, SeeServers
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.isolation import PluginFailure
 from keysvc.master import backup, status
+from keysvc.master.attendance import Attendance
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, event, told
@@ -23,7 +23,6 @@ from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.master.servers import LiveServers
 from keysvc.master.trails import Trails
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
@@ -40,7 +39,6 @@ from keysvc.model import (
 
 log = structlog.get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
-FORGET_AFTER = timedelta(days=1)
 REPEAT_WARNINGS_SECONDS = 3600.0
 REPEAT_OVERDUE_SECONDS = 86400.0
 
@@ -90,7 +88,6 @@ class MasterSecretServer:
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
-        self._not_ready: set[str] = set()
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
         self._announcing = threading.Lock()
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
@@ -104,8 +101,8 @@ class MasterSecretServer:
             self._leadership.take_or_refuse()
         try:
             self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
-            self._servers = self._known_servers()
-            parts = self._store, self.system_id, self._secrets, self._leadership, self._servers
+            self._attendance = Attendance(self._store, self._leadership, self._name, self._poll_interval)
+            parts = self._store, self.system_id, self._secrets, self._leadership, self._attendance.live
             self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
             self.rotation.finish_destroying()
@@ -120,15 +117,6 @@ class MasterSecretServer:
         self._key_store_watch.start()
         self._trails.start()
         self._delivery.start()
-
-    def _known_servers(self) -> LiveServers:
-        """All but this one as the standby that it was."""
-        known = self._store.servers()
-        mine = [server for server in known if server.role is Role.MASTER and server.name == self._name]
-        if mine:
-            forgotten = [ForgetServer(server.name, server.instance) for server in mine]
-            self._store.commit(forgotten, self._leadership.guard)
-        return LiveServers([server for server in known if server not in mine], self._poll_interval)
 
     def took_over(self, predecessor: str) -> None:
         """Tell of it: who holds the lease now, and who held it before, if anybody was seen to."""
@@ -156,7 +144,7 @@ class MasterSecretServer:
 
     def knows(self, name: str, instance: str) -> bool:
         """Whether a poll of this process is answered without the mapping store."""
-        return self._servers.knows(name, instance)
+        return self._attendance.live.knows(name, instance)
 
     def poll(
         self,
@@ -171,8 +159,7 @@ class MasterSecretServer:
         """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
         `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
         self._leadership.require()
-        if self._servers.saw(Server(name, instance, versions_held, utc_now(), role, url, problem)):
-            self._record_first_poll(name, instance)
+        self._attendance.saw(Server(name, instance, versions_held, utc_now(), role, url, problem))
         return self._announcement
 
     def announced(self) -> Announcement:
@@ -187,21 +174,12 @@ class MasterSecretServer:
 
     def standbys(self) -> abc.Sequence[Server]:
         """Those that are alive, and could or could not take over."""
-        return self._servers.standbys()
-
-    def _record_first_poll(self, name: str, instance: str) -> None:
-        """Before it is permitted to encrypt, so that the next master knows of it too."""
-        try:
-            self._record_servers()
-        except KeysvcError:
-            self._servers.left(name, instance)
-            raise
+        return self._attendance.live.standbys()
 
     def leave(self, name: str, instance: str) -> None:
         """A process encrypts no more: nobody needs to wait for it."""
         self._leadership.require()
-        self._servers.left(name, instance)
-        self._store.commit([ForgetServer(name, instance)], self._leadership.guard)
+        self._attendance.left(name, instance)
         self._wake.set()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
@@ -266,7 +244,7 @@ class MasterSecretServer:
 
     def status(self) -> status.SystemStatus:
         """Everything."""
-        self._record_servers()
+        self._attendance.record()
         problems = [
             f"version {version}: {problem}; {problem.hint}" for version, problem in self._secrets.problems.items()
         ]
@@ -298,17 +276,15 @@ class MasterSecretServer:
             try:
                 if self._leadership.valid:
                     self._outage.ended()
-                    self._record_servers()
+                    self._attendance.record()
                     more = self.rotation.advance()
+                    self.announce_if_changed()
                     if more:
-                        self.announce_if_changed()
                         self._delivery.wake()
                     self._delivery.forget_delivered()
-                    self._tell_of_silent()
+                    self._attendance.tell()
                     self.identities.tell_of_ending()
                     self._tell_of_plugins()
-                    self._tell_of_standbys()
-                    self._forget_silent()
                 self._tell("")
             except Fenced:
                 return
@@ -330,9 +306,10 @@ class MasterSecretServer:
                 self._wake.clear()
 
     def announce_if_changed(self) -> None:
-        """After a step of the rotation, which may have activated a version."""
+        """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
         if self._live_versions() != self._announcement.versions:
             self.announce()
+        self._attendance.live.activated()
 
     def _live_versions(self) -> tuple[VersionRecord, ...]:
         return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
@@ -359,15 +336,6 @@ class MasterSecretServer:
         except KeysvcError:
             return
 
-    def _record_servers(self) -> None:
-        seen = self._servers.take_unrecorded()
-        if seen:
-            try:
-                self._store.commit([SeeServers(seen)], self._leadership.guard)
-            except KeysvcError:
-                self._servers.record_again(seen)
-                raise
-
     def _tell_of_plugins(self) -> None:
         while self._failures:
             failed = self._failures[0].told
@@ -375,23 +343,3 @@ class MasterSecretServer:
                 [event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed)], self._leadership.guard
             )
             self._failures.popleft()
-
-    def _tell_of_silent(self) -> None:
-        silent = self._servers.newly_silent()
-        if silent:
-            last = [(server.name, f"{server.seen_at:%Y-%m-%d %H:%M:%S} UTC") for server in silent]
-            told = [event(EventKind.SERVER_STALE, subject=name, last_seen=at) for name, at in last]
-            self._store.commit(told, self._leadership.guard)
-
-    def _tell_of_standbys(self) -> None:
-        problems = {server.name: server.problem for server in self._servers.standbys() if server.problem}
-        new = [(name, why) for name, why in problems.items() if name not in self._not_ready]
-        if new:
-            told = [event(EventKind.STANDBY_NOT_READY, subject=name, problem=why) for name, why in new]
-            self._store.commit(told, self._leadership.guard)
-        self._not_ready = set(problems)
-
-    def _forget_silent(self) -> None:
-        gone = self._servers.long_silent(FORGET_AFTER)
-        if gone:
-            self._store.commit([ForgetServer(s.name, s.instance) for s in gone], self._leadership.guard)

@@ -68,8 +68,11 @@ class VersionCache:
             state = self._state
             live = tuple(record for record in records if record.state is not VersionState.DESTROYED)
             active = next((record.version for record in live if record.state is VersionState.ACTIVE), None)
-            if state.announcement is None or active not in state.ciphers:
+            if state.announcement is None or active is None or active not in state.ciphers:
                 return False
+            known = state.announcement.active
+            if known is not None and known.version > active:
+                return True  # another thread has heard of a newer one since these were read
             self._state = replace(state, announcement=replace(state.announcement, versions=live))
             return True
 
@@ -78,11 +81,12 @@ class VersionCache:
         with self._lock:
             self._state, self._permitted_until = _State(), 0.0
 
-    def permit(self, since: float) -> None:
-        """A poll sent at `since` was answered well: encrypting is permitted for two poll intervals from then."""
+    def permit(self, since: float, epoch: int) -> None:
+        """A poll sent at `since` was answered well under `epoch`: encrypting is permitted for two poll intervals from
+        then, unless another epoch was announced meanwhile."""
         with self._lock:
             announcement = self._state.announcement
-            if announcement is not None:
+            if announcement is not None and announcement.epoch == epoch:
                 until = since + PERMISSION_INTERVALS * announcement.poll_interval.total_seconds()
                 self._permitted_until = max(self._permitted_until, until)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.errors import CannotDecrypt, KeysvcError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.errors import CannotDecrypt, KeysvcError
 from keysvc.interfaces import MappingStore
 from keysvc.sso.cache import VersionCache
 from keysvc.sso.poller import Poller
@@ -20,11 +22,8 @@ class Ciphers:
     def to_encrypt(self) -> CredentialCipher:
         """Of the active version. Raises MasterSecretServerUnavailable without permission."""
         if not self._cache.permitted:
-            try:
+            with contextlib.suppress(KeysvcError):  # it may permit, and fail for another version
                 self._poller.poll_now()
-            except KeysvcError:
-                self._cache.to_encrypt()
-                raise
         return self._cache.to_encrypt()
 
     def of(self, version: int | None) -> CredentialCipher:
@@ -42,7 +41,7 @@ class Ciphers:
         this SSO server holds it or may not encrypt, so that a failover costs no permission that it has."""
         try:
             self._poller.poll_now()
-        except (MasterSecretServerUnavailable, ProtocolError):
+        except KeysvcError:
             if not self._cache.follow(self._store.versions()):
                 raise
 

@@ -102,10 +102,10 @@ class Poller:
 
     def _poll_once(self) -> bool:
         """True when something new was fetched, which the next poll reports."""
-        before = elapsed()
+        epoch, before = self._epoch(), elapsed()
         answer = self._master.poll(self._cache.held(), self._etag())
         if answer is None:
-            self._cache.permit(before)
+            self._cache.permit(before, epoch)
             self._confirm(self._cache.announcement)
             return False
         self._check(answer)
@@ -123,7 +123,7 @@ class Poller:
         self._cache.replace(answer, fetched)
         self._confirm(answer, fetched)
         if answer.active is not None and answer.active.version in self._cache.held():
-            self._cache.permit(before)
+            self._cache.permit(before, answer.epoch)
         if failed is not None:
             raise failed
         return bool(fetched)
@@ -148,9 +148,14 @@ class Poller:
         known = self._cache.announcement
         return known.etag if known and len(self._cache.held()) == len(known.versions) else None
 
+    def _epoch(self) -> int:
+        """Under which a poll that finds nothing new is answered."""
+        known = self._cache.announcement
+        return known.epoch if known else 0
+
     def _wait_for_change(self) -> bool:
         """One waiting poll. True when another is to fetch what has changed: meanwhile anyone may have polled."""
-        etag, before = self._etag(), elapsed()
+        epoch, etag, before = self._epoch(), self._etag(), elapsed()
         if etag is None:
             return True
         wait = min(LONGEST_WAIT_SECONDS, self._cache.interval() * 2 / 3)
@@ -160,7 +165,7 @@ class Poller:
         finally:
             self._waiting = False
         if nothing_new:
-            self._cache.permit(before)
+            self._cache.permit(before, epoch)
             self._confirm(self._cache.announcement)
             if elapsed() - before < wait / 2:  # it does not wait, and is not to be hurried
                 self._stopping.wait(self._cache.interval())

@@ -281,7 +281,11 @@ class SQLMappingStore(SQLDatabase):
 
         def renew(connection: Connection, row: GuardRow) -> Lease:
             self._check_guard(row, Guard(epoch=lease.epoch))
-            return self._write_lease(connection, replace(lease, expires_at=self._now(connection) + ttl), ttl)
+            now = self._now(connection)
+            held = row.lease(now)
+            if held is not None and held.expires_at != lease.expires_at:
+                raise Fenced(f"epoch {lease.epoch} was prolonged by another process that holds it: a copy of this one")
+            return self._write_lease(connection, replace(lease, expires_at=now + ttl), ttl)
 
         return self._write(renew, exclusive=True)
 
@@ -289,7 +293,7 @@ class SQLMappingStore(SQLDatabase):
         """In a transaction of its own."""
 
         def release(connection: Connection, row: GuardRow) -> None:
-            if row.epoch == lease.epoch:
+            if (row.epoch, row.lease_expires_at) == (lease.epoch, lease.expires_at):
                 self._write_lease(connection, replace(lease, expires_at=self._now(connection)), timedelta(0))
 
         self._write(release, exclusive=True)

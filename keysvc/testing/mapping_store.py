@@ -274,6 +274,16 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStore
         assert renewed.expires_at > lease.expires_at + 5 * MINUTE
         assert store.lease() == renewed
 
+    def test_of_a_process_and_its_copy_only_one_prolongs_the_lease(self, store: MappingStore) -> None:
+        lease = store.grant_lease("one", MINUTE)
+        assert lease is not None
+        renewed = store.renew_lease(lease, 2 * MINUTE)
+        with pytest.raises(Fenced):
+            store.renew_lease(lease, 3 * MINUTE)
+        store.release_lease(lease)
+        assert store.lease() == renewed
+        assert store.renew_lease(renewed, MINUTE).epoch == lease.epoch
+
     def test_a_released_lease_may_be_taken_at_once(self, store: MappingStore) -> None:
         lease = store.grant_lease("one", MINUTE)
         assert lease is not None

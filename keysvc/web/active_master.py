@@ -8,7 +8,13 @@ from collections import abc
 import msgspec
 import urllib3
 
-from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, NotActive
+from keysvc.errors import (
+    Fenced,
+    KeysvcError,
+    MappingStoreUnavailable,
+    MasterSecretServerUnavailable,
+    NotActive,
+)
 from keysvc.web.connection import READ_SECONDS, Answer, Connection, NoAnswer, decode
 
 WHAT = "the master secret server"
@@ -53,6 +59,12 @@ class ActiveMaster:
                 waiting.insert(0, error.active)
                 first = first or error
             except MasterSecretServerUnavailable as error:
+                first = first or error
+            except Fenced as error:  # it changed nothing, and does not know yet that it is a standby
+                first = first or MasterSecretServerUnavailable(str(error))
+            except MappingStoreUnavailable as error:  # another may well reach it
+                if method != "GET":
+                    raise
                 first = first or error
             except NoAnswer as error:
                 if error.sent and method != "GET":

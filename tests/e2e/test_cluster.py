@@ -11,13 +11,12 @@ from clusters import Application, Cluster, until_epoch_above
 from systems import Keysvc, eventually
 
 from keysvc import assembly
-from keysvc import config as configuration
 from keysvc.model import MasterSecret, SecretBytes, utc_now
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Cluster]:
-    made = Cluster(tmp_path, keysvc, poll="5s")
+    made = Cluster(tmp_path, keysvc, poll="5s", ttl="8s")
     yield made
     made.end()
 
@@ -35,8 +34,8 @@ def test_a_planned_handover_fails_nothing_and_is_seen_by_waiting_polls_in_a_seco
         cluster.serving[0].popen.terminate()
         assert cluster.serving[0].popen.wait(timeout=20) == 0
         assert cluster.until_active(1) == 1
-        before = cluster.status(1)["epoch"]
-        eventually(lambda: sso.status().epoch == before)
+        epoch = cluster.status(1).epoch
+        eventually(lambda: sso.status().epoch == epoch)
     assert application.failures == []
 
 
@@ -48,15 +47,15 @@ def test_a_standby_whose_key_store_lacks_a_version_says_why_and_never_becomes_ac
     (cluster.folder / "nowhere").write_text("a file where a directory should be\n")
     standby = cluster.join_master("--key-store", url)
     cluster.serve(standby)
-    eventually(lambda: any(each["problem"] for each in cluster.status()["standbys"]))
-    shown = cluster.status()["standbys"][0]
+    eventually(lambda: any(each.problem for each in cluster.status().standbys), 60)
+    (shown,) = json.loads(cluster.run("cluster", "status", "--json"))["standbys"]
     assert (shown["ready"], shown["version"]) == (False, 0)
     assert "nowhere" in shown["problem"]
     assert "no standby is ready" in cluster.refused("cluster", "step-down")
     assert shown["problem"] in str(json.loads(cluster.run("status", "--json"))["warnings"])
     cluster.serving[0].kill()
     log = cluster.folder / "logs" / "m2-serve.log"
-    eventually(lambda: "this standby cannot take over" in log.read_text(), 20)
+    eventually(lambda: "this standby cannot take over" in log.read_text(), 60)
     assert cluster.active() is None
 
     (cluster.folder / "nowhere").unlink()
@@ -91,7 +90,6 @@ def test_a_master_that_sealed_a_version_and_died_before_announcing_it_becomes_a_
 
 
 def leave_an_unannounced_version(cluster: Cluster, version: int) -> None:
-    config = configuration.load(cluster.machines[0].config)
-    key_store = assembly.open_key_store(config, assembly.no_prompt)
+    key_store = assembly.open_key_store(cluster.config(), assembly.no_prompt)
     key_store.seal(MasterSecret(version, utc_now(), SecretBytes(b"x" * 32)))
     key_store.close()

@@ -11,7 +11,7 @@ from clusters import Application, Cluster, until_epoch_above
 from systems import Keysvc, eventually
 
 TIMES = int(os.environ.get("KEYSVC_FAILOVERS", "2"))
-TTL_SECONDS = float(os.environ.get("KEYSVC_FAILOVER_TTL", "2"))
+TTL_SECONDS = float(os.environ.get("KEYSVC_FAILOVER_TTL", "5"))
 
 
 def test_a_killed_master_is_followed_within_its_lease_and_no_call_of_an_application_fails(

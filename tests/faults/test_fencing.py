@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 from collections import abc
@@ -41,14 +42,12 @@ def assert_one_history(cluster: Cluster, active: int) -> None:
     """The other did what it could for a while, as a standby: versions, epoch and lease are the active one's."""
     cluster.until_ready()
     found = cluster.status(active)
-    assert found["url"] == cluster.url(active)
-    store = assembly.open_mapping_store(configuration.load(cluster.machines[active].config))
-    try:
+    assert found.master_url == cluster.url(active)
+    with contextlib.closing(assembly.open_mapping_store(cluster.config(active))) as store:
         assert [(record.version, record.state.value) for record in store.versions()] == [(1, "retiring"), (2, "active")]
-        assert store.epoch() == found["epoch"]
-    finally:
-        store.close()
-    assert "geheim" in cluster.run("credential", "get", APPLICATION, USER, "--show")
+        assert store.epoch() == found.epoch
+    with assembly.connect(cluster.machines[0].config) as sso:
+        assert sso.credential(APPLICATION, user=USER)["password"].reveal() == "geheim"
 
 
 def test_a_master_that_was_paused_beyond_its_lease_is_a_standby_afterwards(make: Make) -> None:
@@ -60,7 +59,7 @@ def test_a_master_that_was_paused_beyond_its_lease_is_a_standby_afterwards(make:
     cluster.until_active(1)
     assert "version 2 is active" in cluster.run("secret", "rotate", "--wait")
     paused.send_signal(signal.SIGCONT)
-    eventually(lambda: "another is the master secret server now" in log_of(cluster, 0))
+    eventually(lambda: "another is the master secret server now" in log_of(cluster, 0), 60)
     assert_one_history(cluster, 1)
 
 
@@ -96,9 +95,9 @@ def test_a_clone_of_the_active_machine_is_a_standby_and_never_a_second_master(ma
     shutil.copytree(cluster.machines[0].directory, clone.directory, ignore=lambda *_: ["keysvc.db"])
     configuration.change(clone.config, {"listen": f"127.0.0.1:{free_port()}"})
     cluster.serve(2)
-    eventually(lambda: "this is a standby" in log_of(cluster, 2))
-    epoch = cluster.status()["epoch"]
+    eventually(lambda: "this is a standby" in log_of(cluster, 2), 60)
+    epoch = cluster.status().epoch
     cluster.run("secret", "rotate", "--wait")
-    assert cluster.status()["epoch"] == epoch
+    assert cluster.status().epoch == epoch
     assert_one_history(cluster, 0)
     assert "this is the master secret server now" not in log_of(cluster, 2)

@@ -283,10 +283,9 @@ class Machine(RuleBasedStateMachine):
         """A turn of its worker."""
         if not master._leadership.valid:
             return False
-        master._record_servers()
+        master._attendance.record()
         more = master.rotation.advance()
-        if more:
-            master.announce_if_changed()
+        master.announce_if_changed()
         return more
 
     @precondition(lambda self: bool(self.running()))

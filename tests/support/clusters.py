@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
-from collections import abc
 from pathlib import Path
 
 from systems import Ended, Keysvc, eventually
 
-from keysvc import assembly
+from keysvc import assembly, installation
 from keysvc import config as configuration
 from keysvc.demo.processes import Machine, Process, free_port
 from keysvc.errors import KeysvcError
+from keysvc.master.status import SystemStatus
+from keysvc.model import Field, Flags
 from keysvc.sso import SSO
+from keysvc.sso.administration import Administration
 
 USER, APPLICATION = "alice", "SAP"
 
 
 class Cluster:
-    """`count` master machines on one mapping store. `run` is a command on the first machine."""
+    """Master machines on one mapping store. `run` is a command on the first of them. A lease lasts longer than a loaded
+    machine makes its holder wait; where nobody is killed, so long that it does not matter."""
 
-    def __init__(self, folder: Path, keysvc: Keysvc, *, mapping_store: str = "", ttl: str = "2s", poll: str = "500ms"):
+    def __init__(self, folder: Path, keysvc: Keysvc, *, mapping_store: str = "", ttl: str = "5s", poll: str = "500ms"):
         self.folder, self._keysvc = folder, keysvc
         self.machines: list[Machine] = []
         self.serving: dict[int, Process] = {}
         self._ssos: list[SSO] = []
         first = self._machine("m1")
-        where = ("--dir", first.directory, "--listen", f"127.0.0.1:{free_port()}", "--no-backup")
-        store = ("--mapping-store", mapping_store) if mapping_store else ()
-        self._done(keysvc("init", *where, *store, "--poll-interval", poll, "--lease-ttl", ttl))
+        wishes = installation.Wishes(
+            mapping_store=mapping_store or None, listen=f"127.0.0.1:{free_port()}", poll_interval=poll, lease_ttl=ttl
+        )
+        installation.install(first.directory, wishes, assembly.no_prompt)
 
     def _machine(self, name: str) -> Machine:
         self.machines.append(Machine(self.folder / name, self.folder / "logs"))
@@ -57,16 +62,23 @@ class Cluster:
         """Another master machine, enrolled; not serving yet."""
         number = len(self.machines)
         machine = self._machine(f"m{number + 1}")
-        token = self.run("server", "enroll", f"m{number + 1}", "--role", "master").split()[0]
+        token = self._token(f"m{number + 1}", "master")
         listen = ("--listen", f"127.0.0.1:{free_port()}")
         self._done(
             self._keysvc("join", self.url(0), "--token", "-", "--dir", machine.directory, *listen, *more, stdin=token)
         )
         return number
 
+    def _token(self, name: str, role: str) -> str:
+        with contextlib.closing(assembly.master_client(self.config())) as client:
+            return client.enroll(name, role)
+
+    def config(self, machine: int = 0) -> configuration.Config:
+        return configuration.load(self.machines[machine].config)
+
     def join_server(self, name: str = "web-01", **settings: object) -> Path:
         """The configuration of an SSO server."""
-        token = self.run("server", "enroll", name).split()[0]
+        token = self._token(name, "server")
         directory = self.folder / name
         self._done(self._keysvc("join", self.url(0), "--token", "-", "--dir", directory, stdin=token))
         path = directory / configuration.FILE_NAME
@@ -79,35 +91,43 @@ class Cluster:
         return self._ssos[-1]
 
     def url(self, machine: int) -> str:
-        return configuration.load(self.machines[machine].config).own_url
+        return self.config(machine).own_url
 
-    def status(self, machine: int = 0) -> dict:
-        return json.loads(self.run("cluster", "status", "--json", machine=machine))
+    def status(self, machine: int = 0) -> SystemStatus:
+        """As the active master tells it a client on `machine`."""
+        with contextlib.closing(assembly.master_client(self.config(machine))) as client:
+            return client.status()
 
     def active(self, machine: int = 0) -> int | None:
         """The number of the machine whose URL the lease names, as `machine` sees it."""
-        store = assembly.open_mapping_store(configuration.load(self.machines[machine].config))
-        try:
+        with contextlib.closing(assembly.open_mapping_store(self.config(machine))) as store:
             lease = store.lease()
-        finally:
-            store.close()
         urls = [self.url(number) for number in range(len(self.machines))]
         return urls.index(lease.url) if lease and lease.url in urls else None
 
     def until_active(self, *machines: int, seen_by: int = 0) -> int:
-        eventually(lambda: self.active(seen_by) in machines, 40)
+        eventually(lambda: self.active(seen_by) in machines, 60)
         found = self.active(seen_by)
         assert found is not None
         return found
 
     def until_ready(self, standbys: int = 1) -> None:
-        eventually(lambda: sum(each["ready"] for each in self.status()["standbys"]) >= standbys, 40)
+        def ready() -> bool:
+            try:
+                return sum(each.ready for each in self.status().standbys) >= standbys
+            except KeysvcError:  # nobody is active at this moment
+                return False
+
+        eventually(ready, 60)
 
     def with_credential(self, password: str = "geheim") -> None:
-        self.run("app", "create", APPLICATION, "--enable")
-        self.run("mapping", "set", APPLICATION, USER, "A", "--enable")
-        fields = json.dumps({"Password": password})
-        self.run("credential", "set", APPLICATION, USER, "--fields-file", "-", stdin=fields)
+        with contextlib.closing(assembly.open_mapping_store(self.config())) as store:
+            administration = Administration(store, "administrator")
+            fields = [Field("User Id", masked=False), Field("Password", masked=True)]
+            administration.create_application(APPLICATION, fields, flags=Flags(enabled=True))
+            administration.set_mapping(APPLICATION, USER, "A", enable=True)
+        with assembly.connect(self.machines[0].config) as sso:
+            sso.set_credential(APPLICATION, user=USER, password=password)
 
     def pair(self) -> None:
         """Two masters, the first active, the second ready; one credential."""
@@ -164,6 +184,3 @@ def until_epoch_above(sso: SSO, epoch: int, seconds: float) -> float:
     began = time.monotonic()
     eventually(lambda: sso.status().epoch > epoch, seconds)
     return time.monotonic() - began
-
-
-Clusters = abc.Callable[..., Cluster]

@@ -449,4 +449,4 @@ def test_destroying_what_was_compromised_is_tried_again_when_it_fails(system: Sy
         sso.set_credential("SAP", user="user-1-00007", password="user-1-00007")
     master.rotation._destroy_again_at = 0.0
     eventually(lambda: states(system)[1] == "destroyed")
-    assert not master.status().problems
+    eventually(lambda: not master.status().problems)

@@ -136,7 +136,7 @@ def test_a_trail_is_kept_within_its_size_and_what_is_left_is_proved(system: Syst
     for page in range(4):
         write(store, *(f"SAP: user {page}.{n}" for n in range(30)), action="credential.looked-up")
     write(store, *(f"kept {n}" for n in range(70)))
-    leadership = Leadership(store, 10 * LEASE_TTL)
+    leadership = Leadership(store, LEASE_TTL)
     leadership.take_or_refuse()
     keeper = trails.Trails(store, leadership, lambda: keys_of(system))
     keeper.look()
@@ -176,7 +176,7 @@ def test_a_broken_trail_goes_on_once_an_administrator_accepted_it(system: System
     store, keys = system.store(), keys_of(system)
     write(store, "one", "two", keys=keys)
     within(store, lambda c: c.execute(delete(entries).where(entries.c.sequence == 2)))
-    leadership = Leadership(store, 10 * LEASE_TTL)
+    leadership = Leadership(store, LEASE_TTL)
     leadership.take_or_refuse()
     assert problems(system)
     trails.accept(store, leadership, CHANGES, keys, "administrator")

@@ -1,0 +1,106 @@
+"""The next master secret server knows of every server that may encrypt, and none comes to be that lacks what is
+active."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from systems import System, eventually
+
+from keysvc.changes import PutVersion, SeeServers
+from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable
+from keysvc.model import VersionState
+
+
+def states(system: System) -> dict[int, str]:
+    return {record.version: record.state.value for record in system.store().versions()}
+
+
+def test_a_first_poll_is_not_answered_before_it_is_recorded_even_while_the_worker_records_it(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = system.start()
+    store, commit = master._store, master._store.commit
+    taken, go_on = threading.Event(), threading.Event()
+
+    def slowly(changes: list, guard: object) -> None:
+        if any(isinstance(change, SeeServers) for change in changes):
+            taken.set()
+            assert go_on.wait(20)
+            raise MappingStoreUnavailable("away")
+        commit(changes, guard)
+
+    monkeypatch.setattr(store, "commit", slowly)
+    outcome: list[object] = []
+
+    def poll() -> None:
+        try:
+            outcome.append(master.poll("web-01", "1", (1,)))
+        except MappingStoreUnavailable as error:
+            outcome.append(error)
+
+    first = threading.Thread(target=poll)
+    first.start()
+    assert taken.wait(20)
+    second = threading.Thread(target=poll)  # of the same process, such as a waiting poll beside it
+    second.start()
+    second.join(0.3)
+    go_on.set()
+    first.join(20)
+    second.join(20)
+    assert all(isinstance(each, MappingStoreUnavailable) for each in outcome)
+    assert len(outcome) == 2
+    monkeypatch.undo()
+    master.poll("web-01", "1", (1,))
+    assert [server.name for server in system.store().servers()] == ["web-01"]
+
+
+def test_a_server_that_comes_back_while_a_version_becomes_active_gets_no_answer_until_it_is_announced(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = system.start()
+    store, commit = master._store, master._store.commit
+    activating, go_on = threading.Event(), threading.Event()
+
+    def slowly(changes: list, guard: object) -> None:
+        if any(isinstance(c, PutVersion) and c.record.state is VersionState.ACTIVE for c in changes):
+            activating.set()
+            assert go_on.wait(20)
+        commit(changes, guard)
+
+    monkeypatch.setattr(store, "commit", slowly)
+    master.rotate("administrator")
+    assert activating.wait(20)
+    with pytest.raises(MasterSecretServerUnavailable, match="version 2 becomes active"):
+        master.poll("late", "1", (1,))
+    assert master.poll("holds it", "1", (1, 2)).active.version == 1
+    go_on.set()
+    eventually(lambda: master._announcement.active.version == 2)
+    eventually(lambda: master._attendance.live._needed is None)
+    assert master.poll("late", "1", (1,)).active.version == 2
+
+
+@pytest.mark.parametrize("lost", [VersionState.ANNOUNCED, VersionState.ACTIVE])
+def test_a_change_whose_answer_was_lost_is_announced_all_the_same(
+    system: System, monkeypatch: pytest.MonkeyPatch, lost: VersionState
+) -> None:
+    master = system.start()
+    sso, _ = system.sso()
+    store, commit = master._store, master._store.commit
+    lost_once: list[int] = []
+
+    def losing(changes: list, guard: object) -> None:
+        commit(changes, guard)
+        if not lost_once and any(isinstance(c, PutVersion) and c.record.state is lost for c in changes):
+            lost_once.append(1)
+            raise MappingStoreUnavailable("the connection was lost while a change was being committed")
+
+    monkeypatch.setattr(store, "commit", losing)
+    try:
+        master.rotate("administrator")
+    except MappingStoreUnavailable:
+        assert lost is VersionState.ANNOUNCED
+    eventually(lambda: states(system) == {1: "retiring", 2: "active"})
+    eventually(lambda: sso.status().active_version == 2)
+    assert lost_once

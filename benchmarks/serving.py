@@ -34,4 +34,4 @@ def _serve(port: int, identity: Path, answer: bytes) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
-    Server(say, listen("127.0.0.1", port), IdentityFiles(identity).server_context()).run()  # type: ignore[arg-type]
+    Server(say, listen("127.0.0.1", port), IdentityFiles(identity).server_context()).run()

@@ -6,10 +6,6 @@ import itertools
 import sys
 from collections import abc
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-
 from keysvc import errors
 from keysvc.errors import AccessDenied, CannotDecrypt, InvalidInput, MasterSecretServerUnavailable, NotFound
 from keysvc.model import Application, Role
@@ -20,23 +16,22 @@ from keysvc.sso.service import ServerState
 from keysvc.web import messages, parameters
 from keysvc.web.admission import Admission
 from keysvc.web.agent_administration import AdministrationOperations
+from keysvc.web.answering import ASGI, Connected, Response, answer
 from keysvc.web.authorization import Authorization
 from keysvc.web.local_socket import LocalCallers
 from keysvc.web.operations import PRINCIPALS, Call, Caller, NoContent, NoParameters, Operation, Operations, application
-from keysvc.web.serving import answer, peer
 
 TITLE = "keysvc: an agent"
 
 
-def agent_app(sso: SSO, admission: Admission, access: Access, local: LocalCallers | None = None) -> Starlette:
+def agent_app(sso: SSO, admission: Admission, access: Access, local: LocalCallers | None = None) -> ASGI:
     """Answers certificates that are enrolled, and on a UNIX socket the accounts that `local` lets in, as far as
     `access` allows."""
 
-    def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
-        connected = request.scope.get("keysvc.local_socket")
-        if connected is not None and local is not None:
-            return local.admit(connected)
-        calling = peer(request)
+    def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
+        if caller.local_socket is not None and local is not None:
+            return local.admit(caller.local_socket)
+        calling = caller.peer()
         identity = admission.admit(calling)
         if identity.role not in roles:
             wanted = " or ".join(role.value for role in roles)
@@ -233,7 +228,7 @@ class AgentOperations:
         asked, sso = call.parameters, self._for(call.caller)
         fresh = parameters.is_fresh(asked.cache_control)
         found = sso.credential(asked.application, user=asked.user, fresh=fresh)
-        return answer(credential_body(found), headers={"ETag": f'"{found.revision}"'})
+        return answer(credential_body(found), headers={"etag": f'"{found.revision}"'})
 
     def lookup(self, call: Call[NoParameters, messages.LookupRequest]) -> messages.CredentialBody:
         """As the host asks."""

@@ -7,10 +7,6 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-
 from keysvc import errors
 from keysvc.crypto.certificates import Peer
 from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
@@ -19,8 +15,8 @@ from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, Identity, Role, RotationSettings, SecretText
 from keysvc.web import messages, parameters
+from keysvc.web.answering import ASGI, Connected, Response, answer, in_thread
 from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
-from keysvc.web.serving import answer, in_thread, peer
 from keysvc.web.waiting import Waiting
 
 TITLE = "keysvc: the master secret server"
@@ -44,11 +40,11 @@ class Facts:
     lease_ttl: timedelta
 
 
-def master_app(member: Member, waiting: Waiting, facts: Facts) -> Starlette:
+def master_app(member: Member, waiting: Waiting, facts: Facts) -> ASGI:
     """`waiting` is told by `member` when polls have a new answer."""
 
-    def admit(request: Request, roles: abc.Collection[Role]) -> Caller:
-        calling = peer(request)
+    def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
+        calling = caller.peer()
         identity = member.active.identities.admit(calling)
         if identity.role not in roles:
             wanted = " or ".join(role.value for role in roles)
@@ -261,9 +257,9 @@ class MasterOperations:
         if asked.if_none_match == announcement.etag and asked.wait > 0:
             await moment.passes(min(asked.wait, WAIT_OF_INTERVAL * announcement.poll_interval.total_seconds()))
             announcement = self._master.announced()
-        headers = {"ETag": announcement.etag, "Cache-Control": "no-store"}
+        headers = {"etag": announcement.etag, "cache-control": "no-store"}
         if asked.if_none_match == announcement.etag:
-            return Response(status_code=304, headers=headers)
+            return Response(304, headers=headers)
         return answer(messages.PollAnswer.of(announcement), headers=headers)
 
     async def _seen(self, call: Call[parameters.Poll, NoContent]) -> Announcement:

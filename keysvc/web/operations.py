@@ -7,18 +7,32 @@ import inspect
 from collections import abc
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from keysvc.errors import InvalidInput, KeysvcError
+from keysvc.errors import InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.roles import Principal, Right
 from keysvc.web import openapi
-from keysvc.web.serving import answer, in_thread, json_application, read_body
+from keysvc.web.answering import (
+    ASGI,
+    Connected,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    answer,
+    connected,
+    failure,
+    in_thread,
+    problem,
+    read_body,
+    refusal,
+)
+from keysvc.web.problems import Problem
+
+DESCRIPTION = "/openapi.json"
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Content = TypeVar("Content", bound=msgspec.Struct)
@@ -42,6 +56,7 @@ class Caller(Principal):
 PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
 """Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
 NOBODY = Caller("", Role.APPLICATION)
+NO_CONTENT = NoContent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,63 +95,126 @@ class Operation(Generic[Parameters, Content]):
 
 
 Operations = abc.Sequence[Operation[Any, Any]]
-Admit = abc.Callable[[Request, abc.Collection[Role]], Caller]
+Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 """Says who calls. Raises AccessDenied unless that is somebody with one of the roles."""
 
 
-def application(title: str, operations: Operations, admit: Admit) -> Starlette:
+def application(title: str, operations: Operations, admit: Admit) -> ASGI:
     """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
-    described = msgspec.json.encode(openapi.document(title, operations))
+    described = Response(200, msgspec.json.encode(openapi.document(title, operations)))
+    at_once = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
+    table = _Table(at_once)
 
-    async def description(_request: Request) -> Response:
-        return Response(described, media_type="application/json")
+    async def answered(scope: Scope, receive: Receive) -> Response:
+        if scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
+            return described
+        endpoint = at_once.get((scope["method"], scope["path"]))
+        if endpoint is not None:
+            return await endpoint.answered(scope, receive, {})
+        return await table.answered(scope, receive)
 
-    paths: dict[str, dict[str, Operation[Any, Any]]] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = operation
-    routes = [Route(path, _endpoint(methods, admit), methods=list(methods)) for path, methods in paths.items()]
-    return json_application([*routes, Route("/openapi.json", description)])
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await answered(scope, receive)
+        except KeysvcError as error:
+            response = refusal(error, scope["path"])
+        except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
+            response = failure(error, scope["path"])
+        await response.send(send)
+
+    return serve
 
 
-def _endpoint(
-    methods: abc.Mapping[str, Operation[Any, Any]], admit: Admit
-) -> abc.Callable[[Request], abc.Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        operation = methods["GET" if request.method == "HEAD" else request.method]
-        caller = admit(request, operation.roles) if operation.roles else NOBODY
-        parameters = _parameters(request, operation.parameters)
-        content = NoContent() if operation.content is NoContent else await _content(request, operation.content)
+class _Endpoint:
+    """An operation, with what is known of it before a request comes."""
+
+    def __init__(self, operation: Operation[Any, Any], admit: Admit) -> None:
+        self._operation = operation
+        self._admit = admit
+        names = [field.encode_name for field in msgspec.structs.fields(operation.parameters)]
+        self._headers = {name.lower().encode("ascii"): name for name in names if openapi.is_header(name)}
+        self._is_coroutine = inspect.iscoroutinefunction(operation.handler)
+
+    async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
+        operation = self._operation
+        caller = self._admit(connected(scope), operation.roles) if operation.roles else NOBODY
+        parameters = self._parameters(scope, in_path)
+        content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
         call = Call(caller, parameters, content)
-        if inspect.iscoroutinefunction(operation.handler):
-            found = await operation.handler(call)
-        else:
-            found = await in_thread(operation.handler, call)
+        found = await operation.handler(call) if self._is_coroutine else await in_thread(operation.handler, call)
         if isinstance(found, Response):
             return found
-        return Response(status_code=204) if operation.answer is None else answer(found, operation.status)
+        return Response(204) if operation.answer is None else answer(found, operation.status)
 
-    return handle
+    def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
+        given: dict[str, str] = dict(in_path)
+        for name, value in _query(scope["query_string"]):
+            if name in given:
+                raise InvalidInput(f"the parameter {name!r} is given twice")
+            given[name] = value
+        if self._headers:
+            for header, text in scope["headers"]:
+                if header in self._headers:
+                    given.setdefault(self._headers[header], text.decode("latin-1"))
+        try:
+            converted: msgspec.Struct = msgspec.convert(given, self._operation.parameters, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"the parameters cannot be used: {error}") from None
+        return converted
+
+    async def _content(self, receive: Receive) -> msgspec.Struct:
+        body = await read_body(receive)
+        try:
+            decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
+            raise InvalidInput(f"the body cannot be used: {what}") from None
+        return decoded
 
 
-def _parameters(request: Request, kind: type[Parameters]) -> Parameters:
-    given: dict[str, str] = dict(request.path_params)
-    for name, value in request.query_params.multi_items():
-        if name in given:
-            raise InvalidInput(f"the parameter {name!r} is given twice")
-        given[name] = value
-    for field in msgspec.structs.fields(kind):
-        if openapi.is_header(field.encode_name) and (header := request.headers.get(field.encode_name)) is not None:
-            given[field.encode_name] = header
-    try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"the parameters cannot be used: {error}") from None
+class _Table:
+    """Finds the endpoint of a path that holds parameters, and says what is wrong with all others."""
+
+    def __init__(self, endpoints: abc.Mapping[tuple[str, str], _Endpoint]) -> None:
+        self._paths: dict[str, dict[str, _Endpoint]] = {DESCRIPTION: {}}
+        for (method, path), endpoint in endpoints.items():
+            self._paths.setdefault(path, {})[method] = endpoint
+
+    async def answered(self, scope: Scope, receive: Receive) -> Response:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        for path, endpoints in self._paths.items():
+            in_path = _matched(path, scope["path"])
+            if in_path is not None and method in endpoints:
+                return await endpoints[method].answered(scope, receive, in_path)
+            if in_path is not None:
+                return _not_for_this_path(scope["method"], endpoints or {"GET": None})
+        raise NotFound("there is nothing at this path", hint="see /openapi.json")
 
 
-async def _content(request: Request, kind: type[Content]) -> Content:
-    body = await read_body(request)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
-        raise InvalidInput(f"the body cannot be used: {what}") from None
+def _matched(template: str, path: str) -> dict[str, str] | None:
+    """The parameters in the path, or None when it is another path."""
+    wanted, parts = template.split("/"), path.split("/")
+    if len(wanted) != len(parts):
+        return None
+    found: dict[str, str] = {}
+    for name, part in zip(wanted, parts, strict=True):
+        if name.startswith("{") and part:
+            found[name[1:-1]] = part
+        elif name != part:
+            return None
+    return found
+
+
+def _not_for_this_path(method: str, allowed: abc.Collection[str]) -> Response:
+    methods = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
+    found = Problem("about:blank", "Method Not Allowed", 405, f"{method} is not for this path", "http")
+    return problem(found, {"allow": ", ".join(methods)})
+
+
+def _query(raw: bytes) -> abc.Iterable[tuple[str, str]]:
+    """What `parse_qsl` says, sooner where nothing is escaped."""
+    text = raw.decode("latin-1")
+    if "%" in text or "+" in text or ";" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    pairs = (part.partition("=") for part in text.split("&") if part)
+    return [(name, value) for name, _, value in pairs]

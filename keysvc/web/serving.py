@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio.sslproto
 import contextlib
 import errno
 import logging
+import math
 import signal
 import socket
 import ssl
 import threading
 from collections import abc
-from typing import Any, cast
+from typing import Any
 
-import msgspec
-import structlog
 import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from keysvc.crypto.certificates import Peer, peer_of
-from keysvc.errors import AccessDenied, ConfigurationError, InvalidInput, KeysvcError, NotFound
-from keysvc.model import acting_from
-from keysvc.web.problems import MEDIA_TYPE, Problem, problem_of
+from keysvc.errors import ConfigurationError
+from keysvc.web.answering import ASGI, CONNECTED, Connected, in_thread
 
-log = structlog.get_logger("keysvc.web")
-MAXIMUM_BODY_BYTES = 2 * 1024 * 1024
+MAXIMUM_HEAD_BYTES = 64 * 1024
+TLS_BUFFER_BYTES = 4096
 KEEP_ALIVE_SECONDS = 75
 LOCAL = getattr(socket, "AF_UNIX", None)
 
 
-class _Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which puts what tells who calls into each request's scope: the verified client certificate
-    (DER), or the UNIX socket.
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 by httptools, which puts what tells who calls into each request's scope, and bounds a head.
 
-    The ASGI TLS extension would be the standard place; uvicorn does not have it yet.
+    The ASGI TLS extension would be the standard place for the certificate; uvicorn does not have it yet.
     """
+
+    _connected = Connected()
+    _head_bytes = 0.0  # of the head that is being received; none counts while a body is
 
     def shutdown(self) -> None:
         """An idle connection is cut: who keeps it in a pool does not answer TLS's goodbye, and would be waited for."""
@@ -52,76 +46,27 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        connected = transport.get_extra_info("socket")
-        local = connected if connected is not None and connected.family == LOCAL else None
-        application = self.app
+        end = transport.get_extra_info("socket")
+        local = end if end is not None and end.family == LOCAL else None
+        self._connected = Connected(certificate, local, self.client[0] if self.client else "")
 
-        async def with_peer(scope: Any, receive: Any, send: Any) -> None:
-            scope["keysvc.certificate"], scope["keysvc.local_socket"] = certificate, local
-            await application(scope, receive, send)
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > MAXIMUM_HEAD_BYTES:
+            self.send_400_response("The head of the request is too large.")
 
-        self.app = with_peer
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[CONNECTED] = self._connected  # type: ignore[literal-required]
 
+    def on_headers_complete(self) -> None:
+        self._head_bytes = -math.inf
+        super().on_headers_complete()
 
-def peer(request: Request) -> Peer:
-    """Who calls. Raises AccessDenied without a client certificate of this system's authority."""
-    certificate = request.scope.get("keysvc.certificate")
-    if certificate is None:
-        raise AccessDenied("a client certificate is needed", hint="enrol this machine: keysvc join URL --token TOKEN")
-    if request.client is not None:
-        acting_from(request.client.host)
-    return peer_of(certificate)
-
-
-async def read_body(request: Request) -> bytes:
-    """Raises InvalidInput for more than 2 MiB."""
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAXIMUM_BODY_BYTES:
-            raise InvalidInput(f"the body is larger than {MAXIMUM_BODY_BYTES} bytes")
-    return content
-
-
-def answer(content: Any, status: int = 200, headers: abc.Mapping[str, str] | None = None) -> Response:
-    """JSON that no cache keeps."""
-    return Response(
-        msgspec.json.encode(content),
-        status,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
-
-
-in_thread = run_in_threadpool
-
-
-def json_application(routes: abc.Sequence[Route]) -> Starlette:
-    """An ASGI application whose every error is a problem."""
-    return Starlette(
-        routes=routes,
-        exception_handlers={KeysvcError: _known_problem, HTTPException: _http_problem, Exception: _unknown_problem},
-    )
-
-
-async def _known_problem(request: Request, error: Exception) -> Response:
-    problem = problem_of(cast(KeysvcError, error))
-    log.info("refused", path=request.url.path, code=problem.code, problem=problem.detail)
-    return Response(msgspec.json.encode(problem), problem.status, media_type=MEDIA_TYPE)
-
-
-async def _http_problem(request: Request, raised: Exception) -> Response:
-    error = cast(HTTPException, raised)
-    if error.status_code == 404:
-        return await _known_problem(request, NotFound("there is nothing at this path", hint="see /openapi.json"))
-    problem = Problem("about:blank", error.detail, error.status_code, f"{request.method} is not for this path", "http")
-    return Response(msgspec.json.encode(problem), error.status_code, media_type=MEDIA_TYPE, headers=error.headers)
-
-
-async def _unknown_problem(request: Request, error: Exception) -> Response:
-    log.error("a request failed", path=request.url.path, error=type(error).__name__)
-    unexpected = KeysvcError("an unexpected error; the server's log names it")
-    return Response(msgspec.json.encode(problem_of(unexpected)), 500, media_type=MEDIA_TYPE)
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0.0
+        super().on_message_complete()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -151,7 +96,7 @@ class _Uvicorn(uvicorn.Server):
         self._before_end = before_end
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await run_in_threadpool(self._before_end)
+        await in_thread(self._before_end)
         await super().shutdown(sockets)
 
 
@@ -161,12 +106,14 @@ class Server:
 
     def __init__(
         self,
-        app: Starlette,
+        app: ASGI,
         at: socket.socket,
         context: ssl.SSLContext | None,
         before_end: abc.Callable[[], None] = lambda: None,
     ) -> None:
         """`before_end` is called, in a thread, while requests that wait are still to be answered."""
+        # asyncio zeroes a buffer of this size for each TLS connection, of which every SSO server keeps one
+        asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
         config = uvicorn.Config(
             app,
             http=_Protocol,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import pwd
 import socket
+import ssl
 from collections import abc
 from dataclasses import replace
 from pathlib import Path
@@ -254,6 +256,20 @@ def test_without_a_certificate_a_port_tells_only_its_description(agent: Served) 
     with urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False, retries=False) as stranger:
         assert stranger.request("GET", f"{agent.url}/v1/status").status == 403
         assert stranger.request("GET", f"{agent.url}/openapi.json").json()["openapi"] == "3.1.0"
+
+
+def test_a_head_is_bounded_however_slowly_it_comes(agent: Served) -> None:
+    at = urllib3.util.parse_url(agent.url)
+    context = agent.identity.client_context()
+    context.check_hostname = False
+    with socket.create_connection((at.host, at.port)) as plain, context.wrap_socket(plain) as connection:
+        connection.settimeout(20)
+        connection.sendall(b"GET /v1/status HTTP/1.1\r\nHost: agent\r\nX: ")
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # which is how it ends, in time
+            for _ in range(100):
+                connection.sendall(b"x" * 1024)
+            while connection.recv(4096):
+                pass
 
 
 def test_an_account_that_is_not_named_is_not_let_in(system: System, sso: SSO, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from keysvc.cli import (
     cluster,
     config_store,
     credential,
+    credential_import,
     demonstration,
     entsso,
     mapping,
@@ -47,6 +48,7 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(applications.app, name="app")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(mapping_store.app, name="mapping-store")
+credential.app.command("import")(credential_import.import_)
 app.add_typer(credential.app, name="credential")
 app.add_typer(ticket.app, name="ticket")
 app.add_typer(config_store.app, name="config-store")

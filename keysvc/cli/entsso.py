@@ -65,7 +65,7 @@ def import_entsso(
     typer.echo(
         "nothing was changed: --dry-run"
         if dry_run
-        else "imported; Enterprise SSO exports no credentials: keysvc credential set"
+        else "imported; Enterprise SSO exports no credentials: keysvc credential import"
     )
 
 

@@ -11,12 +11,12 @@ from datetime import datetime
 import msgspec
 import pyrage
 
-from keysvc.errors import BackupDamaged, InvalidInput, WrongPassphrase
+from keysvc.crypto import age
+from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 
 MINIMUM_PASSPHRASE = 12
 MAXIMUM_REMINDER = 200
-_WRONG_PASSPHRASE = "Decryption failed"  # noqa: S105  how age says that no key opened its header
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +125,16 @@ def _check_header(text: str) -> None:
         )
 
 
-def _is_text(passphrase: SecretText) -> bool:
-    try:
-        passphrase.reveal().encode("utf-8")
-    except UnicodeEncodeError:  # holds the passphrase: it must not become the context of the error that is raised
-        return False
-    return True
-
-
 def _encrypt(plain: bytes, passphrase: SecretText) -> bytes:
-    if not _is_text(passphrase):
+    if not age.is_text(passphrase):
         raise InvalidInput("the passphrase is not Unicode text")
     return bytes(pyrage.passphrase.encrypt(plain, passphrase.reveal(), armored=True))
 
 
 def _decrypt(sealed: bytes, passphrase: SecretText) -> bytes:
-    if not _is_text(passphrase):
-        raise WrongPassphrase("the passphrase does not open the backup")
     try:
-        return bytes(pyrage.passphrase.decrypt(sealed, passphrase.reveal()))
-    except pyrage.DecryptError as error:
-        if str(error) == _WRONG_PASSPHRASE:
-            raise WrongPassphrase("the passphrase does not open the backup") from None
+        return age.decrypt(sealed, passphrase, "the backup")
+    except InvalidInput:
         raise BackupDamaged("the backup is torn or was changed") from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import time
 from collections import abc
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
@@ -15,26 +14,20 @@ from keysvc.changes import (
     Change,
     DeleteCredential,
     DeleteMapping,
-    PutCredential,
-    PutMapping,
     SealAudit,
 )
-from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import (
-    Changed,
     Conflict,
     NotConfigured,
     NotFound,
-    StaleVersion,
     SystemDisabled,
 )
 from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
-    ApplicationType,
     AuditEntry,
     AuditTrail,
-    EncryptedCredential,
+    Detail,
     Guard,
     Mapping,
     SecretText,
@@ -52,12 +45,10 @@ from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
 from keysvc.sso.stored import GroupsOf, StoredCredentials
+from keysvc.sso.storing import NewCredential, Stored, Storing
 from keysvc.sso.tickets import Ticket, Tickets
 
-NO_DETAIL: abc.Mapping[str, str] = MappingProxyType({})
-PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
-store a moment before the master secret server announces it."""
+NO_DETAIL: Detail = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +101,7 @@ class SSO:
         )
         self._ciphers = Ciphers(store, self._cache, self._poller)
         self._stored = StoredCredentials(store, self._ciphers, groups_of)
+        self._storing = Storing(store, self._ciphers, self._credentials.forget)
         self._tickets = Tickets(store, self._ciphers.of)
         self._poller.start()
         self._poller.load_sealed(store)
@@ -215,19 +207,27 @@ class SSO:
     ) -> int:
         self._refuse_disabled()
         definition = self._stored.application(application)
-        values = labelled(definition, fields)
-        put = functools.partial(self._put, definition, user, external_user, values, expected_revision=expected_revision)
-        for pause in PAUSES:
-            try:
-                return put(self._ciphers.to_encrypt())
-            except StaleVersion:
-                time.sleep(pause)
-                self._ciphers.learn_active_version()
-            except Changed:
-                raise
-            except Conflict:
-                time.sleep(pause)
-        return put(self._ciphers.to_encrypt())
+        new = NewCredential.of(definition, user, labelled(definition, fields), external_user)
+        audit = functools.partial(self._audit, "credential.set", application, new.user)
+        return self._storing.store(definition, new, audit, expected_revision)
+
+    def store_credentials(
+        self, application: str, credentials: abc.Sequence[NewCredential], *, dry_run: bool = False
+    ) -> abc.Iterator[Stored]:
+        """Encrypt and store many credentials, each as `set_credential` does, some hundred in a commit.
+
+        Yields what became of each such batch. A credential that is the same already stays. With `dry_run` nothing is
+        stored. Raises as `set_credential`, and InvalidInput; what was stored before stays: the whole may be repeated.
+        """
+        self._refuse_disabled()
+        definition = self._stored.application(application)
+        refuse_config_store(definition)
+
+        def audit(batch: abc.Sequence[NewCredential]) -> abc.Iterator[Change]:
+            users = f"{batch[0].user} … {batch[-1].user}" if len(batch) > 1 else batch[0].user
+            return self._audit("credential.imported", application, users, {"credentials": len(batch)})
+
+        return self._storing.store_many(definition, credentials, audit, dry_run=dry_run)
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
@@ -317,49 +317,11 @@ class SSO:
         if not self._lookups.settings.enabled:
             raise SystemDisabled("the system is disabled: nothing is looked up and nothing is stored")
 
-    def _put(
-        self,
-        application: Application,
-        user: str,
-        external_user: str | None,
-        values: abc.Mapping[str, SecretText],
-        cipher: CredentialCipher,
-        *,
-        expected_revision: int | None,
-    ) -> int:
-        mapping = self._store.mapping(application.name, user)
-        changes: list[Change] = []
-        if mapping is None and external_user is None:
-            raise NotFound(
-                f"{user} has no mapping for {application.name}",
-                hint=f"keysvc mapping set '{application.name}' '{user}' EXTERNAL_USER --enable",
-            )
-        if mapping is None and external_user is not None:
-            changes.append(PutMapping(Mapping(application.name, user, external_user, enabled=True)))
-        elif mapping is not None and external_user is not None and external_user != mapping.external_user:
-            changes.append(
-                PutMapping(Mapping(application.name, user, external_user, mapping.enabled, mapping.revision))
-            )
-        row = self._store.credential(application.name, user)
-        if expected_revision is not None and expected_revision != (row.revision if row else 0):
-            raise Changed(f"the credential of {user} for {application.name} is not the one that was read")
-        ciphertext = cipher.encrypt(application, user, values)
-        revision = row.revision if row else 0
-        changes.append(PutCredential(EncryptedCredential(application.name, user, cipher.version, ciphertext, revision)))
-        changes.extend(self._audit("credential.set", application.name, user))
-        try:
-            self._store.commit(changes, Guard(active_version=cipher.version))
-        finally:  # also when the answer to the commit was lost
-            self._credentials.forget(application.name, None if application.type is ApplicationType.GROUP else user)
-        return cipher.version
-
     def _cache_lifetime(self) -> float:
         system = self._store.system() or self._system
         return 60.0 * system.settings.credential_cache_minutes
 
-    def _audit(
-        self, action: str, application: str, user: str, detail: abc.Mapping[str, str] = NO_DETAIL
-    ) -> abc.Iterator[Change]:
+    def _audit(self, action: str, application: str, user: str, detail: Detail = NO_DETAIL) -> abc.Iterator[Change]:
         yield AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}", detail))
         keys = self._cache.audit_keys
         if keys is not None:

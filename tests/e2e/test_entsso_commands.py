@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyrage
 import pytest
 from sites import Site
 from systems import Keysvc
@@ -43,7 +44,7 @@ def test_the_samples_come_in_by_one_command_are_listed_edited_and_go_out_as_the_
     assert applications(site) == {}
     said = site("import-entsso", folder).out
     assert "left out" in said
-    assert "keysvc credential set" in said
+    assert "keysvc credential import" in said
     assert len(applications(site)) == 6
     assert len(json.loads(site("mapping", "list", "SAP-PRD", "--json").out)) == 700
     again = json.loads(site("import-entsso", folder, "--delete", "mappings-delete.xml", "--json").out)
@@ -107,3 +108,36 @@ def test_a_host_asks_by_external_user_with_the_password_of_its_user(site: Site, 
         else:
             assert answered.err.startswith("error: access-denied: HOST refuses JOB17 with that password")
     assert "--password-file" in site("credential", "lookup", "HOST", "JOB17", ok=False).err
+
+
+def test_credentials_come_in_from_a_file_and_nothing_ever_shows_one(site: Site, tmp_path: Path) -> None:
+    site.serve()
+    site("app", "create", "SAP", "--enable")
+    secret = "S3cret!"
+    good = f"application,user,external_user,Password\nSAP,anna,ANNA,{secret}1\nSAP,bert,BERT,{secret}2\n"
+    plain, broken, sealed, for_key = (tmp_path / name for name in ("c.csv", "broken.csv", "c.csv.age", "key.age"))
+    plain.write_text(good)
+    broken.write_text(f"{good}NONE,anna,ANNA,{secret}3\n")
+    sealed.write_bytes(pyrage.passphrase.encrypt(good.encode(), "open sesame"))
+    key = pyrage.x25519.Identity.generate()
+    for_key.write_bytes(pyrage.encrypt(good.encode(), [key.to_public()]))
+    (tmp_path / "key").write_text(f"{key}\n")
+    (tmp_path / "passphrase").write_text("open sesame\n")
+
+    said = [
+        refused := site("credential", "import", broken, ok=False),
+        site("credential", "import", sealed, ok=False, env={"KEYSVC_PASSPHRASE": "open barley"}),
+        site("credential", "import", sealed, "--passphrase-file", tmp_path / "passphrase", "--dry-run"),
+        tried := site("credential", "import", "-", "--dry-run", "--json", stdin=good),
+        site("credential", "import", sealed, "--passphrase-file", tmp_path / "passphrase"),
+        again := site("credential", "import", for_key, "--key", tmp_path / "key", "--json"),
+        site("credential", "import", plain),
+        site("audit", "list"),
+    ]
+    assert refused.err.startswith(f"error: invalid-input: {broken} line 4: there is no application NONE")
+    assert json.loads(tried.out)["applications"] == {"SAP": {"created": 2, "updated": 0, "unchanged": 0}}
+    assert json.loads(again.out)["applications"] == {"SAP": {"created": 0, "updated": 0, "unchanged": 2}}
+    assert all(secret not in each.out + each.err and "sesame" not in each.out + each.err for each in said)
+    assert secret.encode() not in b"".join(path.read_bytes() for path in site.folder.rglob("*.db*"))
+    assert all(secret not in path.read_text() for path in (site.folder / "logs").iterdir())
+    assert f"{secret}2" in site("credential", "get", "SAP", "bert", "--show").out

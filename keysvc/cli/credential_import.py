@@ -1,0 +1,86 @@
+"""keysvc credential import"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keysvc.cli.output import print_json, print_table, progress
+from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, passphrase, read_file, warnings_only
+
+if TYPE_CHECKING:
+    from keysvc.sso import SSO
+    from keysvc.sso.storing import NewCredential
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON lines, or - for standard input.")],
+    config: ConfigOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The age or SSH key that opens FILE.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, and store nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt and store many credentials. One fault, and none is stored; a second time changes nothing.
+
+    FILE may be encrypted with age, for a passphrase or a key. Destroy it afterwards: keysvc needs it no more.
+
+    \b
+    keysvc credential import credentials.csv.age --dry-run
+    keysvc credential import credentials.jsonl
+    """
+    from keysvc import assembly
+
+    content, source = _read(file, passphrase_file, key)
+    settings = load(config)
+    warnings_only()
+    with assembly.open_sso(settings) as sso:
+        found = _import(sso, content, source, dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "applications": found})
+        return
+    columns = ("application", "created", "updated", "unchanged")
+    print_table(columns, [(name, *counts.values()) for name, counts in found.items()], empty="no credentials")
+    typer.echo("nothing was stored: --dry-run" if dry_run else f"stored; now destroy {source} if it is not encrypted")
+
+
+def _read(file: Path, passphrase_file: Path | None, key: Path | None) -> tuple[bytes, str]:
+    from keysvc.crypto import age
+    from keysvc.errors import InvalidInput
+    from keysvc.model import SecretBytes
+
+    content, source = read_file(file)
+    if not age.is_encrypted(content):
+        if key is not None:
+            raise InvalidInput(f"{source} is not encrypted with age", hint="leave --key out")
+        return content, source
+    if key is not None:
+        return age.decrypt_with_key(content, SecretBytes(read_file(key)[0]), source), source
+    return age.decrypt(content, passphrase(f"passphrase of {source}", passphrase_file), source), source
+
+
+def _import(sso: SSO, content: bytes, source: str, dry_run: bool) -> dict[str, dict[str, int]]:
+    """By application. Everything is gone through once before anything is stored."""
+    from keysvc.sso.credential_files import prepared, read_lines
+
+    news = prepared(read_lines(content, source), source, sso.application)
+    checked = _store(sso, news, "checking", dry_run=True)
+    return checked if dry_run else _store(sso, news, "storing", dry_run=False)
+
+
+def _store(sso: SSO, news: dict[str, list[NewCredential]], what: str, *, dry_run: bool) -> dict[str, dict[str, int]]:
+    total, done = sum(map(len, news.values())), 0
+    found = {}
+    with progress(what, total) as show:
+        for application, credentials in news.items():
+            counts = {"created": 0, "updated": 0, "unchanged": 0}
+            for stored in sso.store_credentials(application, credentials, dry_run=dry_run):
+                counts["created"] += stored.created
+                counts["updated"] += stored.updated
+                counts["unchanged"] += stored.unchanged
+                show(done + sum(counts.values()))
+            done += len(credentials)
+            found[application] = counts
+    return found

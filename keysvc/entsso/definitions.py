@@ -22,7 +22,7 @@ FLAGS: abc.Mapping[str, str] = {
 }
 """Enterprise SSO's names of the flags in `keysvc.model.Flags`."""
 TICKET_TIMEOUT = "appTicketTimeout"
-"""Among the flags, though it is a number: the application's own ticket time-out in minutes, 0 for the system's."""
+"""An element, or among the flags: the application's own ticket time-out in minutes, 0 for the system's."""
 TEXT_SETTINGS: abc.Mapping[str, str] = {
     "ssoAdminAccount": "administrators",
     "ssoAffiliateAdminAccount": "affiliate_administrators",

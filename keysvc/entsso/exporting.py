@@ -76,7 +76,7 @@ def _application(application: Application) -> abc.Iterator[str]:
         flags.update(groupApp=True, hostInitiatedSSO=True)
     written = " ".join(f'{name}="{_switch(on)}"' for name, on in flags.items())
     if application.ticket_timeout_minutes is not None:
-        written += f' {TICKET_TIMEOUT}="{application.ticket_timeout_minutes}"'
+        yield f"    {_element(TICKET_TIMEOUT, str(application.ticket_timeout_minutes))}\n"
     yield f"    <flags {written} />\n  </application>\n"
 
 

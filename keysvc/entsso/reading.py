@@ -39,7 +39,16 @@ _OLD_NAMES = {
 }
 _UNSUPPORTED = {"windowscreds", "restrictedcreds", "showfilteronly", "restrictmappingcreate", "groupadapter"}
 _TIMEOUT = TICKET_TIMEOUT.casefold()
-_APPLICATION = {"description", "contact", "appuseraccount", "appadminaccount", "windowsaccount", "field", "flags"}
+_APPLICATION = {
+    "description",
+    "contact",
+    "appuseraccount",
+    "appadminaccount",
+    "windowsaccount",
+    _TIMEOUT,
+    "field",
+    "flags",
+}
 _MAPPING = {"windowsdomain", "windowsuserid", "externalapplication", "externaluserid", "externalcredentials"}
 _TEXT_SETTINGS = {name.casefold(): setting for name, setting in TEXT_SETTINGS.items()}
 _NUMBER_SETTINGS = {name.casefold(): setting for name, setting in NUMBER_SETTINGS.items()}
@@ -153,9 +162,7 @@ def _application(node: Node) -> ApplicationDefinition:
         raise users[0].fault(f"an application has accounts of users or, on line {windows.line}, <windowsAccount>")
     flags_node = _only_one(parts, "flags")
     flags = {} if flags_node is None else _flags(flags_node)
-    timeout = None
-    if flags_node is not None and _TIMEOUT in flags_node.attributes:
-        timeout = _number(flags_node, TICKET_TIMEOUT, flags_node.attributes[_TIMEOUT], MAXIMUM_NUMBER)
+    timeout = _ticket_timeout(_only_one(parts, _TIMEOUT), flags_node)
     group, config_store = flags.pop(_GROUP, None), flags.pop(_CONFIG_STORE, None)
     if config_store and (group or windows is not None):
         raise (flags_node or node).fault("configStoreApp excludes groupApp and <windowsAccount>: one type only")
@@ -213,12 +220,21 @@ def _fields(nodes: abc.Sequence[Node]) -> tuple[Field, ...]:
     return tuple(found[ordinal][1] for ordinal in range(len(found)))
 
 
+def _ticket_timeout(element: Node | None, flags: Node | None) -> int | None:
+    """An element of its own, or among the flags."""
+    if element is not None:
+        return _number(element, f"<{element.title}>", _text(element), MAXIMUM_NUMBER)
+    if flags is not None and _TIMEOUT in flags.attributes:
+        return _number(flags, TICKET_TIMEOUT, flags.attributes[_TIMEOUT], MAXIMUM_NUMBER)
+    return None
+
+
 def _flags(node: Node) -> dict[str, bool]:
     _parts(node, attributes={*_FLAGS, _GROUP, _CONFIG_STORE, _TIMEOUT, *_UNSUPPORTED})
     switches = {name: _flag(node, name) for name in node.attributes if name != _TIMEOUT}
     for name in _UNSUPPORTED:
         if switches.pop(name, False):
-            raise node.fault(f"the flag {name} is of password synchronisation, which keysvc has not; it must be no")
+            raise node.fault(f"keysvc has nothing like the flag {name}; it must be no")
     return {_FLAGS.get(name, name): value for name, value in switches.items()}
 
 

@@ -173,12 +173,14 @@ def test_the_ticket_time_out_of_an_application_is_read(store: MappingStore) -> N
     assert store.applications()[0].ticket_timeout_minutes == 5
     run(store, SourceFile("1", sso(application(more="<contact>x</contact>"))))
     assert store.applications()[0].ticket_timeout_minutes == 5
+    run(store, SourceFile("1", sso(application(more="<appTicketTimeOut>7</appTicketTimeOut>"))))
+    assert store.applications()[0].ticket_timeout_minutes == 7
     run(store, SourceFile("1", sso(application(more='<flags appTicketTimeOut="0"/>'))))
     assert store.applications()[0].ticket_timeout_minutes is None
 
 
 def test_a_flag_that_keysvc_cannot_keep_is_refused_when_it_is_on(store: MappingStore) -> None:
-    with pytest.raises(InvalidInput, match="line 2: the flag windowscreds is of password synchronisation"):
+    with pytest.raises(InvalidInput, match="line 2: keysvc has nothing like the flag windowscreds"):
         run(store, SourceFile("1", sso(application(more='<flags windowsCreds="yes"/>'))))
 
 

@@ -36,7 +36,16 @@ class Wishes:
     authority: Path | None = None
 
 
-def install(directory: Path, wishes: Wishes, prompt: Prompt) -> tuple[Config, MasterSecret]:
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A configured system: version 1 of its master secret, and the `root` that sealed it, for people."""
+
+    config: Config
+    secret: MasterSecret
+    root: str
+
+
+def install(directory: Path, wishes: Wishes, prompt: Prompt) -> Installed:
     """Write the configuration and the certificates, then generate version 1: the last step makes the system exist.
 
     Raises AlreadyConfigured, ConfigurationError, and what the stores raise.
@@ -72,7 +81,7 @@ def _taken_back_on(directory: Path, *errors: type[KeysvcError]) -> abc.Iterator[
         raise
 
 
-def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
+def _configure(config: Config, prompt: Prompt) -> Installed:
     store = open_mapping_store(config)
     try:
         store.prepare()
@@ -81,7 +90,8 @@ def _configure(config: Config, prompt: Prompt) -> tuple[Config, MasterSecret]:
         identities = _make_identities(config)
         key_store = open_protectors(config, prompt)
         try:
-            return config, lifecycle.configure(store, key_store, config.system_id, *identities)
+            secret = lifecycle.configure(store, key_store, config.system_id, *identities)
+            return Installed(config, secret, key_store.info().root)
         finally:
             key_store.close()
     finally:

@@ -59,14 +59,16 @@ def init(
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
     wishes = installation.Wishes(key_store, mapping_store, listen, poll_interval, lease_ttl, authority)
-    config, secret = installation.install(directory, wishes, prompt)  # type: ignore[arg-type]
-    typer.echo(f"system {config.system_id} is configured: version 1 of its master secret is sealed and read back")
+    made = installation.install(directory, wishes, prompt)  # type: ignore[arg-type]
+    config, sealed = made.config, "version 1 of its master secret is sealed and read back"
+    typer.echo(f"system {config.system_id} is configured: {sealed}")
+    typer.echo(f"sealed under: {made.root}")
     if backup is not None and secret_of_backup is not None:
         store = open_mapping_store(config)
         leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
         leadership.take_or_refuse()
         try:
-            record = backups.write_and_prove(backup, [secret], config.system_id, secret_of_backup)
+            record = backups.write_and_prove(backup, [made.secret], config.system_id, secret_of_backup)
             backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
         finally:
             leadership.release()

@@ -125,21 +125,27 @@ def read_file(path: Path) -> tuple[bytes, str]:
 
 
 def log_to_stderr() -> None:
-    """One line an event: for people on a terminal, JSON elsewhere."""
+    """One line an event: for people on a terminal, JSON elsewhere. What plugins warn of looks the same."""
     import logging
 
     import structlog
+    from structlog.stdlib import ProcessorFormatter
 
+    ours: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     terminal = sys.stderr.isatty()
+    line = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
-        ],
+        processors=[*ours, line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setLevel(logging.WARNING)
+    theirs.setFormatter(ProcessorFormatter(line, foreign_pre_chain=ours))
+    logging.getLogger().addHandler(theirs)
 
 
 def warnings_only() -> None:

@@ -206,6 +206,9 @@ class Trails(threading.Thread):
 
     def _verify_and_prune(self, now: float) -> None:
         keys = self._audit_keys()
+        if self._awaits(keys):
+            self._verify_at = now
+            return
         system = self._store.system()
         settings = system.settings if system else Settings()
         whole = now >= self._verify_all_at
@@ -214,6 +217,13 @@ class Trails(threading.Thread):
         for trail in AuditTrail:
             self._verify(trail, keys, whole=whole)
             self._prune(trail, keys, bound_of(trail, settings))
+
+    def _awaits(self, keys: AuditKeys) -> bool:
+        """While the key store is away nobody can tell a good seal from a forged one: that is no sign of either."""
+        live = {record.version for record in self._store.versions() if record.state is not VersionState.DESTROYED}
+        return any(
+            head.sealed_version in live and head.sealed_version not in keys for head in self._store.audit_heads()
+        )
 
     def _verify(self, trail: AuditTrail, keys: AuditKeys, *, whole: bool) -> None:
         known = self._marks.get(trail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -21,6 +22,8 @@ from keysvc.model import VersionState, utc_now
 log = structlog.get_logger("keysvc.key_store")
 LOOK_SECONDS = 30.0
 PROVE_SECONDS = 86400.0
+PROVE_AGAIN_SECONDS = 600.0
+"""After a proof that failed: a protector does not open every version, or the mapping store was away."""
 
 
 class KeyStoreWatch(threading.Thread):
@@ -35,7 +38,7 @@ class KeyStoreWatch(threading.Thread):
         self._leadership = leadership
         self._protectors = protectors
         self._secrets = secrets
-        self._prove_at = 0.0
+        self._prove_at = -math.inf
         self._soon = threading.Event()
         self._stopping = False
         self.problem = ""
@@ -44,7 +47,7 @@ class KeyStoreWatch(threading.Thread):
     def look_soon(self, *, prove: bool = False) -> None:
         """Something failed; or a version came or went, and every protector is to be proved."""
         if prove:
-            self._prove_at = 0.0
+            self._prove_at = -math.inf
         self._soon.set()
 
     def stop(self) -> None:
@@ -67,11 +70,12 @@ class KeyStoreWatch(threading.Thread):
         problem = self._answer()
         if bool(problem) != bool(self.problem):
             self._tell(problem)
+            self._prove_at = -math.inf
         self.problem = problem
         if self._secrets.problems and not problem:
             self._unseal_again()
         if time.monotonic() >= self._prove_at:
-            self._prove_at = time.monotonic() + PROVE_SECONDS
+            self._prove_at = time.monotonic() + PROVE_AGAIN_SECONDS
             self._prove()
 
     def _answer(self) -> str:
@@ -109,6 +113,8 @@ class KeyStoreWatch(threading.Thread):
         records = self._store.versions()
         self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
         self.proved = self._protectors.prove(records)
+        if not any(protector.problem for protector in self.proved):
+            self._prove_at += PROVE_SECONDS  # which is still at once when another thread asked for it meanwhile
 
 
 class MappingStoreOutage:

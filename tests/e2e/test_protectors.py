@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
 import shutil
 import sys
-import time
 from collections import abc
 from pathlib import Path
 
+import terminals
 from sites import Site, assert_every_credential_decrypts, with_credentials
 from systems import eventually
 
@@ -158,26 +155,8 @@ def test_a_key_store_deleted_for_good_is_recovered_from_three_of_five_shares(sit
 
 
 def on_a_terminal(site: Site, folder: Path, arguments: abc.Sequence[object], answer: abc.Callable[[str], str]) -> str:
-    """Run a command on a terminal; `answer` is given all that was shown since the last answer, at each question."""
     command = [sys.executable, "-m", "keysvc", "--config", str(site.machine.config), *map(str, arguments)]
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execve(command[0], command, {**os.environ, "HOME": str(folder), "TERM": "dumb"})
-    shown, told, deadline = "", "", time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 1)[0]:
-            continue
-        try:
-            new = os.read(terminal, 4096).decode()
-        except OSError:
-            break
-        shown += new
-        if shown.endswith(": "):
-            time.sleep(0.2)  # until the question has turned echo off
-            os.write(terminal, answer(shown).encode() + b"\n")
-            told, shown = told + shown, ""
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
-    return told + shown
+    return terminals.on_a_terminal(command, {"HOME": str(folder)}, answer)
 
 
 def test_shares_are_shown_once_typed_back_and_typed_in_on_a_terminal(site: Site, tmp_path: Path) -> None:

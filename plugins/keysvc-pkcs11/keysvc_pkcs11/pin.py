@@ -23,6 +23,7 @@ class PIN:
         self._prompt = prompt
         self._asked: SecretText | None = None
         self._salt = secrets.token_bytes(32)
+        self._first: bytes | None = None
         self._refused: bytes | None = None
         self._proved: bytes | None = None
 
@@ -34,14 +35,15 @@ class PIN:
             raise KeyStoreUnavailable(str(error), hint=error.hint) from None
         if not self._uri.pin_source:
             self._asked = pin
+        self._first = self._first or self._fingerprint(pin)
         if self._fingerprint(pin) == self._refused:
             raise KeyStoreUnavailable(f"the token {self._uri.token_name} refused this PIN before", hint=_CORRECT_IT)
         return pin
 
     def may_follow_a_wrong_one(self, pin: SecretText) -> bool:
         """Whether it may be sent though the token has counted a wrong one: this process logged in with it before, or
-        was given it after its own wrong one."""
-        return self._refused is not None or self._fingerprint(pin) == self._proved
+        somebody corrected the source while it ran."""
+        return self._fingerprint(pin) == self._proved or self._fingerprint(pin) != self._first
 
     def was_accepted(self, pin: SecretText) -> None:
         """The token let us in."""

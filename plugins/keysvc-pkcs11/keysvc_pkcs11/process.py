@@ -46,24 +46,30 @@ class TokenProcess:
         self._pin = pin
         self._lock = threading.Lock()
         self._running: _Running | None = None
+        self._answers = True
         self._serial: bytes | None = None
         _open.add(self)
 
     def call(self, operation: str, *arguments: bytes) -> list[bytes]:
         """Raises SealBroken, KeyStoreUnavailable, KeyStoreError. Operations can be repeated, and are, once or twice,
-        when the library crashes, hangs or loses its token."""
+        when the library crashes, hangs or loses its token. One warning tells of it, and none while that lasts."""
         with self._lock:
             deadline = time.monotonic() + 2 * self.uri.timeout
             for pause in (*PAUSES_SECONDS, None):
                 try:
-                    return self._call_once(operation, arguments)
+                    answer = self._call_once(operation, arguments)
                 except _Interrupted as fault:
                     told = f"the token {self.uri.token_name}: {fault} in {operation}{self._age()}"
                     self._end()
+                    if self._answers:
+                        log.warning("%s; its process is started again", told)
+                    self._answers = False
                     if pause is None or time.monotonic() > deadline:
                         raise KeyStoreUnavailable(told, hint=fault.hint) from None
-                    log.warning("%s; its process is started again", told)
                     time.sleep(pause)
+                else:
+                    self._answers = True
+                    return answer
         raise AssertionError  # the last pause is None
 
     def close(self) -> None:

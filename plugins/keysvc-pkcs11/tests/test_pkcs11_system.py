@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+import structlog.testing
 from systems import System, eventually, run_keysvc
 
 from keysvc.crypto import certificates
@@ -17,6 +19,7 @@ from keysvc.model import Event, Identity, Role, utc_now
 from keysvc.plugins import Plugins
 
 SYSTEM_ID = "5" * 32
+PIN = "48151623"
 
 
 @dataclass
@@ -55,11 +58,13 @@ class Keeping:
         pass
 
 
-def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem, softhsm, monkeypatch) -> None:
+def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(
+    system: TokenSystem, softhsm, monkeypatch, told, logged
+) -> None:
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.5)
     system.with_users("anna", "bert")
-    told = Keeping()
-    master = system.start(subscriptions=[Subscription("keeping", told)])
+    events = Keeping()
+    master = system.start(subscriptions=[Subscription("keeping", events)])
     sso, _link = system.sso()
     sso.set_credential("SAP", user="anna", password="geheim")
     away = softhsm.tokens.rename(softhsm.directory / "away")
@@ -71,13 +76,42 @@ def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(system: TokenSystem
     with pytest.raises(KeyStoreUnavailable):
         master.rotate("administrator")
     eventually(lambda: master.status().state == "degraded")
-    eventually(lambda: "key-store.unavailable" in told.kinds)
+    eventually(lambda: "key-store.unavailable" in events.kinds)
     away.rename(softhsm.tokens)
-    eventually(lambda: told.kinds[-1] == "key-store.back", seconds=60)
+    eventually(lambda: events.kinds[-1] == "key-store.back")
     assert master.status().state == "ready"
+    assert [line["event"] for line in logged if line["event"].startswith("the key store ")] == [
+        "the key store does not answer; what is held serves on",
+        "the key store answers again",
+    ]
+    assert len(told.lines) == 1, "its process is started again: once, however often it was tried"
     master.rotate("administrator")
     eventually(lambda: system.store().rows_by_version() == {2: 2})
     assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
+
+
+@pytest.fixture
+def logged() -> abc.Iterator[list[abc.MutableMapping[str, Any]]]:
+    """What the service said of itself."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def test_a_service_that_was_started_with_a_wrong_pin_recovers_without_a_restart_when_it_is_corrected(
+    system: TokenSystem, softhsm, monkeypatch, logged
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
+    softhsm.pin_file.write_text("00000000")
+    for _ in range(2):
+        system.stop()
+        del logged[:]
+        master = system.start()
+        assert master.status().state == "degraded"
+        assert "PIN" in master.status().problems[0]
+        assert [line["event"] for line in logged].count("a version cannot be unsealed") == 1
+    softhsm.pin_file.write_text(PIN)
+    eventually(lambda: master.status().state == "ready")
+    eventually(lambda: "a version can be unsealed again" in [line["event"] for line in logged])
 
 
 def test_a_start_during_an_outage_is_degraded_and_heals_when_the_token_is_back(

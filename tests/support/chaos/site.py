@@ -142,8 +142,7 @@ class Site:
             poll_interval=f"{POLL_SECONDS}s",
             lease_ttl=f"{TTL_SECONDS}s",
         )
-        made, _ = installation.install(self.folder / "master-1", wishes, assembly.no_prompt)
-        return made
+        return installation.install(self.folder / "master-1", wishes, assembly.no_prompt).config
 
     def _master(self, number: int, first: Config) -> Service:
         name = f"master-{number}"

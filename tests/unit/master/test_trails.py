@@ -14,7 +14,7 @@ from keysvc.chain import AuditKeys
 from keysvc.changes import UNGUARDED, AppendAudit, PruneAudit, PutSystem, SealAudit
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import Conflict
-from keysvc.master import trails
+from keysvc.master import trails, watch
 from keysvc.master.lease import Leadership
 from keysvc.model import AuditEntry, AuditTrail, utc_now
 
@@ -170,6 +170,21 @@ def test_the_master_seals_what_others_wrote_and_tells_when_a_trail_was_changed(s
     told = [event for event in store.events(50) if event.kind == "audit.chain-broken"]
     assert (len(told), told[0].detail["subject"]) == (1, "changes")
     assert "entry 2 was changed" in str(master.status().problems)
+
+
+def test_a_key_store_that_is_away_is_not_taken_for_a_changed_trail(system: System, monkeypatch) -> None:
+    monkeypatch.setattr(trails, "SEAL_SECONDS", 60.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+    away = (system.folder / "secret").rename(system.folder / "away")
+    master, store = system.start(), system.store()
+    master._trails.look()
+    assert "version 1" in str(master.status().problems)
+    assert "audit" not in str(master.status().problems)
+    away.rename(system.folder / "secret")
+    eventually(lambda: master.status().state == "ready")
+    within(store, lambda c: c.execute(update(entries).where(entries.c.sequence == 1).values(actor="nobody")))
+    master._trails.look()
+    assert "entry 1 was changed" in str(master.status().problems), "it is verified as soon as it can be"
 
 
 def test_a_broken_trail_goes_on_once_an_administrator_accepted_it(system: System) -> None:

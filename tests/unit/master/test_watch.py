@@ -45,12 +45,14 @@ def test_a_key_store_that_went_away_degrades_the_status_and_stops_nothing_else(s
     away = secret.rename(system.folder / "away")
     eventually(lambda: master.status().state == "degraded")
     assert master.status().problems[0].startswith("the key store does not answer: it does not hold version 1")
+    eventually(lambda: master.status().protectors[0].problem != "")
     polls = link.polls
     sso.set_credential("SAP", user="anna", password="geheim")
     assert sso.credential("SAP", user="anna")["password"].reveal() == "geheim"
     eventually(lambda: link.polls > polls)
     away.rename(secret)
     eventually(lambda: master.status().state == "ready")
+    eventually(lambda: master.status().protectors[0].opens == (1,))
     assert kinds(system) == ["key-store.unavailable", "key-store.back"]
 
 

@@ -65,8 +65,8 @@ def backup(file: FileArgument, config: ConfigOption = None, passphrase_file: Pas
         secrets = client.every_version()
         made = write_and_prove(file, secrets, settings.system_id, secret_of_backup)
         client.record_backup(made)
-    typer.echo(f"versions {', '.join(map(str, made.versions))} are in {file}, written and proved")
-    typer.echo(f"rehearse it now and then: keysvc secret rehearse {file}")
+    typer.echo(f"versions {', '.join(map(str, made.versions))} are in {file.resolve()}, written and proved")
+    typer.echo(f"rehearse it now and then: keysvc secret rehearse {file.resolve()}")
 
 
 @app.command()

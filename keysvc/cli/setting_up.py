@@ -73,7 +73,7 @@ def init(
         finally:
             leadership.release()
             store.close()
-        typer.echo(f"the backup {backup} is written and proved")
+        typer.echo(f"the backup {backup.resolve()} is written and proved")
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")

@@ -100,7 +100,8 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
     try:
         destroyed = {r.version for r in store.versions() if r.state is VersionState.DESTROYED}
         wanted = [secret for secret in backup.secrets if secret.version not in destroyed]
-        for secret in wanted:
+        held = set(key_store.versions())
+        for secret in sorted(wanted, key=lambda each: each.version not in held):  # one that differs is found first
             leadership.require()
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)

@@ -9,6 +9,7 @@ import sys
 from collections import abc
 from pathlib import Path
 
+import pytest
 import terminals
 from sites import Site, assert_every_credential_decrypts, with_credentials
 from systems import eventually
@@ -154,9 +155,11 @@ def test_a_key_store_deleted_for_good_is_recovered_from_three_of_five_shares(sit
     assert_every_credential_decrypts(site)
 
 
-def on_a_terminal(site: Site, folder: Path, arguments: abc.Sequence[object], answer: abc.Callable[[str], str]) -> str:
+def on_a_terminal(
+    site: Site, folder: Path, arguments: abc.Sequence[object], answer: abc.Callable[[str], str], status: int = 0
+) -> str:
     command = [sys.executable, "-m", "keysvc", "--config", str(site.machine.config), *map(str, arguments)]
-    return terminals.on_a_terminal(command, {"HOME": str(folder)}, answer)
+    return terminals.on_a_terminal(command, {"HOME": str(folder)}, answer, status)
 
 
 def test_shares_are_shown_once_typed_back_and_typed_in_on_a_terminal(site: Site, tmp_path: Path) -> None:
@@ -190,3 +193,39 @@ def test_shares_are_shown_once_typed_back_and_typed_in_on_a_terminal(site: Site,
     assert "share 3, which was given already" in told
     assert "5 of today's credentials were decrypted" in told
     assert_every_credential_decrypts(site)
+
+
+def test_a_ceremony_that_is_given_up_keeps_nothing_and_names_no_key_store(site: Site, tmp_path: Path) -> None:
+    site.init("--no-backup")
+    before = sorted(site.machine.directory.rglob("*"))
+    asked: list[str] = []
+
+    def leaves_before_the_second_share_is_confirmed(shown: str) -> str:
+        asked.append(shown)
+        if len(asked) == 1:
+            return ""
+        if len(asked) == 2:
+            found = dict(re.findall(r"(\d+) ([a-z]+)\b", asked[0].partition("this once.")[2]))
+            return " ".join(found[str(place)] for place in range(1, 34))
+        return "" if len(asked) == 3 else "\x03"
+
+    make = ("secret", "shares", "--threshold", "2", "--of", "3", "--dir", tmp_path / "sealed")
+    told = on_a_terminal(site, tmp_path, make, leaves_before_the_second_share_is_confirmed, status=1)
+    assert len(asked) == 4
+    assert "public-key=" not in told
+    assert not (tmp_path / "sealed").exists()
+    assert sorted(site.machine.directory.rglob("*")) == before
+
+
+def test_a_backup_is_where_the_command_says_it_is(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("passphrase").write_text("correct horse battery staple\n", encoding="utf-8")
+    with_passphrase = ("--passphrase-file", tmp_path / "passphrase")
+    told = site.init("--backup", "first.age", *with_passphrase).out
+    site.serve()
+    told += site("secret", "backup", "second.age", *with_passphrase).out
+    monkeypatch.chdir("/")
+    printed = re.findall(r"\S+\.age", told)
+    assert {Path(path) for path in printed} == {tmp_path / "first.age", tmp_path / "second.age"}
+    for path in set(printed):
+        assert "decrypt" in site("secret", "rehearse", path, *with_passphrase).out

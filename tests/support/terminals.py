@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 60
 
 
 def on_a_terminal(
-    command: abc.Sequence[str], environment: abc.Mapping[str, str], answer: abc.Callable[[str], str]
+    command: abc.Sequence[str], environment: abc.Mapping[str, str], answer: abc.Callable[[str], str], status: int = 0
 ) -> str:
     """Run a command on a terminal. `answer` is given all that was shown since the last answer, at each question."""
     child, terminal = pty.fork()
@@ -30,5 +30,5 @@ def on_a_terminal(
         if shown.endswith(": ") and not select.select([terminal], [], [], 0.2)[0]:  # nothing follows, and echo is off
             os.write(terminal, answer(shown).encode() + b"\n")
             told, shown = told + shown, ""
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status, shown
     return told + shown

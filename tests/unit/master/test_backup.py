@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +11,17 @@ import pytest
 from systems import System, configured, eventually
 
 from keysvc.crypto import backup as age
-from keysvc.errors import BackupDamaged, BackupError, InvalidInput, LeaseHeld, VersionNotFound, WrongPassphrase
+from keysvc.errors import (
+    BackupDamaged,
+    BackupError,
+    InvalidInput,
+    LeaseHeld,
+    VersionAlreadySealed,
+    VersionNotFound,
+    WrongPassphrase,
+)
 from keysvc.master import backup
-from keysvc.model import SecretText, utc_now
+from keysvc.model import SecretBytes, SecretText, utc_now
 
 LONG = timedelta(minutes=5)  # scrypt holds the interpreter for seconds, and the thread that renews the lease with it
 PASSPHRASE = SecretText("correct horse battery staple")
@@ -86,6 +95,30 @@ def test_a_version_of_another_history_is_never_restored_over_this_one(system: Sy
     content = made(configured(tmp_path / "other")).read_bytes()
     with pytest.raises(BackupDamaged, match="another secret"):
         backup.restore(content, PASSPHRASE, system.store(), system.key_store())
+
+
+def test_a_restore_checks_every_version_before_it_seals_any(system: System, tmp_path: Path) -> None:
+    master = system.start(LONG)
+    master.rotate("administrator")
+    eventually(lambda: master.status().active_version == 2)
+    content = made(system).read_bytes()
+    system.stop()
+    key_store = system.key_store()
+    other = replace(key_store.unseal(2), material=SecretBytes(bytes(32)))
+    shutil.rmtree(system.folder / "secret")
+    key_store = system.key_store()
+    key_store.seal(other)  # somebody else's version 2 is in the way
+    with pytest.raises(VersionAlreadySealed):
+        backup.restore(content, PASSPHRASE, system.store(), key_store)
+    assert key_store.versions() == [2]
+
+
+def test_the_header_says_what_the_backup_is_before_anyone_types_a_passphrase(system: System) -> None:
+    content = made(system).read_bytes()
+    lines = content.partition(b"\n\n")[0].decode().splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["keysvc-backup", "system", "created", "versions", "reminder"]
+    assert f"system: {system.system_id}" in lines
+    assert "versions: 1" in lines
 
 
 def test_a_destroyed_version_is_not_restored(system: System) -> None:

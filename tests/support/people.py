@@ -9,7 +9,7 @@ from pathlib import Path
 from systems import SYSTEM_ID, System
 from web_servers import Served, enrolled
 
-from keysvc.errors import AuthorizerUnavailable
+from keysvc.errors import AccessDenied, AuthorizerUnavailable
 from keysvc.model import Role
 from keysvc.sso.roles import SSORole
 from keysvc.web.agent_client import AgentClient
@@ -43,6 +43,14 @@ ROLES = {
     SSORole.APPLICATION_USER: ("anna", Role.USER, USERS),
 }
 """Who has which role in the application SAP: name, role of the certificate, and the group that gives it."""
+
+
+def allowed(call: abc.Callable[[], object]) -> bool:
+    try:
+        call()
+    except AccessDenied:
+        return False
+    return True
 
 
 class People:

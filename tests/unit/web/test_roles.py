@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from people import ADMINISTRATORS, AFFILIATES, ROLES, SSO_ADMINISTRATORS, USERS, Directory, People
+from people import ADMINISTRATORS, AFFILIATES, ROLES, SSO_ADMINISTRATORS, USERS, Directory, People, allowed
 from systems import SYSTEM_ID, System, configured, eventually
 from web_servers import Served, serving_agent, serving_master
 
@@ -94,11 +94,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Estate]:
 
 
 def answers(client: AgentClient) -> bool:
-    try:
-        client.status()
-    except AccessDenied:
-        return False
-    return True
+    return allowed(client.status)
 
 
 def listed(client: AgentClient, user: str) -> None:
@@ -174,14 +170,6 @@ def found(estate: Estate, right: Right, role: SSORole) -> Reach:
         reaches.add({(True, True): Reach.YES, (True, False): Reach.OWN, (False, False): Reach.NO}[tuple(results)])
     assert len(reaches) == 1, (right, role, reaches)
     return reaches.pop()
-
-
-def allowed(call: abc.Callable[[], object]) -> bool:
-    try:
-        call()
-    except AccessDenied:
-        return False
-    return True
 
 
 def test_every_role_may_do_just_what_the_table_says(estate: Estate, capsys: pytest.CaptureFixture[str]) -> None:

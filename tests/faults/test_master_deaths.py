@@ -17,7 +17,7 @@ from keysvc.errors import AlreadyConfigured
 from keysvc.master import backup, lifecycle, secrets
 from keysvc.model import Identity, Role, SecretText, VersionState, utc_now
 from keysvc.plugins import Plugins
-from keysvc.sso import cache, credentials, poller, service
+from keysvc.sso import cache, ciphers, credentials, poller, service, stored
 from keysvc.stores import sql, sql_changes, sqlite_store
 from keysvc.testing.deaths import die_at_every_line
 
@@ -50,7 +50,7 @@ def test_an_sso_server_can_die_at_every_line_and_what_it_acknowledged_is_there(t
         end_the_lease_of_the_dead(lives.system)
         lives.check_written()
 
-    modules = (service, cache, credentials, poller, *STORES, sqlite_store)
+    modules = (service, cache, ciphers, credentials, poller, stored, *STORES, sqlite_store)
     deaths = die_at_every_line(lives.write, look, modules, step=1 if WHOLE else 150)
     assert deaths > 5
     look(0)

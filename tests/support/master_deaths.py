@@ -25,6 +25,7 @@ from keysvc.crypto import transport
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.interfaces import MappingStore
 from keysvc.master import (
+    attendance,
     backup,
     delivery,
     destruction,
@@ -50,7 +51,7 @@ from keysvc.testing.deaths import Place, dies_at, places
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
 ROTATION = (destruction, hindrance, pace, reencryption, rotation, schedule)
-MASTER = (backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
+MASTER = (attendance, backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 NOTIFIER = "kept"

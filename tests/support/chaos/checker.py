@@ -69,6 +69,9 @@ def count(seen: Seen, done: abc.Mapping[str, int]) -> dict[str, int]:
     def befell(*actions: str) -> int:
         return sum(done.get(action, 0) for action in actions)
 
+    def without(asked: abc.Iterable[Operation], error: str) -> int:
+        return sum(operation.error == error for operation in asked)
+
     return {
         "kills": befell("kill", "kill-database"),
         "pauses": befell("pause"),
@@ -78,11 +81,17 @@ def count(seen: Seen, done: abc.Mapping[str, int]) -> dict[str, int]:
         "destroyed": sum(state == "destroyed" for state in seen.samples[-1]["versions"].values()),
         "failovers": max(len(epochs) - 1, 0),
         "lookups": sum(not o.error for o in looks),
-        "lookups failed": sum(bool(o.error) for o in looks),
+        "lookups without the database": without(looks, "mapping-store-unavailable"),
+        "lookups before a first fetch": without(looks, "master-secret-server-unavailable"),
+        "lookups failed": sum(bool(o.error) and o.error not in EXPECTED for o in looks),
         "writes": sum(not o.error and o.end < inf for o in writes),
         "writes refused": sum(bool(o.error) for o in writes),
         "writes cut off": sum(o.end == inf for o in writes),
     }
+
+
+EXPECTED = ("mapping-store-unavailable", "master-secret-server-unavailable")
+"""What a look-up may end with when the database, or every master, is away; when it may not, a rule says so."""
 
 
 # -- what applications saw -----------------------------------------------------------------------------------------

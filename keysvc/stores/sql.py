@@ -62,7 +62,7 @@ Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
 
 
 class _OneByOne(Exception):
-    """Rows that were inserted in one go did not all fit: repeat it one by one, to tell which and why."""
+    """Changes that were applied in one go did not all fit: repeat it one by one, to tell which and why."""
 
 
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
@@ -308,20 +308,21 @@ class SQLMappingStore(SQLDatabase):
     def _apply_together(self, connection: Connection, changes: abc.Iterable[Change]) -> None:
         """Many rows that follow each other in one go."""
 
-        def together(change: Change) -> type | None:
-            kind = type(change)
-            own = self.changes.get(kind) is not sql_changes.APPLY.get(kind)
-            return None if own or not sql_changes.inserts(change) else kind
+        def together(change: Change) -> sql_changes.Together | None:
+            own = self.changes.get(type(change)) is not sql_changes.APPLY.get(type(change))
+            return None if own else sql_changes.together(change)
 
-        for kind, group in itertools.groupby(changes, together):
+        for apply, group in itertools.groupby(changes, together):
             alike = list(group)
-            if kind is None or len(alike) == 1:
+            if apply is None or len(alike) == 1:
                 self._apply_each(connection, alike)
                 continue
             try:
-                sql_changes.insert_all(connection, alike)
+                done = apply(connection, alike)
             except IntegrityError:
-                raise _OneByOne from None
+                done = False
+            if not done:
+                raise _OneByOne
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -280,22 +280,70 @@ APPLY: abc.Mapping[type, Apply] = {
 }
 
 
-def inserts(put: object) -> bool:
-    """Whether a change adds a row of which a commit may hold thousands."""
-    match put:
-        case change.PutMapping(mapping=row) | change.PutCredential(credential=row):
-            return row.revision == 0
-    return False
+Together = abc.Callable[[Connection, abc.Sequence[Any]], bool]
 
 
-def insert_all(connection: Connection, puts: abc.Sequence[Any]) -> None:
-    """Changes of one kind that add rows, in one go. Raises IntegrityError when any of them cannot: which one and why is
-    told by applying them one by one."""
-    match puts[0]:
-        case change.PutMapping():
-            _insert_first(connection, schema.mappings, [_values(put.mapping) for put in puts])
-        case _:
-            _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
+def together(alike: change.Change) -> Together | None:
+    """What applies many such changes in one go, of which a commit may hold thousands. It returns False, or raises
+    IntegrityError, when any of them cannot be applied: which one and why is told by applying them one by one."""
+    match alike:
+        case change.PutMapping(mapping=row):
+            return _update_mappings if row.revision else _insert_mappings
+        case change.PutCredential(credential=credential):
+            return _update_credentials if credential.revision else _insert_credentials
+        case change.DeleteMapping():
+            return _delete_mappings
+    return None
+
+
+def _insert_mappings(connection: Connection, puts: abc.Sequence[change.PutMapping]) -> bool:
+    _insert_first(connection, schema.mappings, [_values(put.mapping) for put in puts])
+    return True
+
+
+def _update_mappings(connection: Connection, puts: abc.Sequence[change.PutMapping]) -> bool:
+    return _swap_all(connection, schema.mappings, [_values(put.mapping) for put in puts])
+
+
+def _insert_credentials(connection: Connection, puts: abc.Sequence[change.PutCredential]) -> bool:
+    _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
+    return True
+
+
+def _update_credentials(connection: Connection, puts: abc.Sequence[change.PutCredential]) -> bool:
+    return _swap_all(connection, schema.credentials, [_values(put.credential) for put in puts])
+
+
+def _delete_mappings(connection: Connection, deletions: abc.Sequence[change.DeleteMapping]) -> bool:
+    """No revision of what goes is above the highest that is there."""
+    highest = [connection.scalar(select(func.max(t.c.revision))) or 0 for t in (schema.mappings, schema.credentials)]
+    this = _at_parameters(schema.mappings)
+    rows = [{"of_application": deletion.application, "of_user": deletion.user} for deletion in deletions]
+    if connection.execute(delete(schema.mappings).where(this), rows).rowcount != len(rows):
+        return False
+    _begin_above(connection, max(highest))
+    return True
+
+
+def _swap_all(connection: Connection, table: Table, rows: abc.Sequence[dict[str, Any]]) -> bool:
+    names = [name for name in rows[0] if name not in {"application", "user", "revision"}]
+    swap = (
+        update(table)
+        .where(_at_parameters(table), table.c.revision == bindparam("of_revision"))
+        .values({**{name: bindparam(f"new_{name}") for name in names}, "revision": table.c.revision + 1})
+    )
+    parameters = [
+        {
+            **{f"of_{name}": row[name] for name in ("application", "user", "revision")},
+            **{f"new_{name}": row[name] for name in names},
+        }
+        for row in rows
+    ]
+    return connection.execute(swap, parameters).rowcount == len(rows)
+
+
+def _at_parameters(table: Table) -> ColumnElement[bool]:
+    return (table.c.application == bindparam("of_application")) & (table.c.user == bindparam("of_user"))
 
 
 def _values(record: DataclassInstance) -> dict[str, Any]:
@@ -357,6 +405,10 @@ def _delete(connection: Connection, table: Table, rows: abc.Sequence[ColumnEleme
     ]
     if connection.execute(delete(table).where(rows[0])).rowcount == 0:
         raise Conflict(missing)
+    _begin_above(connection, max(revisions))
+
+
+def _begin_above(connection: Connection, revision: int) -> None:
+    """Rows that are made from now on."""
     first = schema.guard.c.first_revision
-    highest = max(revisions)
-    connection.execute(update(schema.guard).where(first <= highest).values(first_revision=highest + 1))
+    connection.execute(update(schema.guard).where(first <= revision).values(first_revision=revision + 1))

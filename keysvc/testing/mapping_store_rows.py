@@ -245,6 +245,34 @@ class MappingStoreRows:
             store.commit([*many, PutMapping(Mapping("CRM", "u7", "A"))], UNGUARDED)
         assert not store.mappings("SAP")
 
+    def test_of_many_changed_rows_in_one_commit_a_stale_one_refuses_all(self, store: MappingStore) -> None:
+        names = [f"u{number:02}" for number in range(50)]
+        sealed = [PutCredential(replace(a_credential(), user=name)) for name in names]
+        store.commit([*(PutMapping(Mapping("SAP", name, "A")) for name in names), *sealed], UNGUARDED)
+        before = list(store.mappings("SAP"))
+        changed = [PutMapping(replace(mapping, external_user="B")) for mapping in before]
+        store.commit([changed[7]], UNGUARDED)
+        with pytest.raises(Conflict, match="u07"):
+            store.commit(changed, UNGUARDED)
+        assert [mapping.external_user for mapping in store.mappings("SAP")].count("B") == 1
+        now = list(store.mappings("SAP"))
+        store.commit([PutMapping(replace(mapping, external_user="C")) for mapping in now], UNGUARDED)
+        assert {mapping.external_user for mapping in store.mappings("SAP")} == {"C"}
+        assert not {(m.user, m.revision) for m in store.mappings("SAP")} & {(m.user, m.revision) for m in now}
+
+    def test_of_many_deleted_rows_in_one_commit_a_missing_one_keeps_all(self, store: MappingStore) -> None:
+        names = [f"u{number}" for number in range(50)]
+        store.commit([PutMapping(Mapping("SAP", name, "A")) for name in names], UNGUARDED)
+        deletions = [DeleteMapping("SAP", name) for name in names]
+        with pytest.raises(Conflict, match="u99"):
+            store.commit([*deletions, DeleteMapping("SAP", "u99")], UNGUARDED)
+        before = {mapping.revision for mapping in store.mappings("SAP")}
+        assert len(store.mappings("SAP")) == 50
+        store.commit(deletions, UNGUARDED)
+        assert not store.mappings("SAP")
+        store.commit([PutMapping(Mapping("SAP", name, "A")) for name in names], UNGUARDED)
+        assert not {mapping.revision for mapping in store.mappings("SAP")} & before
+
     def test_mappings_are_found_by_their_external_user(self, store: MappingStore) -> None:
         names = {"alice": "SHARED", "bob": "shared", "carol": "SHARED"}
         store.commit([PutMapping(Mapping("SAP", user, external)) for user, external in names.items()], UNGUARDED)

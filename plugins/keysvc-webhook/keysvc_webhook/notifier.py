@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from standardwebhooks import Webhook
 
+from keysvc.cloudevents import CONTENT_TYPE, cloudevent
 from keysvc.errors import ConfigurationError, NotifierRefused, NotifierUnavailable
 from keysvc.model import Event, SecretText
 from keysvc_webhook.addresses import public, resolve
-from keysvc_webhook.cloudevents import CONTENT_TYPE, cloudevent
 
 SECONDS = 10.0
 REPEATABLE = frozenset({408, 425, 429})

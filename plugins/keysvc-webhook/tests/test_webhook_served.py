@@ -80,10 +80,15 @@ def _killed(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=60)[1]
 
 
+def _arrived(receiver) -> list[str]:
+    """Which of the fifty, each once; among them come those that tell who is the master."""
+    return [name for name in dict.fromkeys(each["id"] for each in receiver.deliveries) if name.startswith("event-")]
+
+
 def _wait_for(count: int, receiver) -> None:
-    deadline = time.monotonic() + 60
-    while len({delivery["id"] for delivery in receiver.deliveries}) < count:
-        assert time.monotonic() < deadline, len(receiver.deliveries)
+    deadline = time.monotonic() + 120
+    while len(_arrived(receiver)) < count:
+        assert time.monotonic() < deadline, receiver.deliveries
         time.sleep(0.001)
 
 
@@ -94,13 +99,13 @@ def test_events_arrive_in_order_though_receiver_and_master_die_meanwhile(serve, 
     log = _killed(master)
     master = serve()
     receiver.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "org.keysvc.version.activated.v1" not in [delivery["type"] for delivery in receiver.deliveries]:
         assert time.monotonic() < deadline, receiver.deliveries
         time.sleep(0.05)
     log += _killed(master)
     once = list({delivery["id"]: delivery for delivery in receiver.deliveries}.values())
-    assert [delivery["type"] for delivery in once][:4] == [
+    assert [each["type"] for each in once if ".master." not in each["type"]][:4] == [
         "org.keysvc.system.configured.v1",
         "org.keysvc.secret.generated.v1",
         "org.keysvc.rotation.started.v1",
@@ -128,11 +133,10 @@ def test_fifty_events_of_a_long_outage_all_arrive_in_order_and_only_with_the_sam
     receiver.start()
     _wait_for(25, receiver)
     log += _killed(master)
-    assert len(receiver.deliveries) < 51, "it was to be killed in the middle"
+    assert len(_arrived(receiver)) < 50, "it was to be killed in the middle"
     master = serve()
-    _wait_for(51, receiver)
+    _wait_for(50, receiver)
     log += _killed(master)
     store.close()
-    once = list(dict.fromkeys(delivery["id"] for delivery in receiver.deliveries))
-    assert [name for name in once if name.startswith("event-")] == wanted
+    assert _arrived(receiver) == wanted
     assert "Connection refused" in log

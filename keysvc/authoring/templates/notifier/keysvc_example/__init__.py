@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from keysvc.cloudevents import cloudevent
 from keysvc.errors import ConfigurationError, NotifierUnavailable
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
@@ -33,21 +34,22 @@ def open_example(opening: Opening) -> Notifier:
             "example: needs an absolute path",
             hint="write example:///var/log/keysvc.jsonl",
         )
-    return ExampleNotifier(path)
+    return ExampleNotifier(path, opening.system_id)
 
 
 class ExampleNotifier:
     """A `keysvc.interfaces.Notifier`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, system_id: str) -> None:
         self._path = path
+        self._system_id = system_id
 
     def deliver(self, event: Event) -> None:
         """On the disk when it returns. Raises NotifierUnavailable: keysvc tries again, with the same event_id."""
-        told = {"id": event.event_id, "kind": event.kind, "at": event.at.isoformat(), **event.detail}
+        line = json.dumps(cloudevent(event, self._system_id))
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{json.dumps(told)}\n")
+                file.write(f"{line}\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

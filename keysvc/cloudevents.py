@@ -1,4 +1,5 @@
-"""An event as a CloudEvent 1.0 (https://github.com/cloudevents/spec), in structured mode."""
+"""An event as JSON: a CloudEvent 1.0 (https://github.com/cloudevents/spec), in structured mode. Every notifier that
+sends JSON sends this, so that a receiver needs to know one shape: docs/reference/events.md."""
 
 from __future__ import annotations
 
@@ -8,20 +9,11 @@ from keysvc.model import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
 DATA_VERSION = 1
-"""Rises when the meaning of a member of `data` changes; a new member does not raise it."""
+"""Rises when the meaning of a member changes or a member goes; a new one does not raise it."""
 
 
 def cloudevent(event: Event, system_id: str) -> dict[str, object]:
-    """What receivers see:
-
-    - `id`: the event's id; the same event delivered again has the same one
-    - `source`: `urn:keysvc:SYSTEM_ID`
-    - `type`: `org.keysvc.KIND.v1`, as in `org.keysvc.rotation.started.v1`
-    - `time`: when it happened, UTC
-    - `subject`: what it happened to, where the event names it in printable characters
-    - `severity`: informational, notice, warning or error: an extension attribute
-    - `data`: the event's detail, an object of strings, integers and booleans
-    """
+    """What receivers see. The same event delivered again is the same object."""
     subject = event.detail.get("subject")
     attributes: dict[str, object] = {
         "specversion": "1.0",

@@ -61,10 +61,13 @@ def _application(application: Application) -> abc.Iterator[str]:
     for name, text in (("description", application.description), ("contact", application.contact)):
         yield f"    {_element(name, text)}\n"
     host_group = application.type is ApplicationType.HOST_GROUP
-    for account in application.user_accounts:
-        yield f"    {_element('windowsAccount' if host_group else 'appUserAccount', account)}\n"
-    for account in application.administrator_accounts:
-        yield f"    {_element('appAdminAccount', account)}\n"
+    accounts = {
+        "windowsAccount" if host_group else "appUserAccount": application.user_accounts,
+        "appAdminAccount": application.administrator_accounts,
+    }
+    for name, named in accounts.items():
+        if named:
+            yield f"    {_element(name, ';'.join(named))}\n"
     for ordinal, field in enumerate(application.fields):
         yield f'    <field ordinal="{ordinal}" label={_quoted(field.label)} masked="{_switch(field.masked)}" />\n'
     flags = {

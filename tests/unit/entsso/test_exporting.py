@@ -98,6 +98,15 @@ def test_every_type_and_odd_name_survives(store: MappingStore) -> None:
     assert exported(store) == files
 
 
+def test_several_accounts_are_one_list(store: MappingStore) -> None:
+    administration = Administration(store, "anna")
+    accounts = {"user_accounts": ["D\\a", "D\\b"], "administrator_accounts": ["D\\c", "D\\d"]}
+    administration.create_application("A", FIELDS, type_=ApplicationType.GROUP, **accounts)
+    written = exported(store)["applications.xml"]
+    assert b"<appUserAccount>D\\a;D\\b</appUserAccount>" in written
+    assert b"<appAdminAccount>D\\c;D\\d</appAdminAccount>" in written
+
+
 def test_property_bags_are_no_mappings(store: MappingStore) -> None:
     administration = Administration(store, "anna")
     administration.create_application("BAGS", FIELDS, type_=ApplicationType.CONFIG_STORE)

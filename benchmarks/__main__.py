@@ -17,15 +17,16 @@ from benchmarks.measuring import Figure, Rates, Scale, Unavailable
 JOBS = (
     "reencryption",
     "reencryption_postgresql",
+    "lookup",
     "agent",
     "poll",
     "connections",
-    "commands",
-    "memory",
-    "unseal",
-    "lookup",
     "many_servers",
     "long_poll",
+    "unseal",
+    "commands",
+    "memory",
+    "growth",
 )
 
 

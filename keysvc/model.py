@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Generic, NoReturn, TypeVar
 
 from keysvc.errors import InvalidInput
@@ -128,7 +129,7 @@ class VersionRecord:
 _STATE_LETTERS = {VersionState.ANNOUNCED: "n", VersionState.ACTIVE: "a", VersionState.RETIRING: "r"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Announcement:
     """What a poll answers: the versions that are not destroyed, ascending, under an epoch."""
 
@@ -137,7 +138,7 @@ class Announcement:
     versions: tuple[VersionRecord, ...]
     poll_interval: timedelta
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Changes when, and only when, an SSO server has something to do: `"epoch;3r,4a,5n"`."""
         versions = ",".join(f"{record.version}{_STATE_LETTERS[record.state]}" for record in self.versions)

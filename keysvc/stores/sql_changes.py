@@ -178,10 +178,22 @@ def use_ticket(connection: Connection, use: change.UseTicket) -> None:
     connection.execute(delete(table).where(table.c.expires_at < use.ended_before))
 
 
+_see_again = (
+    update(schema.servers)
+    .where(schema.servers.c.name == bindparam("of_name"), schema.servers.c.instance == bindparam("of_instance"))
+    .values({column.name: bindparam(f"new_{column.name}") for column in schema.servers.c if not column.primary_key})
+)
+
+
 def see_servers(connection: Connection, seen: change.SeeServers) -> None:
-    """The others stay."""
-    for server in seen.servers:
-        _upsert(connection, schema.servers, _values(server))
+    """The others stay. Those that are all known already, as they are every few seconds, in one go."""
+    servers = [_values(server) for server in seen.servers]
+    keys = {"name", "instance"}
+    again = [{f"{'of' if name in keys else 'new'}_{name}": each[name] for name in each} for each in servers]
+    if len(again) > 1 and connection.execute(_see_again, again).rowcount == len(again):
+        return
+    for server in servers:
+        _upsert(connection, schema.servers, server)
 
 
 def forget_server(connection: Connection, forgotten: change.ForgetServer) -> None:

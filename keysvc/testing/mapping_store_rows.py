@@ -312,7 +312,13 @@ class MappingStoreRows:
         later = replace(one, seen_at=AT + MINUTE, versions_held=(2,))
         store.commit([SeeServers([later])], UNGUARDED)
         assert list(store.servers()) == [later, two]
-        store.commit([ForgetServer("web", "2"), ForgetServer("web", "3")], UNGUARDED)
+        two = replace(two, seen_at=AT + MINUTE, url="", problem="")
+        store.commit([SeeServers([one, two])], UNGUARDED)
+        assert list(store.servers()) == [one, two]
+        new = replace(one, instance="3")
+        store.commit([SeeServers([later, two, new])], UNGUARDED)
+        assert list(store.servers()) == [later, two, new]
+        store.commit([ForgetServer("web", "2"), ForgetServer("web", "3"), ForgetServer("web", "4")], UNGUARDED)
         assert list(store.servers()) == [later]
 
     def test_an_identity_is_replaced_by_name(self, store: MappingStore) -> None:

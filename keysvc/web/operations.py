@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from collections import abc
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -57,6 +58,7 @@ PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
 """Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
 NOBODY = Caller("", Role.APPLICATION)
 NO_CONTENT = NoContent()
+NONE_IN_PATH: abc.Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +104,18 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 def application(title: str, operations: Operations, admit: Admit) -> ASGI:
     """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
     described = Response(200, msgspec.json.encode(openapi.document(title, operations)))
-    at_once = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
-    table = _Table(at_once)
-
-    async def answered(scope: Scope, receive: Receive) -> Response:
-        if scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
-            return described
-        endpoint = at_once.get((scope["method"], scope["path"]))
-        if endpoint is not None:
-            return await endpoint.answered(scope, receive, {})
-        return await table.answered(scope, receive)
+    by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
+    table = _Table(by_path)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = await answered(scope, receive)
+            endpoint = by_path.get((scope["method"], scope["path"]))
+            if endpoint is not None:
+                response = await endpoint.answered(scope, receive, NONE_IN_PATH)
+            elif scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
+                response = described
+            else:
+                response = await table.answered(scope, receive)
         except KeysvcError as error:
             response = refusal(error, scope["path"])
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged

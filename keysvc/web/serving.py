@@ -21,7 +21,7 @@ from keysvc.errors import ConfigurationError
 from keysvc.web.answering import ASGI, CONNECTED, Connected, in_thread
 
 MAXIMUM_HEAD_BYTES = 64 * 1024
-TLS_BUFFER_BYTES = 4096
+TLS_BUFFER_BYTES = 2048
 KEEP_ALIVE_SECONDS = 75
 LOCAL = getattr(socket, "AF_UNIX", None)
 

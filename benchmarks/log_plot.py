@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 900, 480
 LEFT, RIGHT, TOP, BOTTOM = 70, 300, 50, 60
 COLOURS = ("#0b6e99", "#b5452c", "#3a7d34", "#7a4fa3", "#b07d00", "#00786c", "#a63a74", "#4a5a6a")
+FONT = 'font-family="sans-serif" font-size="13"'
 LABEL = 15
 """Between two names, at least."""
 
@@ -27,7 +28,7 @@ def svg(title: str, horizontal: str, vertical: str, lines: abc.Sequence[Line]) -
     across = _Axis.around([x for line in lines for x, _ in line.points], LEFT, WIDTH - RIGHT)
     up = _Axis.around([y for line in lines for _, y in line.points], HEIGHT - BOTTOM, TOP)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>',
         f'<title>{escape(title)}</title><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<text x="{LEFT}" y="26" font-size="16" fill="#222">{escape(title)}, {escape(vertical)}</text>',
         *(_grid(across.at(10**n), TOP, across.at(10**n), HEIGHT - BOTTOM) for n in across.powers),
@@ -44,9 +45,8 @@ def svg(title: str, horizontal: str, vertical: str, lines: abc.Sequence[Line]) -
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
         end, label = points[-1], labels[line.name]
         beside = WIDTH - RIGHT + 14
-        parts.append(
-            f'<path d="M{end[0] + 5:.1f} {end[1]:.1f}L{beside - 4} {label:.1f}" stroke="{colour}" stroke-opacity="0.4"/>'
-        )
+        leader = f"M{end[0] + 5:.1f} {end[1]:.1f}L{beside - 4} {label:.1f}"
+        parts.append(f'<path d="{leader}" stroke="{colour}" stroke-opacity="0.4"/>')
         parts.append(f'<text x="{beside}" y="{label + 4:.1f}" fill="{colour}">{escape(line.name)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 

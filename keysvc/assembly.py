@@ -1,4 +1,5 @@
-"""Puts running parts together from a configuration file. The only module that knows all of them."""
+"""Puts running parts together from a configuration file. The only module that knows all of them; it imports each where
+it is needed, because most commands need few."""
 
 from __future__ import annotations
 
@@ -9,34 +10,33 @@ import time
 from collections import abc, deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-
-import structlog
+from typing import TYPE_CHECKING, NoReturn
 
 from keysvc import config as configuration
 from keysvc.config import Config, NotifierSettings
-from keysvc.crypto import certificates
-from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
-from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
-from keysvc.isolation import PluginFailure, Tell
 from keysvc.location import Location
-from keysvc.master.delivery import Subscription
-from keysvc.master.member import Member
-from keysvc.master.protectors import Protectors, Recovery
-from keysvc.master.service import MasterSecretServer
-from keysvc.master.standby import Standby
+from keysvc.logs import get_logger
 from keysvc.model import Role, SecretBytes
-from keysvc.notifiers.opened_later import OpenedLater
-from keysvc.plugins import Plugins
-from keysvc.sso import SSO
-from keysvc.sso.sealed_cache import SealedCache
-from keysvc.web.agent_client import AgentClient
 from keysvc.web.client import MasterClient
 from keysvc.web.identity import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
-from keysvc.web.renewal import Renewal
 
-log = structlog.get_logger("keysvc.plugins")
+if TYPE_CHECKING:
+    from keysvc.crypto.certificates import KeyPair
+    from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
+    from keysvc.isolation import PluginFailure, Tell
+    from keysvc.master.delivery import Subscription
+    from keysvc.master.member import Member
+    from keysvc.master.protectors import Protectors, Recovery
+    from keysvc.master.service import MasterSecretServer
+    from keysvc.notifiers.opened_later import OpenedLater
+    from keysvc.plugins import Plugins
+    from keysvc.sso import SSO
+    from keysvc.sso.sealed_cache import SealedCache
+    from keysvc.web.agent_client import AgentClient
+    from keysvc.web.renewal import Renewal
+
+log = get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
 MOST_PLUGIN_FAILURES = 100
 
@@ -44,6 +44,8 @@ MOST_PLUGIN_FAILURES = 100
 @functools.cache
 def plugins(only: tuple[str, ...] | None = None) -> Plugins:
     """All installed plugins, loaded once a process."""
+    from keysvc.plugins import Plugins
+
     return Plugins(only)
 
 
@@ -77,11 +79,15 @@ def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
 
 def open_protectors(config: Config, prompt: Prompt) -> Protectors:
     """The key store with the recovery key stores, which are opened when they are used and never ask anybody."""
+    from keysvc.master.protectors import Protectors
+
     return Protectors(open_key_store(config, prompt), [recovery(config, url) for url in config.recovery_key_stores])
 
 
 def recovery(config: Config, url: str) -> Recovery:
     """A recovery key store, not opened yet."""
+    from keysvc.master.protectors import Recovery
+
     return Recovery(str(Location.parse(url)), functools.partial(open_key_store_at, config, url, no_prompt))
 
 
@@ -104,6 +110,8 @@ def open_authorizer(config: Config) -> Authorizer | None:
 
 def subscriptions(config: Config) -> list[Subscription]:
     """All notifiers that are configured, with what they want. One that cannot be opened is logged, and tried again."""
+    from keysvc.master.delivery import Subscription
+
     return [
         Subscription(each.shown, _open_or_later(config, each), each.events, each.severity)
         for each in config.notifier_settings
@@ -168,6 +176,9 @@ def _quietly(find: abc.Callable[[], str]) -> abc.Callable[[], str]:
 
 def master_renewal(config: Config, member: Member) -> Renewal:
     """Of the certificate that this master secret server serves with: by the active one, be it this one or another."""
+    from keysvc.crypto import certificates
+    from keysvc.web.renewal import Renewal
+
     files = IdentityFiles(config.resolve(MASTER_IDENTITY))
 
     def renew() -> tuple[bytes, SecretBytes]:
@@ -187,6 +198,8 @@ def master_renewal(config: Config, member: Member) -> Renewal:
 
 def agent_client(config: Config) -> AgentClient:
     """This machine's way to its agent."""
+    from keysvc.web.agent_client import AgentClient
+
     return AgentClient(f"https://{config.agent}", identity(config), config.system_id)
 
 
@@ -225,6 +238,10 @@ def open_member(
     failed: abc.Callable[[KeysvcError], None],
 ) -> Member:
     """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
+    from keysvc.master.member import Member
+    from keysvc.master.service import MasterSecretServer
+    from keysvc.master.standby import Standby
+
     plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
     tell_of_plugins(config, plugin_failures.append)
     store = open_mapping_store(config)
@@ -280,6 +297,8 @@ def _open_sealed_cache(config: Config) -> SealedCache | None:
 
 def open_sso(config: Config) -> SSO:
     """An SSO server in this process."""
+    from keysvc.sso import SSO
+
     peer = identity(config).peer()
     store = open_mapping_store(config)
     try:

@@ -56,4 +56,5 @@ def keysvc_authorizers(register: Register[Authorizer]) -> None:
 
 @hookspec
 def keysvc_commands(app: typer.Typer) -> None:
-    """Add commands to the command line. Called only when the command line runs."""
+    """Add commands to the command line. Called only when the command line runs, and only of a plugin that is an entry
+    point of the group `keysvc.commands` too: no command waits for plugins that have none."""

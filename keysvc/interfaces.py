@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from keysvc.chain import AuditHead
-from keysvc.changes import Change
 from keysvc.location import Location
 from keysvc.model import (
     Application,
@@ -35,6 +33,10 @@ from keysvc.model import (
     UsedTicket,
     VersionRecord,
 )
+
+if TYPE_CHECKING:  # most of what imports this module writes nothing
+    from keysvc.chain import AuditHead
+    from keysvc.changes import Change
 
 Part = TypeVar("Part")
 Part_contra = TypeVar("Part_contra", contravariant=True)

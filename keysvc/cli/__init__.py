@@ -10,29 +10,8 @@ from typing import Annotated
 import typer
 
 from keysvc import __version__
-from keysvc.cli import (
-    applications,
-    audit,
-    cluster,
-    config_store,
-    credential,
-    credential_import,
-    demonstration,
-    entsso,
-    mapping,
-    mapping_store,
-    notify,
-    plugin,
-    role,
-    running,
-    secret,
-    server,
-    setting_up,
-    status,
-    system,
-    ticket,
-    user,
-)
+from keysvc.cli import demonstration, entsso, running, setting_up, status
+from keysvc.cli.later import later
 from keysvc.errors import KeysvcError
 
 app = typer.Typer(
@@ -44,22 +23,27 @@ app = typer.Typer(
 )
 for module in (demonstration, setting_up, running, status, entsso):
     module.add_to(app)
-app.add_typer(secret.app, name="secret")
-app.add_typer(applications.app, name="app")
-app.add_typer(mapping.app, name="mapping")
-app.add_typer(mapping_store.app, name="mapping-store")
-credential.app.command("import")(credential_import.import_)
-app.add_typer(credential.app, name="credential")
-app.add_typer(ticket.app, name="ticket")
-app.add_typer(config_store.app, name="config-store")
-app.add_typer(server.app, name="server")
-app.add_typer(user.app, name="user")
-app.add_typer(role.app, name="role")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(system.app, name="system")
-app.add_typer(audit.app, name="audit")
-app.add_typer(notify.app, name="notify")
-app.add_typer(plugin.app, name="plugin")
+GROUPS = {
+    "secret": ("secret", "The master secret: rotate, back up, restore."),
+    "app": ("applications", "Affiliate applications."),
+    "mapping": ("mapping", "Who is whom in which application."),
+    "mapping-store": ("mapping_store", "The mapping store as a whole."),
+    "credential": ("credential", "What applications sign on with."),
+    "ticket": ("ticket", "Sign users on without their passwords."),
+    "config-store": ("config_store", "Named property bags for adapters."),
+    "server": ("server", "Who is let in: SSO servers, applications, administrators."),
+    "user": ("user", "People with certificates: users and administrators."),
+    "role": ("role", "Who may do what."),
+    "cluster": ("cluster", "Several master secret servers, of which one is active."),
+    "system": ("system", "The system as a whole."),
+    "audit": ("audit", "Who did what, when, from where."),
+    "notify": ("notify", "Who is told of events, and what did not arrive."),
+    "plugin": ("plugin", "Key stores, mapping stores and notifiers."),
+}
+"""The other modules, by the name of the group of commands that each has, with its help."""
+
+for name, (at, says) in GROUPS.items():
+    app.add_typer(later(f"keysvc.cli.{at}", says), name=name)
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,11 +93,14 @@ def _say(code: str, what: str, hint: str) -> int:
 
 
 def _add_commands_of_plugins() -> None:
-    """Looking for plugins costs more than a command; none is looked for when no foreign one is installed."""
-    import importlib.metadata
-
-    foreign = [e for e in importlib.metadata.entry_points(group="keysvc") if e.dist and e.dist.name != "keysvc"]
-    if foreign:
+    """Looking for plugins costs more than most commands: none is looked for when none has commands."""
+    if _any_plugin_has_commands():
         from keysvc.assembly import plugins
 
         plugins().add_commands(app)
+
+
+def _any_plugin_has_commands() -> bool:
+    """What importlib.metadata would say, without importing it."""
+    installed = (path for place in sys.path for path in Path(place).glob("*-info/entry_points.txt"))
+    return any("[keysvc.commands]" in path.read_text("utf-8", "replace") for path in installed)

@@ -10,7 +10,7 @@ import typer
 from keysvc.cli.output import print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store, read_file
 
-app = typer.Typer(help="Affiliate applications.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
 FlagOption = Annotated[
     list[str] | None,

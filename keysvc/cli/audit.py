@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keysvc.master.trails import Mark, Verified
     from keysvc.model import AuditEntry, AuditTrail
 
-app = typer.Typer(help="Who did what, when, from where.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 TrailOption = Annotated[
     str | None,
     typer.Option(metavar="TRAIL", help="Only changes, deleted-applications, deleted-mappings or lookups."),

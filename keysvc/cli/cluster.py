@@ -10,9 +10,7 @@ from keysvc.cli.output import print_json
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 from keysvc.cli.status import read, show_standbys
 
-app = typer.Typer(
-    help="Several master secret servers, of which one is active.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from keysvc.cli.credential import HIDDEN, fields_from_file, sso_server
 from keysvc.cli.output import print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 
-app = typer.Typer(help="Named property bags for adapters.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 ApplicationArgument = Annotated[str, typer.Argument(metavar="APP", help="Of the type config-store.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the property bag.")]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keysvc.sso import SSO, Credential
     from keysvc.web.agent_client import AgentClient
 
-app = typer.Typer(help="What applications sign on with.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER")]
 HIDDEN = "********"

@@ -11,7 +11,7 @@ from keysvc.cli.output import print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, read_file
 from keysvc.errors import InvalidInput
 
-app = typer.Typer(help="Who is whom in which application.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER")]
 UserOrAll = Annotated[str | None, typer.Argument(metavar="[USER]", show_default=False)]

@@ -10,7 +10,7 @@ import typer
 from keysvc.cli.output import print_json, progress
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 
-app = typer.Typer(help="The mapping store as a whole.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback()

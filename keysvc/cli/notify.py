@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keysvc.config import Config, NotifierSettings
     from keysvc.errors import KeysvcError
 
-app = typer.Typer(help="Who is told of events, and what did not arrive.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 MANY = 1000
 NotifierOption = Annotated[str, typer.Option("--notifier", metavar="NAME", help="Only this notifier.")]
 

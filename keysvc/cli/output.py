@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections import abc
@@ -24,6 +23,8 @@ class Show(Protocol):
 
 def print_json(value: object) -> None:
     """Dataclasses and structs as objects, times as RFC 3339."""
+    import json
+
     import msgspec
 
     plain: Any = msgspec.to_builtins(value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keysvc.plugins import PluginReport, Registry
     from keysvc.testing.check import Promise
 
-app = typer.Typer(help="Key stores, mapping stores and notifiers.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A word; it becomes the URL scheme too.")]
 KindOption = Annotated[Kind, typer.Option("--kind", help="What it is to be.")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from keysvc.interfaces import MappingStore
 
-app = typer.Typer(help="Who may do what.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 AppOption = Annotated[str | None, typer.Option("--app", metavar="APP", help="In this application too.")]
 
 

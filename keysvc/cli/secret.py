@@ -24,7 +24,7 @@ from keysvc.cli.shared import (
 if TYPE_CHECKING:
     from keysvc.interfaces import Prompt
 
-app = typer.Typer(help="The master secret: rotate, back up, restore.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 rotating.add_to(app)
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 

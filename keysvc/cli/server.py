@@ -11,9 +11,7 @@ import typer
 from keysvc.cli.output import ago, print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 
-app = typer.Typer(
-    help="Who is let in: SSO servers, applications, administrators.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 
 

@@ -99,7 +99,7 @@ def join(
     import sys
 
     from keysvc import config as configuration
-    from keysvc.master.enrolment import JoinToken
+    from keysvc.master.join_token import JoinToken
     from keysvc.sealed import write_durably
     from keysvc.web import client
     from keysvc.web.identity import IDENTITY, MASTER_IDENTITY

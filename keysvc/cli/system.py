@@ -9,7 +9,7 @@ import typer
 from keysvc.cli.output import print_json
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store, require_administrator
 
-app = typer.Typer(help="The system as a whole.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

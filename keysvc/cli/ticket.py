@@ -12,7 +12,7 @@ from keysvc.cli.output import print_json
 from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
 from keysvc.errors import InvalidInput
 
-app = typer.Typer(help="Sign users on without their passwords.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

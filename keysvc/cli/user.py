@@ -9,9 +9,7 @@ import typer
 from keysvc.cli.server import NameArgument, print_identities, print_token, revoke_identity
 from keysvc.cli.shared import ConfigOption, JsonOption
 
-app = typer.Typer(
-    help="People with certificates: users and administrators.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

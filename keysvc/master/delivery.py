@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-import structlog
-
 from keysvc.changes import Change, EventDelivered, ForgetEvents, ParkEvent
 from keysvc.errors import Fenced, KeysvcError, NotifierRefused, NotifierUnavailable
 from keysvc.interfaces import MappingStore, Notifier
+from keysvc.logs import get_logger
 from keysvc.master.lease import Leadership
 from keysvc.model import Event, Severity, utc_now
 
-log = structlog.get_logger("keysvc.delivery")
+log = get_logger("keysvc.delivery")
 PAGE = 50
 LOOK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import replace
 
-import structlog
-
 from keysvc.changes import PutVersion, SealAudit
 from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import AuditTrail, Guard, VersionRecord, VersionState
 
-log = structlog.get_logger("keysvc.rotation")
+log = get_logger("keysvc.rotation")
 
 
 class Destruction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keysvc.changes import PutEnrolment, PutIdentity, RedeemEnrolment
@@ -13,32 +13,13 @@ from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError, Revoked
 from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, audit, event, told
+from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
 
 TOKEN_LIFETIME = timedelta(hours=1)
-PREFIX = "keysvc-join-1"
 ENDING_PART = 6
 """A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinToken:
-    """What `keysvc server enroll` prints: it pins the certificate authority and carries a one-time secret."""
-
-    authority_fingerprint: str
-    secret: SecretText
-
-    def __str__(self) -> str:
-        return f"{PREFIX}.{self.authority_fingerprint}.{self.secret.reveal()}"
-
-    @classmethod
-    def parse(cls, text: str) -> JoinToken:
-        """Raises InvalidInput."""
-        prefix, *rest = text.strip().split(".")
-        if prefix != PREFIX or len(rest) != 2 or len(rest[0]) != 64 or len(rest[1]) < 32:
-            raise InvalidInput("this is not a join token", hint="make one on the master: keysvc server enroll NAME")
-        return cls(rest[0], SecretText(rest[1]))
 
 
 def token_hash(secret: SecretText) -> str:

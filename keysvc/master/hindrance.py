@@ -7,14 +7,13 @@ import time
 from collections import abc
 from datetime import timedelta
 
-import structlog
-
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
 from keysvc.model import RotationSettings, Server, VersionRecord, utc_now
 
-log = structlog.get_logger("keysvc.rotation")
+log = get_logger("keysvc.rotation")
 WAITING_LONG = timedelta(minutes=5)
 PAUSED_LONG = timedelta(days=1)
 REPEAT_SECONDS = 86400.0

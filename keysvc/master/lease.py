@@ -10,14 +10,13 @@ import time
 from collections import abc
 from datetime import timedelta
 
-import structlog
-
 from keysvc.elapsed import elapsed
 from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.model import Guard, Lease
 
-log = structlog.get_logger("keysvc.lease")
+log = get_logger("keysvc.lease")
 
 
 def holder_name() -> str:

@@ -7,15 +7,14 @@ import threading
 from collections import abc
 from datetime import timedelta
 
-import structlog
-
 from keysvc.elapsed import elapsed
 from keysvc.errors import Conflict, Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, NotActive
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 
-log = structlog.get_logger("keysvc.cluster")
+log = get_logger("keysvc.cluster")
 LONGEST_LOOK_SECONDS = 0.5
 """How often a standby looks at the lease: it takes over so long after it ended, at most."""
 

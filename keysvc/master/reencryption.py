@@ -9,19 +9,18 @@ from collections import abc
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-import structlog
-
 from keysvc.changes import Change, Reencrypt
 from keysvc.crypto.credentials import CredentialCipher, Reencryption
 from keysvc.errors import KeyStoreError, KeyStoreUnavailable
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
 from keysvc.master.pace import Pace
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import CredentialKey, EncryptedCredential, Guard
 
-log = structlog.get_logger("keysvc.rotation")
+log = get_logger("keysvc.rotation")
 BATCH = 2000
 AGAIN_SECONDS = 10.0
 TELL_SECONDS = 60.0

@@ -10,8 +10,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
-
 from keysvc.changes import Change, PutRotationSettings, PutVersion
 from keysvc.errors import (
     CannotDecrypt,
@@ -23,6 +21,7 @@ from keysvc.errors import (
     VersionNotFound,
 )
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
 from keysvc.master.hindrance import Hindrances
@@ -34,7 +33,7 @@ from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
 
-log = structlog.get_logger("keysvc.rotation")
+log = get_logger("keysvc.rotation")
 SERVICE = "master secret server"
 DESTROY_AGAIN_SECONDS = 60.0
 

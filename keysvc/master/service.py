@@ -7,13 +7,12 @@ import time
 from collections import abc, deque
 from datetime import timedelta
 
-import structlog
-
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.isolation import PluginFailure
+from keysvc.logs import get_logger
 from keysvc.master import backup, status
 from keysvc.master.attendance import Attendance
 from keysvc.master.delivery import Delivery, Subscription
@@ -37,7 +36,7 @@ from keysvc.model import (
     utc_now,
 )
 
-log = structlog.get_logger("keysvc.master")
+log = get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
 REPEAT_WARNINGS_SECONDS = 3600.0
 REPEAT_OVERDUE_SECONDS = 86400.0

@@ -9,15 +9,14 @@ from collections import abc
 from datetime import timedelta
 from typing import Protocol
 
-import structlog
-
 from keysvc.elapsed import elapsed
 from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.interfaces import KeyStore, MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, VersionState
 
-log = structlog.get_logger("keysvc.standby")
+log = get_logger("keysvc.standby")
 WAIT_SECONDS = 20.0
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 2.0
 LIST_SECONDS = 30.0

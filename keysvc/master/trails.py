@@ -7,17 +7,16 @@ import time
 from collections import abc
 from dataclasses import dataclass, field
 
-import structlog
-
 from keysvc.chain import AuditHead, AuditKeys, link
 from keysvc.changes import AcceptAudit, PruneAudit, SealAudit
 from keysvc.errors import Conflict, Fenced, KeysvcError, MappingStoreError, MappingStoreUnavailable
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, audit, told
 from keysvc.master.lease import Leadership
 from keysvc.model import AuditEntry, AuditTrail, Settings, VersionState
 
-log = structlog.get_logger("keysvc.audit")
+log = get_logger("keysvc.audit")
 PAGE = 2000
 ATTEMPTS = 5
 SERVICE = "master secret server"

@@ -8,18 +8,17 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from keysvc.changes import AppendEvent
 from keysvc.errors import KeyStoreError, KeysvcError, MappingStoreUnavailable
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import VersionState, utc_now
 
-log = structlog.get_logger("keysvc.key_store")
+log = get_logger("keysvc.key_store")
 LOOK_SECONDS = 30.0
 PROVE_SECONDS = 86400.0
 PROVE_AGAIN_SECONDS = 600.0

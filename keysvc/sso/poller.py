@@ -8,16 +8,15 @@ import threading
 from collections import abc
 from typing import Protocol
 
-import structlog
-
 from keysvc.elapsed import elapsed
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.model import Announcement, MasterSecret, SecretBytes
 from keysvc.sso.cache import VersionCache
 from keysvc.sso.sealed_cache import SealedCache
 
-log = structlog.get_logger("keysvc.poller")
+log = get_logger("keysvc.poller")
 JITTER = 0.1
 FIRST_RETRY_SECONDS = 0.25
 HURRY_SECONDS = 1.0

@@ -7,13 +7,12 @@ from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from keysvc.errors import KeyStoreError, KeysvcError, VersionAlreadySealed
 from keysvc.interfaces import KeyStore, MappingStore
+from keysvc.logs import get_logger
 from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState, utc_now
 
-log = structlog.get_logger("keysvc.sealed_cache")
+log = get_logger("keysvc.sealed_cache")
 CLOCKS_DIFFER = timedelta(minutes=5)
 CONFIRMED_AGAIN = 10
 """A version is sealed again when a tenth of its age has gone."""

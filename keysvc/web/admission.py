@@ -7,15 +7,14 @@ from collections import abc
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from keysvc.crypto.certificates import Peer
 from keysvc.errors import KeysvcError
 from keysvc.interfaces import MappingStore
+from keysvc.logs import get_logger
 from keysvc.master.enrolment import admitted
 from keysvc.model import Identity
 
-log = structlog.get_logger("keysvc.admission")
+log = get_logger("keysvc.admission")
 
 
 class Admission:

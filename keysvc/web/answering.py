@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
-import structlog
 
 from keysvc.crypto.certificates import Peer, peer_of
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError
+from keysvc.logs import get_logger
 from keysvc.model import acting_from
 from keysvc.web.problems import MEDIA_TYPE, Problem, problem_of
 
-log = structlog.get_logger("keysvc.web")
+log = get_logger("keysvc.web")
 MAXIMUM_BODY_BYTES = 2 * 1024 * 1024
 MAXIMUM_THREADS = 40
 CONNECTED = "keysvc.connected"

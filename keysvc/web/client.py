@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from keysvc.crypto import certificates, transport
+from keysvc.crypto import certificates
 from keysvc.errors import (
     AccessDenied,
     ConfigurationError,
@@ -21,7 +21,7 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     ProtocolError,
 )
-from keysvc.master.enrolment import JoinToken
+from keysvc.master.join_token import JoinToken
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
 from keysvc.web import messages
@@ -87,12 +87,16 @@ class MasterClient:
 
     def fetch(self, version: int) -> SecretBytes:
         """Sealed to a key that is made for this one answer; with the best KEM that both ends have."""
+        from keysvc.crypto import transport
+
         for kem in transport.KEMS[:-1]:
             with contextlib.suppress(ProtocolError):
                 return self._fetch(version, kem)
         return self._fetch(version, transport.KEMS[-1])
 
     def _fetch(self, version: int, kem: str) -> SecretBytes:
+        from keysvc.crypto import transport
+
         receiver = transport.ReceiverKey.generate(kem)
         response = self._master.request(
             "POST", f"/v1/versions/{version}", messages.FetchRequest(receiver.kem, receiver.public)
@@ -102,6 +106,8 @@ class MasterClient:
 
     def fetch_authority_key(self) -> SecretBytes:
         """The private key (PEM) of the certificate authority, for a standby. Sealed as versions are."""
+        from keysvc.crypto import transport
+
         receiver = transport.ReceiverKey.generate(transport.CLASSIC)
         asked = messages.FetchRequest(receiver.kem, receiver.public)
         response = self._master.request("POST", "/v1/authority-key", asked)

@@ -9,14 +9,13 @@ import time
 from collections import abc
 from datetime import timedelta
 
-import structlog
-
 from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
+from keysvc.logs import get_logger
 from keysvc.model import SecretBytes, utc_now
 from keysvc.web.identity import IdentityFiles
 
-log = structlog.get_logger("keysvc.certificate")
+log = get_logger("keysvc.certificate")
 LOOK_SECONDS = 3600.0
 
 Renew = abc.Callable[[], tuple[bytes, SecretBytes]]

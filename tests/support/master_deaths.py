@@ -42,7 +42,7 @@ from keysvc.master import (
     watch,
 )
 from keysvc.master.delivery import Subscription
-from keysvc.master.enrolment import JoinToken
+from keysvc.master.join_token import JoinToken
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import BackupRecord, Event, Role, VersionState, utc_now
 from keysvc.stores import file, file_sealers, sql, sql_changes, sql_database

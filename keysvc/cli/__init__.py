@@ -28,7 +28,7 @@ GROUPS = {
     "app": ("applications", "Affiliate applications."),
     "mapping": ("mapping", "Who is whom in which application."),
     "mapping-store": ("mapping_store", "The mapping store as a whole."),
-    "credential": ("credential", "What applications sign on with."),
+    "credential": ("credential_import", "What applications sign on with."),
     "ticket": ("ticket", "Sign users on without their passwords."),
     "config-store": ("config_store", "Named property bags for adapters."),
     "server": ("server", "Who is let in: SSO servers, applications, administrators."),
@@ -40,7 +40,7 @@ GROUPS = {
     "notify": ("notify", "Who is told of events, and what did not arrive."),
     "plugin": ("plugin", "Key stores, mapping stores and notifiers."),
 }
-"""The other modules, by the name of the group of commands that each has, with its help."""
+"""The other modules, by the name of the group of commands whose `app` each has, with its help."""
 
 for name, (at, says) in GROUPS.items():
     app.add_typer(later(f"keysvc.cli.{at}", says), name=name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
 from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, passphrase, read_file, warnings_only
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from keysvc.sso.storing import NewCredential
 
 
+@app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON lines, or - for standard input.")],
     config: ConfigOption = None,

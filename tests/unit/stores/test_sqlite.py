@@ -15,7 +15,14 @@ from datetime import UTC, datetime
 import pytest
 
 from keysvc.changes import UNGUARDED, PutApplication, PutCredential, PutMapping
-from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreError, MappingStoreUnavailable, NotConfigured
+from keysvc.errors import (
+    ConfigurationError,
+    InvalidInput,
+    KeysvcError,
+    MappingStoreError,
+    MappingStoreUnavailable,
+    NotConfigured,
+)
 from keysvc.interfaces import Opening
 from keysvc.location import Location
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping
@@ -123,6 +130,27 @@ def test_the_file_and_what_lies_beside_it_are_for_its_owner_alone(path):
     finally:
         os.umask(before)
     assert modes == {"mappings.db": 0o600, "mappings.db-wal": 0o600, "mappings.db-shm": 0o600}
+
+
+def test_a_row_is_read_the_short_way_and_as_the_long_way_reads_it(store, monkeypatch):
+    long_way = super(SQLiteMappingStore, store)
+    wanted = long_way.application("SAP"), long_way.mapping("SAP", "bob"), long_way.credential("SAP", "bob")
+    monkeypatch.setattr(SQLiteMappingStore, "_one", lambda *_: pytest.fail("the long way"))
+    assert (store.application("SAP"), store.mapping("SAP", "bob"), store.credential("SAP", "bob")) == wanted
+
+
+def test_what_the_short_way_cannot_say_the_long_way_does(store, path):
+    assert (store.application("sap"), store.mapping("SAP", "carol"), store.credential("SAP", "carol")) == (None,) * 3
+    with pytest.raises(InvalidInput):
+        store.mapping("SAP", "bob ")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE applications SET flags = '{'")
+        connection.execute("UPDATE mappings SET enabled = 'perhaps' WHERE user = 'bob'")
+    connection.close()
+    with pytest.raises(MappingStoreError, match=r"row .'SAP'. of the table applications"):
+        store.application("SAP")
+    with pytest.raises(MappingStoreError, match=r"row .'SAP', 'bob'. of the table mappings"):
+        store.mapping("SAP", "bob")
 
 
 def test_a_commit_is_on_the_disk_when_it_returns(store):

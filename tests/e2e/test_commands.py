@@ -115,6 +115,7 @@ def test_the_agent_looks_up_and_refuses_to_encrypt_while_the_master_is_dead(
     site.running.append(Machine(joined, tmp_path / "logs").start("agent"))
     config = ("--config", joined / "keysvc.toml")
     eventually(lambda: any(s["name"] == "web-01" for s in site.state()["servers"]))
+    eventually(lambda: "web-01 is on https://" in site.running[-1].log.read_text(), 60)
     serving.kill()
     time.sleep(1.5)
     assert "geheim-1" in keysvc(*config, "credential", "get", "SAP", "anna", "--show").out

@@ -43,9 +43,10 @@ ROWS ?= 1000000
 rotation-at-scale: $(STAMP)  ## a rotation of ROWS mappings under look-ups: rate, memory, failed look-ups
 	@$(VENV)/bin/python -m benchmarks.rotation_at_scale --rows $(ROWS)
 
-failover: $(STAMP)  ## kill -9 of the active master secret server, 20 times: how long until another answers
+TIMES ?= 20
+failover: $(STAMP)  ## kill -9 of the active master secret server, TIMES times: how long until another answers
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e ".[testing]"
-	@KEYSVC_FAILOVERS=20 KEYSVC_FAILOVER_TTL=5 $(VENV)/bin/python -m pytest -q -s tests/e2e/test_failover.py
+	@KEYSVC_FAILOVERS=$(TIMES) KEYSVC_FAILOVER_TTL=5 $(VENV)/bin/python -m pytest -q -s tests/e2e/test_failover.py
 
 STORE ?= sqlite
 MINUTES ?= 10

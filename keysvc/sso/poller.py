@@ -201,10 +201,11 @@ class Poller:
 
     def _poll_for_ever(self) -> None:
         retry = FIRST_RETRY_SECONDS
-        pause = self._pause() if self.problem is None else retry
+        pause = self._first_pause() if self.problem is None else retry
         while not self._stopping.wait(pause * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311  spreads polls
-            if self._try(wait=self._long_poll and self.problem is None):
-                retry, pause = FIRST_RETRY_SECONDS, self._pause()
+            back = self.problem is not None
+            if self._try(wait=self._long_poll and not back):
+                retry, pause = FIRST_RETRY_SECONDS, self._first_pause() if back else self._pause()
             else:
                 retry = min(2 * retry, HURRY_SECONDS if self._cache.permitted else self._cache.interval())
                 pause = retry
@@ -212,6 +213,10 @@ class Poller:
 
     def _pause(self) -> float:
         return 0.0 if self._long_poll else self._cache.interval()
+
+    def _first_pause(self) -> float:
+        """Any part of the interval: servers that started, or found another master, all at once do not go on so."""
+        return self._pause() * random.random()  # noqa: S311  spreads polls
 
     def unavailable(self, what: str) -> MasterSecretServerUnavailable:
         """The error for something that needs the master secret server now."""

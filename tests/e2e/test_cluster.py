@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import abc
 from pathlib import Path
@@ -93,3 +94,22 @@ def leave_an_unannounced_version(cluster: Cluster, version: int) -> None:
     key_store = assembly.open_key_store(cluster.config(), assembly.no_prompt)
     key_store.seal(MasterSecret(version, utc_now(), SecretBytes(b"x" * 32)))
     key_store.close()
+
+
+def test_a_standby_that_shares_the_key_store_fetches_nothing_and_takes_over_with_every_version(
+    cluster: Cluster,
+) -> None:
+    cluster.serve()
+    cluster.until_active(0)
+    standby = cluster.join_master("--key-store", cluster.config().key_store)
+    cluster.with_credential()
+    cluster.serve(standby)
+    cluster.until_ready()
+    assert "version 2 is active" in cluster.run("secret", "rotate", "--wait")
+    cluster.serving[0].end()
+    assert cluster.until_active(standby) == standby
+    with assembly.connect(cluster.machines[0].config) as sso:
+        assert sso.credential("SAP", user="alice")["password"].reveal() == "geheim"
+    with contextlib.closing(assembly.open_mapping_store(cluster.config())) as store:
+        assert "version.fetched" not in {e.action for e in store.audit(limit=500) if e.actor == "m2"}
+    assert cluster.config(standby).key_store == cluster.config().key_store

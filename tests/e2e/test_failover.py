@@ -1,5 +1,5 @@
 """Kill -9 of the active master secret server, again and again: how long until another answers, what fails meanwhile.
-`make failover` does it 20 times with the lease of the promise."""
+`make failover` does it 20 times."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from keysvc.model import (
     Mapping,
     RotationSettings,
     Server,
+    Settings,
     SystemRecord,
     UsedTicket,
     VersionRecord,
@@ -28,9 +29,10 @@ from keysvc.model import (
 
 @dataclass(frozen=True, slots=True)
 class PutSystem:
-    """Create the system record, or replace its settings."""
+    """Create the system record, or replace its settings; with `instead_of`, only those, else Conflict."""
 
     system: SystemRecord
+    instead_of: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)

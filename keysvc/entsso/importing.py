@@ -122,7 +122,7 @@ class _Plan:
         self._applications = dict(self._known)
         self._mappings: dict[str, _Mappings] = {}
         self._system: SystemRecord | None = None
-        system = store.system()
+        self._system_before = system = store.system()
         if system is not None and not system.settings.enabled:
             raise SystemDisabled("the system is disabled: nothing is imported")
 
@@ -139,8 +139,8 @@ class _Plan:
 
     def changes(self) -> abc.Iterator[Change]:
         """In an order that a commit can follow."""
-        if self._system is not None:
-            yield PutSystem(self._system)
+        if self._system is not None and self._system_before is not None:
+            yield PutSystem(self._system, instead_of=self._system_before.settings)
         for name, application in self._applications.items():
             if application != self._known.get(name):
                 yield PutApplication(application)
@@ -154,7 +154,7 @@ class _Plan:
                     yield DeleteMapping(name, user)
 
     def _add_settings(self, definition: SettingsDefinition) -> Imported:
-        system = self._system or self._store.system()
+        system = self._system or self._system_before
         if system is None:
             raise NotConfigured(f"the mapping store {self._store.info().url} holds no system")
         # replace() cannot know that every value is of its setting's type; the reader made sure of it

@@ -11,11 +11,12 @@ from keysvc.master.events import EventKind, told
 
 
 def switch_system(store: MappingStore, actor: str, *, enabled: bool) -> None:
-    """SSO servers notice within one poll interval. Repeatable. Raises NotConfigured."""
+    """SSO servers notice within one poll interval. Repeatable. Raises NotConfigured; Conflict when somebody changed a
+    setting at the same moment."""
     system = store.system()
     if system is None:
         raise NotConfigured(f"the mapping store {store.info().url} holds no system")
     if system.settings.enabled != enabled:
         changed = replace(system, settings=replace(system.settings, enabled=enabled))
         kind = EventKind.SYSTEM_ENABLED if enabled else EventKind.SYSTEM_DISABLED
-        store.commit([PutSystem(changed), *told(actor, kind, system.system_id)], UNGUARDED)
+        store.commit([PutSystem(changed, instead_of=system.settings), *told(actor, kind, system.system_id)], UNGUARDED)

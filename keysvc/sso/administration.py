@@ -229,7 +229,7 @@ class Administration:
         if settings != system.settings:
             levels_now = f"positive {settings.audit_positive_level}, negative {settings.audit_negative_level}"
             # also in a disabled system: who looks for the reason may want more of it recorded
-            changes = [PutSystem(replace(system, settings=settings))]
+            changes = [PutSystem(replace(system, settings=settings), instead_of=system.settings)]
             self._commit("audit.level-set", levels_now, changes, even_disabled=True)
         return settings
 
@@ -247,7 +247,11 @@ class Administration:
         named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
         settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
         if settings != system.settings:
-            self._commit("settings.administrators-named", "system", [PutSystem(replace(system, settings=settings))])
+            self._commit(
+                "settings.administrators-named",
+                "system",
+                [PutSystem(replace(system, settings=settings), instead_of=system.settings)],
+            )
         return settings
 
     def _commit(

@@ -7,12 +7,13 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keysvc import changes as change
 from keysvc.errors import Conflict, InvalidInput, NotFound, VersionInUse
-from keysvc.model import VersionState
+from keysvc.model import Settings, VersionState
 from keysvc.stores import schema
 
 if TYPE_CHECKING:
@@ -20,15 +21,26 @@ if TYPE_CHECKING:
 
 Apply = abc.Callable[[Connection, Any], None]
 
-EXCLUSIVE = (change.PutVersion, change.DeleteApplication, change.DeleteMapping, change.DeleteCredential)
-"""Changes that write the guard row: a commit with any of them locks that row alone from its beginning."""
+EXCLUSIVE = (
+    change.PutSystem,
+    change.PutVersion,
+    change.DeleteApplication,
+    change.DeleteMapping,
+    change.DeleteCredential,
+)
+"""Changes that write the guard row, or compare before they write: a commit with any of them locks that row alone from
+its beginning."""
 
 _first_revision = select(schema.guard.c.first_revision).scalar_subquery()
 
 
 def put_system(connection: Connection, put: change.PutSystem) -> None:
-    """Another system's record is never replaced."""
+    """Another system's record is never replaced. The guard row is locked: nobody writes after the look at it."""
     same = schema.system.c.system_id == put.system.system_id
+    if put.instead_of is not None:
+        found = connection.scalars(select(schema.system.c.settings).where(same)).all()
+        if [msgspec.convert(settings, Settings) for settings in found] != [put.instead_of]:
+            raise Conflict("the settings of the system have changed")
     if not _update(connection, schema.system, same, {"settings": put.system.settings}):
         _insert(connection, schema.system, {"id": 1, **_values(put.system)}, "the database holds another system")
 

@@ -188,6 +188,16 @@ class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStore
         store.commit([PutSystem(changed)], UNGUARDED)
         assert store.system() == changed
 
+    def test_settings_are_replaced_only_when_they_are_those_that_were_read(self, store: MappingStore) -> None:
+        system = SystemRecord("0f" * 16, AT)
+        store.commit([PutSystem(system)], UNGUARDED)
+        changed = replace(system, settings=Settings(enabled=False))
+        store.commit([PutSystem(changed, instead_of=system.settings)], UNGUARDED)
+        late = replace(system, settings=Settings(ticket_timeout_minutes=7))
+        with pytest.raises(Conflict):
+            store.commit([PutSystem(late, instead_of=system.settings), *users("alice")], UNGUARDED)
+        assert (store.system(), list(store.mappings("SAP"))) == (changed, [])
+
     def test_versions_ascend_and_keep_their_check_values(self, store: MappingStore) -> None:
         later = [a_version(10, VersionState.ANNOUNCED), a_version(3, VersionState.DESTROYED)]
         store.commit([PutVersion(record) for record in later], UNGUARDED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from systems import System, eventually
@@ -11,13 +12,19 @@ from keysvc.changes import PutVersion
 from keysvc.errors import Fenced, KeyStoreUnavailable, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.model import Announcement, Guard, SecretBytes, VersionState
 from keysvc.sso import SSO
+from keysvc.sso.service import ServerState
 
 
 @pytest.fixture
 def sso(system: System) -> SSO:
     system.with_users("anna")
-    system.start()
+    system.start(poll_interval=timedelta(minutes=1))  # a permission outlasts the test
     return system.sso()[0]
+
+
+def after_a_poll(sso: SSO) -> ServerState:
+    sso._poller.poll_now()
+    return sso.status()
 
 
 def activate_version_2(system: System) -> None:
@@ -42,7 +49,7 @@ def test_a_writer_that_lost_the_race_learns_the_active_version_from_the_mapping_
 ) -> None:
     monkeypatch.setattr(system.master.rotation._servers, "waiting_for", lambda _version: [1])
     system.master.rotate("administrator")
-    eventually(lambda: sso.status().versions_held == (1, 2))
+    eventually(lambda: after_a_poll(sso).versions_held == (1, 2))
 
     def fail(*_: object, **__: object) -> None:
         raise failure
@@ -76,6 +83,7 @@ def test_an_answer_of_an_epoch_that_is_over_permits_nothing(
     assert known is not None
     successor: Announcement = replace(known, epoch=known.epoch + 1)
     monkeypatch.setattr(sso._poller, "_try", lambda **_: False)  # the thread that polls rests
+    sso._poller._stopping.set()  # else one that is not made to wait rests for a minute
 
     def answered_late(*_: object, **__: object) -> None:
         cache.replace(successor, [])
@@ -89,6 +97,6 @@ def test_an_answer_of_an_epoch_that_is_over_permits_nothing(
 def test_what_the_mapping_store_said_before_a_newer_announcement_is_not_followed(system: System, sso: SSO) -> None:
     before = system.store().versions()
     system.master.rotate("administrator")
-    eventually(lambda: sso.status().active_version == 2)
+    eventually(lambda: after_a_poll(sso).active_version == 2)
     assert sso._cache.follow(before)
     assert sso.status().active_version == 2

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keysvc.cli.shared import PassphraseFileOption, key_store_prompt, passphrase
 from keysvc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from keysvc.installation import Installed
+    from keysvc.model import SecretText
 
 DirOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.", show_default=False)]
 
@@ -32,6 +36,9 @@ def init(
         Path | None, typer.Option(metavar="DIR", help="Your own certificate authority: certificate.pem and key.pem.")
     ] = None,
     passphrase_file: PassphraseFileOption = None,
+    allow_extractable_kek: Annotated[
+        bool, typer.Option("--allow-extractable-kek", help="Take a KEK of your own that could leave its HSM.")
+    ] = False,
 ) -> None:
     """Configure a new system.
 
@@ -42,13 +49,13 @@ def init(
     keysvc init --dir ./try --no-backup
     """
     from keysvc import installation
-    from keysvc.assembly import open_mapping_store
     from keysvc.cli.output import warn
-    from keysvc.master import backup as backups
-    from keysvc.master import lifecycle
-    from keysvc.master.lease import Leadership
     from keysvc.master.status import BACKUP_HINT, NO_BACKUP
 
+    if allow_extractable_kek:
+        if key_store is None:
+            raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
+        key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
     secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True) if backup else None
@@ -64,19 +71,29 @@ def init(
     typer.echo(f"system {config.system_id} is configured: {sealed}")
     typer.echo(f"sealed under: {made.root}")
     if backup is not None and secret_of_backup is not None:
-        store = open_mapping_store(config)
-        leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
-        leadership.take_or_refuse()
-        try:
-            record = backups.write_and_prove(backup, [made.secret], config.system_id, secret_of_backup)
-            backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
-        finally:
-            leadership.release()
-            store.close()
-        typer.echo(f"the backup {backup.resolve()} is written and proved")
+        _back_up(made, backup, secret_of_backup)
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
+    from keysvc import installation
+    from keysvc.assembly import open_mapping_store
+    from keysvc.master import backup as backups
+    from keysvc.master import lifecycle
+    from keysvc.master.lease import Leadership
+
+    store = open_mapping_store(made.config)
+    leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
+    leadership.take_or_refuse()
+    try:
+        record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
+        backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
+    finally:
+        leadership.release()
+        store.close()
+    typer.echo(f"the backup {backup} is written and proved")
 
 
 def join(

@@ -38,7 +38,7 @@ class Newcomer:
             env={**clean, **OFFLINE, "HOME": str(self.folder.parent), "PATH": f"{self._programs}:{clean['PATH']}"},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

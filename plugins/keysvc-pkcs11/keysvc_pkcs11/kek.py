@@ -112,7 +112,8 @@ def check(key: TokenKey, name: KeyName, specification: KeySpecification, *, allo
     if weak and not allow_extractable:
         raise Refused(
             f"the {specification.what} {name} {weak}: it could be outside of the token",
-            "let the token make the key, or accept the risk with allow-extractable-kek=yes in the URL",
+            "let the token make the key, or accept the risk: allow-extractable-kek=yes in the URL, or "
+            "keysvc init --allow-extractable-kek",
         )
 
 

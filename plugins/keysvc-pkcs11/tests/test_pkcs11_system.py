@@ -136,6 +136,26 @@ def test_keysvc_init_and_doctor_on_a_token(softhsm, tmp_path) -> None:
     assert "version 1 opens from pkcs11:token=prod" in doctor.out
 
 
+def test_init_takes_a_kek_that_could_leave_the_token_only_when_that_is_said(softhsm, tmp_path) -> None:
+    softhsm.run("""
+session.generate_key(KeyType.AES, 256, label="keysvc", id=b"1", store=True,
+    capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT,
+    template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: True})
+answer = None
+""")
+    init = ("init", "--dir", tmp_path / "keysvc", "--key-store", softhsm.url(), "--no-backup")
+    refused = run_keysvc(tmp_path, *init)
+    assert refused.status == 1
+    assert "is CKA_EXTRACTABLE: it could be outside of the token; " in refused.err
+    assert refused.err.endswith("init --allow-extractable-kek\n")
+    assert run_keysvc(tmp_path, *init, "--allow-extractable-kek").status == 0
+    assert "&allow-extractable-kek=yes" in (tmp_path / "keysvc/keysvc.toml").read_text()
+    assert (
+        "version 1 opens from pkcs11:"
+        in run_keysvc(tmp_path, "--config", tmp_path / "keysvc/keysvc.toml", "doctor").out
+    )
+
+
 def test_a_refused_init_says_why_in_one_line_and_leaves_nothing(softhsm, tmp_path) -> None:
     softhsm.pin_file.write_text("00000000")
     made = run_keysvc(tmp_path, "init", "--dir", tmp_path / "keysvc", "--key-store", softhsm.url(), "--no-backup")

@@ -16,12 +16,13 @@ class EventKind(StrEnum):
 
     severity: Severity
     meaning: str
+    members: tuple[str, ...]
 
-    def __new__(cls, name: str, severity: Severity, meaning: str) -> Self:
-        """A member is its name."""
+    def __new__(cls, name: str, severity: Severity, meaning: str, *members: str) -> Self:
+        """A member is its name. `members` are those of the event's detail: `subject` alone unless named."""
         kind = str.__new__(cls, name)
         kind._value_ = name
-        kind.severity, kind.meaning = severity, meaning
+        kind.severity, kind.meaning, kind.members = severity, meaning, members or ("subject",)
         return kind
 
     SYSTEM_CONFIGURED = "system.configured", Severity.NOTICE, "`keysvc init` made a system"
@@ -34,39 +35,112 @@ class EventKind(StrEnum):
     SECRET_PROTECTED = "secret.protected", Severity.NOTICE, "every version was sealed into one more key store"
     VERSION_ACTIVATED = "version.activated", Severity.NOTICE, "a version encrypts from now on"
     VERSION_COMPROMISED = "version.compromised", Severity.WARNING, "somebody said that others know a version"
-    VERSION_DESTROYED = "version.destroyed", Severity.NOTICE, "a version is gone for good"
+    VERSION_DESTROYED = (
+        "version.destroyed",
+        Severity.NOTICE,
+        "a version is gone for good",
+        *("subject", "forced"),
+    )
     ROTATION_STARTED = "rotation.started", Severity.NOTICE, "a new version is announced"
-    ROTATION_PROGRESS = "rotation.progress", Severity.INFORMATIONAL, "so many credentials are re-encrypted"
-    ROTATION_FINISHED = "rotation.finished", Severity.NOTICE, "every credential is under the active version"
-    ROTATION_FAILED = "rotation.failed", Severity.ERROR, "credentials do not decrypt and stay under an old version"
+    ROTATION_PROGRESS = (
+        "rotation.progress",
+        Severity.INFORMATIONAL,
+        "so many credentials are re-encrypted",
+        *("subject", "done", "total", "percent"),
+    )
+    ROTATION_FINISHED = (
+        "rotation.finished",
+        Severity.NOTICE,
+        "every credential is under the active version",
+        *("subject", "rows", "verified"),
+    )
+    ROTATION_FAILED = (
+        "rotation.failed",
+        Severity.ERROR,
+        "credentials do not decrypt and stay under an old version",
+        *("subject", "why"),
+    )
     ROTATION_STALLED = (
         "rotation.stalled",
         Severity.WARNING,
         "a rotation has not moved for long; it says why",
+        *("subject", "why"),
     )
     BACKUP_MADE = "backup.made", Severity.NOTICE, "a backup was written, read back and opened"
-    BACKUP_OVERDUE = "backup.overdue", Severity.WARNING, "no backup holds the active version"
-    LEASE_TAKEN = "master.lease-taken", Severity.NOTICE, "a process became the master secret server"
-    LEASE_LOST = "master.lease-lost", Severity.WARNING, "a process is no longer the master secret server"
-    STANDBY_NOT_READY = "standby.not-ready", Severity.WARNING, "a standby lacks a version and could not take over"
+    BACKUP_OVERDUE = (
+        "backup.overdue",
+        Severity.WARNING,
+        "no backup holds the active version",
+        *("why",),
+    )
+    LEASE_TAKEN = (
+        "master.lease-taken",
+        Severity.NOTICE,
+        "a process became the master secret server",
+        *("subject", "url"),
+    )
+    LEASE_LOST = (
+        "master.lease-lost",
+        Severity.WARNING,
+        "a process is no longer the master secret server",
+        *("subject", "successor"),
+    )
+    STANDBY_NOT_READY = (
+        "standby.not-ready",
+        Severity.WARNING,
+        "a standby lacks a version and could not take over",
+        *("subject", "problem"),
+    )
     KEY_STORE_AWAY = (
         "key-store.unavailable",
         Severity.ERROR,
         "the key store does not answer",
+        *("subject", "problem"),
     )
     KEY_STORE_BACK = "key-store.back", Severity.NOTICE, "the key store answers again"
     MAPPING_STORE_AWAY = (
         "mapping-store.unavailable",
         Severity.ERROR,
         "the mapping store did not answer; told once it is back",
+        *("subject", "problem"),
     )
-    MAPPING_STORE_BACK = "mapping-store.back", Severity.NOTICE, "the mapping store answers again"
-    SERVER_STALE = "server.stale", Severity.WARNING, "an SSO server fell silent without saying goodbye"
-    IDENTITY_ENROLLED = "identity.enrolled", Severity.NOTICE, "a certificate was issued"
+    MAPPING_STORE_BACK = (
+        "mapping-store.back",
+        Severity.NOTICE,
+        "the mapping store answers again",
+        *("subject", "seconds"),
+    )
+    SERVER_STALE = (
+        "server.stale",
+        Severity.WARNING,
+        "an SSO server fell silent without saying goodbye",
+        *("subject", "last_seen"),
+    )
+    IDENTITY_ENROLLED = (
+        "identity.enrolled",
+        Severity.NOTICE,
+        "a certificate was issued",
+        *("subject", "role"),
+    )
     IDENTITY_REVOKED = "identity.revoked", Severity.NOTICE, "a certificate is let in no more"
-    CERTIFICATE_ENDING = "certificate.ending", Severity.WARNING, "a certificate is near its end and was not renewed"
-    AUDIT_CHAIN_BROKEN = "audit.chain-broken", Severity.ERROR, "the audit trail was changed, or misses entries"
-    PLUGIN_FAILED = "plugin.failed", Severity.ERROR, "a plugin raised what it may not raise; it says where"
+    CERTIFICATE_ENDING = (
+        "certificate.ending",
+        Severity.WARNING,
+        "a certificate is near its end and was not renewed",
+        *("subject", "role", "expires_at"),
+    )
+    AUDIT_CHAIN_BROKEN = (
+        "audit.chain-broken",
+        Severity.ERROR,
+        "the audit trail was changed, or misses entries",
+        *("subject", "problem"),
+    )
+    PLUGIN_FAILED = (
+        "plugin.failed",
+        Severity.ERROR,
+        "a plugin raised what it may not raise; it says where",
+        *("subject", "plugin", "distribution", "where", "problem", "hint"),
+    )
     NOTIFIER_TEST = "notifier.test", Severity.NOTICE, "somebody tries whether a notifier works"
 
 

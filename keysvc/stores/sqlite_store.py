@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from sqlalchemy import Connection, QueuePool, create_engine
-from sqlalchemy.exc import SQLAlchemyError, StatementError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.changes import Reencrypt
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
@@ -31,6 +32,7 @@ _DAMAGE = (
     "no such column",
 )
 _PRAGMAS = ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON")
+_ASK_AGAIN_SECONDS = (0.0005, 0.003)
 _REENCRYPT = """
     UPDATE credentials SET version = ?, ciphertext = ?, revision = revision + 1
     WHERE application = ? AND user = ? AND revision = ?
@@ -43,6 +45,10 @@ def reencrypt(connection: Connection, batch: Reencrypt) -> None:
     rows = [(row.version, row.ciphertext, row.application, row.user, row.revision) for row in batch.credentials]
     if rows:
         connection.exec_driver_sql(_REENCRYPT, rows)
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class SQLiteMappingStore(SQLMappingStore):
@@ -130,8 +136,22 @@ class SQLiteMappingStore(SQLMappingStore):
             raise NotConfigured(f"{self._url} does not exist yet") from None
 
     def _begin(self, connection: Connection) -> None:
-        # reads stay in autocommit; a write that began as a read could not become one while another writes
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        """As a writer at once: what began as a read could not become one while another writes. All who wait ask equally
+        often; SQLite's own waiting asks the less often the longer it waits, so that under load the last to come
+        was served first, and the lease was not renewed."""
+        give_up = time.monotonic() + self._timeout
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    return
+                except OperationalError as error:
+                    if not _is_busy(error) or time.monotonic() > give_up:
+                        raise
+                time.sleep(random.uniform(*_ASK_AGAIN_SECONDS))  # noqa: S311  no secret
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(1000 * self._timeout)}")
 
     def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:  # noqa: ARG002
         return self._read_guard(connection)

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
-from keysvc.changes import UNGUARDED, PutApplication, PutCredential, PutMapping
+from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping
 from keysvc.errors import (
     ConfigurationError,
     InvalidInput,
@@ -25,7 +26,7 @@ from keysvc.errors import (
 )
 from keysvc.interfaces import Opening
 from keysvc.location import Location
-from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping
+from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Mapping
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
 
 SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
@@ -340,3 +341,21 @@ def test_sigkill_during_commits_leaves_each_of_them_whole_or_not_at_all(store, p
     assert len(found) % 40 == 0
     assert len(found) // 40 >= int(told[-1]) + 1  # what it said was committed is there
     store.commit(users("carol"), UNGUARDED)
+
+
+def test_of_many_who_write_at_once_each_gets_its_turn(store, path):
+    writers, total = 16, 1200
+    turns = dict.fromkeys(range(writers), 0)
+
+    def write(writer: int) -> None:
+        own = SQLiteMappingStore(path)
+        try:
+            while sum(turns.values()) < total:
+                own.commit([AppendAudit(AuditEntry(AT, str(writer), "write", "it"))], UNGUARDED)
+                turns[writer] += 1
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(writers) as threads:
+        list(threads.map(write, range(writers)))
+    assert min(turns.values()) > total / writers / 4, turns

@@ -224,6 +224,7 @@ class SSO:
         refuse_config_store(definition)
 
         def audit(batch: abc.Sequence[NewCredential]) -> abc.Iterator[Change]:
+            self._refuse_disabled()  # it may have been disabled since the first batch
             users = f"{batch[0].user} … {batch[-1].user}" if len(batch) > 1 else batch[0].user
             return self._audit("credential.imported", application, users, {"credentials": len(batch)})
 

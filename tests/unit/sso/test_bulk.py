@@ -219,6 +219,16 @@ def test_a_disabled_system_takes_none(sso: SSO, system: System) -> None:
         run(other, CSV)
 
 
+def test_a_system_that_is_disabled_meanwhile_takes_no_more(sso: SSO, system: System) -> None:
+    steps = sso.store_credentials("HR", prepared(read_lines(many(2 * BATCH).encode(), "x"), "x", sso.application)["HR"])
+    next(steps)
+    switch_system(system.store(), "administrator", enabled=False)
+    eventually(lambda: not sso._lookups.settings.enabled)
+    with pytest.raises(SystemDisabled):
+        next(steps)
+    assert system.store().rows_by_version() == {1: BATCH}
+
+
 def test_five_thousand_take_seconds(sso: SSO) -> None:
     began = perf_counter()
     assert run(sso, many(5000)) == Stored(created=5000)

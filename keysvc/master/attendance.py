@@ -32,13 +32,10 @@ class Attendance:
         self.live = LiveServers([server for server in known if server not in mine], poll_interval)
 
     def saw(self, server: Server) -> None:
-        """It polled. The first time this is recorded before it is permitted to encrypt."""
+        """It polled. The first time this is recorded before it is permitted to encrypt; where that fails it counts as
+        alive all the same, for another poll of it may have been recorded meanwhile."""
         if self.live.saw(server):
-            try:
-                self._record([server])
-            except KeysvcError:
-                self.live.left(server.name, server.instance)
-                raise
+            self._record([server])
 
     def left(self, name: str, instance: str) -> None:
         """It encrypts no more: nobody needs to wait for it."""

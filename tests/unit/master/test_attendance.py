@@ -51,6 +51,7 @@ def test_a_first_poll_is_not_answered_before_it_is_recorded_even_while_the_worke
     second.join(20)
     assert all(isinstance(each, MappingStoreUnavailable) for each in outcome)
     assert len(outcome) == 2
+    assert [server.name for server in master._attendance.live.waiting_for(2)] == ["web-01"]
     monkeypatch.undo()
     master.poll("web-01", "1", (1,))
     assert [server.name for server in system.store().servers()] == ["web-01"]

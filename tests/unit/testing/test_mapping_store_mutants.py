@@ -81,6 +81,11 @@ class KeepsTheEpochOfItsHolder(SQLiteMappingStore):
         return lease if lease and lease.holder == holder else super().grant_lease(holder, ttl)
 
 
+class ProlongsForACopyToo(SQLiteMappingStore):
+    def renew_lease(self, lease, ttl):
+        return super().renew_lease(self.lease() or lease, ttl)
+
+
 class LeasesNeverEnd(SQLiteMappingStore):
     def grant_lease(self, holder, ttl):
         return super().grant_lease(holder, ttl + timedelta(days=1))
@@ -153,6 +158,7 @@ SINS = {
     DestroysAVersionInUse: "test_a_version_is_never_destroyed_while_a_credential_is_under_it",
     GrantsTheLeaseToTwo: "test_the_lease_has_one_holder",
     KeepsTheEpochOfItsHolder: "test_the_epoch_rises_at_every_grant",
+    ProlongsForACopyToo: "test_of_a_process_and_its_copy_only_one_prolongs_the_lease",
     LeasesNeverEnd: "test_a_lease_ends_by_the_clock_of_the_store",
     CommitsOneByOne: "test_a_commit_is_all_or_none",
     KeepsTheRowsOfADeletedApplication: "test_deleting_an_application_takes_its_mappings_and_credentials_along",

@@ -157,5 +157,7 @@ def _why(error: Exception) -> str:
         return "connection refused or address unknown"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "it took too long"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection was cut"
     reason: Any = error.args[0] if error.args else error
     return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__

@@ -33,7 +33,7 @@ class Finding:
 def examine(config: Config) -> list[Finding]:
     """Every check, whether or not an earlier one failed."""
     found = [Finding(f"configuration {config.path}", ok=True)]
-    for check in (_plugins, _identity, _mapping_store, _backup, _key_store, _master):
+    for check in (_plugins, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
         try:
             found.extend(check(config))
         except KeysvcError as error:
@@ -102,6 +102,17 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
         protectors.close()
     finally:
         store.close()
+
+
+def _authorizer(config: Config) -> abc.Iterator[Finding]:
+    authorizer = assembly.open_authorizer(config)
+    if authorizer is not None and config.authorizer is not None:
+        name = assembly.identity(config).peer().name
+        groups = authorizer.groups_of(name)
+        authorizer.close()
+        yield Finding(
+            f"authorizer {Location.parse(config.authorizer)} answers: {name} is in {len(groups)} groups", ok=True
+        )
 
 
 def _master(config: Config) -> abc.Iterator[Finding]:

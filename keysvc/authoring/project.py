@@ -28,6 +28,12 @@ class Kind(StrEnum):
     KEY_STORE = "key-store"
     MAPPING_STORE = "mapping-store"
     NOTIFIER = "notifier"
+    AUTHORIZER = "authorizer"
+
+    @property
+    def in_words(self) -> str:
+        """With its article."""
+        return f"{'an' if self.value[0] in 'aeiou' else 'a'} {self.value.replace('-', ' ')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,13 @@ _VARIANTS = {
     ),
     Kind.MAPPING_STORE: _Variant(("sqlalchemy>=2.0.41",), "example:///ABSOLUTE/FILE", "--mapping-store"),
     Kind.NOTIFIER: _Variant((), "example:///ABSOLUTE/FILE", "--notifier"),
+    Kind.AUTHORIZER: _Variant((), "example:///ABSOLUTE/FILE", ""),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What was written: where, how its URLs look, and the option of `keysvc demo` that takes one."""
+    """What was written: where, how its URLs look, and the option of `keysvc demo` that takes one, if any does."""
 
     directory: Path
     url: str
@@ -87,7 +94,7 @@ def _files(kind: Kind, variant: _Variant) -> abc.Iterator[tuple[str, str]]:
     release = ".".join(__version__.split(".")[:2])
     dependencies = ", ".join(f'"{each}"' for each in sorted((f"keysvc>={release}", *variant.dependencies)))
     for path, text in (*_walk(templates / "project"), *_walk(templates / kind.value)):
-        whole = text.replace("DEPENDENCIES", f"[{dependencies}]").replace("KIND", f"A {kind.value.replace('-', ' ')}")
+        whole = text.replace("DEPENDENCIES", f"[{dependencies}]").replace("KIND", kind.in_words.capitalize())
         yield path.replace("gitignore", ".gitignore"), whole
 
 

@@ -26,7 +26,9 @@ WhichKindOption = Annotated[Kind | None, typer.Option("--kind", help="Where a sc
 DirOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="A new or an empty directory; keysvc-NAME unless given.")
 ]
-URLArgument = Annotated[str, typer.Argument(metavar="URL", help="Of a key store, a mapping store or a notifier.")]
+URLArgument = Annotated[
+    str, typer.Argument(metavar="URL", help="Of a key store, a mapping store, a notifier or an authorizer.")
+]
 
 
 @app.command("list")
@@ -76,9 +78,10 @@ def new(name: NameArgument, kind: KindOption, directory: DirOption = None) -> No
     typer.echo(f"{made.directory}:")
     for file in made.files:
         typer.echo(f"  {file}")
+    demo = f"\n  keysvc demo {made.option} '{made.url}'" if made.option else ""
     typer.echo(
         f"Next, in that directory:\n  python -m pytest\n  pip install -e .\n  keysvc plugin list\n"
-        f"  keysvc plugin check '{made.url}'\n  keysvc demo {made.option} '{made.url}'"
+        f"  keysvc plugin check '{made.url}'{demo}"
     )
 
 
@@ -120,7 +123,8 @@ def check(url: URLArgument, kind: WhichKindOption = None, as_json: JsonOption = 
     if as_json:
         print_json(promises)
     else:
-        typer.echo(f"{len(promises)} promises of a {registry.kind}, {len(broken)} broken")
+        article = "an" if registry.kind.startswith("a") else "a"
+        typer.echo(f"{len(promises)} promises of {article} {registry.kind}, {len(broken)} broken")
     if broken or not promises:
         raise typer.Exit(1)
 

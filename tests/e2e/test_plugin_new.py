@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from newcomers import Newcomer
 from systems import Keysvc
 
 from keysvc.authoring.project import Kind, write
@@ -38,3 +39,14 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path, keysvc: Key
 def test_a_name_that_an_installed_plugin_has_is_refused(tmp_path: Path, keysvc: Keysvc) -> None:
     done = keysvc("plugin", "new", "sqlite", "--kind", "mapping-store", "--dir", tmp_path / "new")
     assert done.err == "error: invalid-input: keysvc has a plugin sqlite already; choose another name\n"
+
+
+def test_an_authorizer_that_is_new_keeps_every_promise(tmp_path: Path) -> None:
+    newcomer = Newcomer(tmp_path)
+    said = newcomer.run("keysvc", "plugin", "new", "staff", "--kind", "authorizer", "--dir", ".").out
+    assert said.endswith("keysvc plugin check 'staff:///ABSOLUTE/FILE'\n")
+    assert " passed" in newcomer.run(str(tmp_path / "venv/bin/python"), "-m", "pytest", "-q").out
+    newcomer.run("pip", "install", "-q", "-e", ".")
+    (newcomer.folder / "groups").write_text("SAP users: anna\n", "utf-8")
+    checked = newcomer.run("keysvc", "plugin", "check", f"staff://{newcomer.folder}/groups").out
+    assert checked.endswith("promises of an authorizer, 0 broken\n")

@@ -48,6 +48,8 @@ def test_a_program_is_let_in_where_a_group_of_it_is_named(site: Site, keysvc: Ke
         done = keysvc("--config", program.config, "credential", "get", name, "anna", "--show")
         return done.out if done.status == 0 else done.err
 
+    doctor = keysvc("--config", server.config, "doctor").out
+    assert f"authorizer static://{groups} answers: web-01 is in 0 groups" in doctor
     with server.start("agent"):
         eventually(lambda: "has no role that allows credential.look-up" in looked_up("SAP"), seconds=30)
         groups.write_text("[groups]\n'nordwind\\sap admins' = ['Payroll']\n", "utf-8")

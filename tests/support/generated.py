@@ -13,7 +13,12 @@ from pathlib import Path
 
 from keysvc.authoring.project import Kind, write
 
-NAMES = {"a-name-of-20-letters": Kind.KEY_STORE, "my-ledger": Kind.MAPPING_STORE, "lines": Kind.NOTIFIER}
+NAMES = {
+    "a-name-of-20-letters": Kind.KEY_STORE,
+    "my-ledger": Kind.MAPPING_STORE,
+    "lines": Kind.NOTIFIER,
+    "staff": Kind.AUTHORIZER,
+}
 
 with tempfile.TemporaryDirectory() as folder:  # not below .tox, which ruff leaves out
     for name, kind in NAMES.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections import abc
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def cluster(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Cluster]:
     made.end()
 
 
-def test_a_planned_handover_fails_nothing_and_is_seen_by_waiting_polls_in_a_second(cluster: Cluster) -> None:
+def test_a_planned_handover_fails_nothing_and_a_change_is_seen_by_waiting_polls_in_a_second(cluster: Cluster) -> None:
     cluster.pair()
     sso = cluster.sso(cluster.join_server(long_poll=True))
     with Application(sso) as application:
@@ -32,6 +33,11 @@ def test_a_planned_handover_fails_nothing_and_is_seen_by_waiting_polls_in_a_seco
             assert until_epoch_above(sso, before, 10) < 1
             assert cluster.active() == successor
             cluster.until_ready()
+        with contextlib.closing(assembly.master_client(cluster.config())) as client:
+            client.rotate()
+            announced = time.monotonic()
+            eventually(lambda: 2 in sso.status().versions_held)
+        assert time.monotonic() - announced < 1
         cluster.serving[0].popen.terminate()
         assert cluster.serving[0].popen.wait(timeout=20) == 0
         assert cluster.until_active(1) == 1

@@ -16,6 +16,7 @@ from systems import SYSTEM_ID, InProcessMaster
 from keysvc import sealed
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.master import secrets, standby
+from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 from keysvc.model import Announcement, BackupRecord, Role, SecretBytes, utc_now
 from keysvc.stores import file
@@ -65,17 +66,21 @@ class Followed(Lives):
             self.follow(lambda _: master.status().active_version == new and is_complete(store))
             master.record_backup(BackupRecord(utc_now(), (old, new)), "administrator")
             master.destroy(old, "administrator", force=False)
-            self.follow(lambda standby: standby._key_store.versions() == [new])
+            self.follow(lambda standby: standby._key_store.versions() == self.alive(master))
             self.wait_until_settled(master)
 
     def take_over(self) -> None:
         super().take_over()
         with self.master() as master:
-            live = [record.version for record in master.status().versions if record.state != "destroyed"]
+            live = self.alive(master)
             standby = self.follow(lambda each: each._key_store.versions() == live and not each.problem)
             for version in live:
                 assert standby._key_store.unseal(version) == self.system.key_store().unseal(version)
             assert standby.why_not_ready() == ""
+
+    def alive(self, master: MasterSecretServer) -> list[int]:
+        """The versions that are not destroyed; one that a dead master would have destroyed stays."""
+        return [record.version for record in master.status().versions if record.state != "destroyed"]
 
     def follow(self, until: abc.Callable[[Standby], bool]) -> Standby:
         """Poll and take over, as a standby's thread does."""

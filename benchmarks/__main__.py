@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 
 from benchmarks.measuring import Figure, Rates, Scale, Unavailable
+from benchmarks.system import log_nothing
 
 JOBS = (
     "reencryption",
@@ -39,6 +40,7 @@ def main() -> None:
     unknown = set(asked.jobs) - set(JOBS)
     if unknown:
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
+    log_nothing()
     begin, found = time.monotonic(), []
     for job in asked.jobs or JOBS:
         print(f"\n{job}", file=sys.stderr, flush=True)

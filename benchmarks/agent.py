@@ -14,7 +14,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks.installation import APPLICATION, USER, Installation, identity_folder
+from benchmarks.installation import APPLICATION, CALLER, USER, Installation, identity_folder
 from benchmarks.measuring import Contender, Figures, Race, Scale
 from benchmarks.openbao import KEY, TOKEN, OpenBao
 from benchmarks.processes import on_one_core
@@ -25,7 +25,7 @@ from keysvc.demo.processes import free_port
 from keysvc.model import Role, host_name
 
 SECONDS = 2.0
-ROUNDS = 7
+ROUNDS = 5
 
 
 def figures(scale: Scale) -> Figures:
@@ -34,7 +34,7 @@ def figures(scale: Scale) -> Figures:
         installed = ending.enter_context(Installation(folder))
         installed.serve()
         installed.store_credential()
-        server, application = installed.join("web-01", "server"), installed.join("payroll", "application")
+        server, application = installed.join("web-01", "server"), installed.join(CALLER, "application")
         agent = installed.agent(server)
         bao = ending.enter_context(OpenBao(folder, tls=True))
         target = Target(

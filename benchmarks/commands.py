@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.installation import Installation
 from benchmarks.measuring import Contender, Figures, Race, Scale
 
-ROUNDS = 15
+ROUNDS = 11
 EMPTY = """\
 from typing import Annotated
 

@@ -22,7 +22,7 @@ from benchmarks.processes import on_one_core
 from keysvc.demo.processes import free_port
 from keysvc.web.identity import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY
 
-ROUNDS = 7
+ROUNDS = 5
 SECONDS = 2
 
 

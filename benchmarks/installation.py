@@ -13,6 +13,8 @@ from keysvc.config import Config
 from keysvc.demo.processes import Machine, Process, free_port, wait_until
 
 APPLICATION, USER = "APP-0", "user-0"
+CALLER = "payroll"
+"""What signs on for its users."""
 
 
 class Installation:
@@ -62,9 +64,9 @@ class Installation:
         return process
 
     def store_credential(self) -> None:
-        """One, through the command line, as everybody does."""
+        """One, that CALLER may look up."""
         fields = json.dumps({label: value.reveal() for label, value in PASSWORD.items()})
-        self.master.run("app", "create", APPLICATION, "--enable")
+        self.master.run("app", "create", APPLICATION, "--administrator-account", CALLER, "--enable")
         self.master.run("mapping", "set", APPLICATION, USER, "U0", "--enable")
         self.master.run("credential", "set", APPLICATION, USER, "--fields-file", "-", stdin=fields)
 

@@ -1,4 +1,4 @@
-"""Resident memory of an idle master secret server and of an idle agent, half a minute after they began; each a process.
+"""Resident memory of an idle master secret server and of an idle agent, some seconds after they began; each a process.
 
 Most of it is what Python imports. `VmRSS` of Linux: with the pages of libraries that other processes share.
 """
@@ -19,6 +19,6 @@ def figures(scale: Scale) -> Figures:
         serving = installed.serve()
         installed.store_credential()
         agent = installed.agent(installed.join("web-01", "server"))
-        time.sleep(scale.of(30, 5))
+        time.sleep(scale.of(10, 3))
         yield Figure("memory of an idle master", resident_mib(serving.popen.pid), "MiB", 70, at_most=True)
         yield Figure("memory of an idle agent", resident_mib(agent.popen.pid), "MiB", 60, at_most=True)

@@ -21,7 +21,7 @@ from keysvc.model import Role, host_name
 from keysvc.web.identity import MASTER_IDENTITY
 
 SECONDS = 2.0
-ROUNDS = 7
+ROUNDS = 5
 PATH = "/v1/poll?instance=5ca1ab1e&holds=1"
 
 

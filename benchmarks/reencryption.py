@@ -26,20 +26,20 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from benchmarks.measuring import Figures, Race, Scale
 from benchmarks.openbao import OpenBao
-from benchmarks.system import SYSTEM_ID, System
+from benchmarks.system import SYSTEM_ID, System, log_nothing
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Application, MasterSecret
 
 BATCH = 2000
 PEER_BATCH = 480
 Cipher = abc.Callable[[bytes, bytes, bytes], bytes]
-ROUNDS = 5
+ROUNDS = 3
 
 
 def figures(scale: Scale) -> Figures:
     for rows in [20_000] if scale.quick else [200_000, 1_000_000]:
         with tempfile.TemporaryDirectory() as folder, OpenBao(Path(folder)) as peer:
-            yield from _figures(Path(folder), rows, 3 if rows > 200_000 or scale.quick else ROUNDS, peer)
+            yield from _figures(Path(folder), rows, 2 if rows > 200_000 else ROUNDS, peer)
 
 
 def _figures(folder: Path, rows: int, rounds: int, peer: OpenBao) -> Figures:
@@ -86,6 +86,7 @@ class Rotating:
     def stop(self) -> None:
         self._master.stop()
         structlog.reset_defaults()
+        log_nothing()
 
 
 class Floor:

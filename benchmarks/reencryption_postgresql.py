@@ -3,8 +3,8 @@ another.
 
 - keysvc: a running master secret server in this process, on a PostgreSQL server on loopback.
 - floor: psycopg and AESGCM on another table of the same rows and indexes: a server-side page of 2,000 rows by key in
-  binary, one UPDATE … FROM unnest of arrays in binary, which compares the revision; the best statement that we found
-  (docs/performance.md has the others), one connection, one thread.
+  binary, one UPDATE … FROM unnest of arrays in binary, which compares the revision; the best single statement that
+  we found (docs/performance.md has others), one connection, one thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.system import SYSTEM_ID, Row, System
 from keysvc.model import Application, MasterSecret
 
 ROWS = 100_000
-ROUNDS = 5
+ROUNDS = 3
 SELECT = """
     SELECT application, "user", ciphertext, revision FROM floor
     WHERE (application, "user") > (%s, %s) AND version = %s ORDER BY application, "user" LIMIT %s

@@ -123,6 +123,7 @@ class Server:
             access_log=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=5,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
         )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from keysvc.master.member import Member
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
-    from keysvc.notifiers.opened_later import OpenedLater
     from keysvc.plugins import Plugins
     from keysvc.sso import SSO
     from keysvc.sso.sealed_cache import SealedCache
@@ -123,6 +122,8 @@ def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
     try:
         return open_it()
     except KeysvcError as error:
+        from keysvc.notifiers.opened_later import OpenedLater
+
         log.error("a notifier cannot be opened", notifier=settings.shown, problem=str(error), hint=error.hint)
         return OpenedLater(settings.shown, open_it)
 
@@ -292,6 +293,8 @@ def open_member(
 def _open_sealed_cache(config: Config) -> SealedCache | None:
     if config.cache is None:
         return None
+    from keysvc.sso.sealed_cache import SealedCache
+
     return SealedCache(open_key_store_at(config, config.cache, no_prompt), config.cache_age)
 
 

@@ -136,7 +136,7 @@ def show_protectors(found: SystemStatus) -> None:
     """Which protector opened which version, and when that was proved."""
     print_table(
         ("protector", "root", "opens versions", "proved"),
-        [(p.url, p.root, _opened(p), ago(p.proved_at)) for p in found.protectors],
+        [(p.url.partition("?")[0], p.root, _opened(p), ago(p.proved_at)) for p in found.protectors],
         empty="protectors: proved by a running master secret server, or by keysvc doctor on its machine",
     )
 

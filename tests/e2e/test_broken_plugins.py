@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import abc
 from pathlib import Path
 
 import pytest
 from sites import Site
-from systems import eventually
+from systems import Keysvc, eventually
 
 from keysvc import config as configuration
 from keysvc.assembly import master_client
@@ -93,13 +94,22 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "fails"
 
 
+class SiteOfItsOwnPlugins(Site):
+    """Its processes see the plugins, this one does not."""
+
+    def state(self) -> dict:
+        return json.loads(self("status", "--json").out)
+
+
 @pytest.fixture
-def broken_site(site: Site, fails: Path) -> Site:
+def broken_site(tmp_path: Path, keysvc: Keysvc, fails: Path) -> abc.Iterator[Site]:
     """A master all of whose parts can fail."""
+    site = SiteOfItsOwnPlugins(tmp_path, keysvc)
     where = site.machine.directory
     site.init("--no-backup", "--key-store", f"failing://{where}/secret", "--mapping-store", f"failing:///{where}/db")
     configuration.change(site.machine.config, {"notifiers": NOTIFIERS})
-    return site
+    yield site
+    site.end()
 
 
 def test_the_service_starts_goes_on_and_names_each_plugin_and_what_to_do(broken_site: Site, fails: Path) -> None:

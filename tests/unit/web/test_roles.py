@@ -74,8 +74,8 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Estate]:
     folder = tmp_path_factory.mktemp("estate")
     system = configured(folder)
     system.start()
-    sso, _ = system.sso()
     directory = Directory({name: {group} for name, _, group in ROLES.values() if group})
+    sso, _ = system.sso(groups_of=directory.groups_of)
     record = system.store().system()
     settings = replace(record.settings, affiliate_administrators=f"someone; {AFFILIATES.upper()}")
     system.store().commit([PutSystem(replace(record, settings=settings))], UNGUARDED)
@@ -320,6 +320,7 @@ def test_a_group_shares_a_mapping_and_does_not_change_it(estate: Estate) -> None
     estate.sso.set_credential("Team", {"Password": "geheim"}, user=USERS)
     anna = estate.client(SSORole.APPLICATION_USER)
     assert anna.credential("Team", user=USERS).external_user == "TEAM"
+    assert anna.credential("Team", user="anna").external_user == "TEAM"  # which is how a program asks
     assert [mapping.user for mapping in anna.mappings("Team")] == [USERS]
     for wrong in (
         lambda: anna.credential("Team", user="NORDWIND\\Others"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.fleet import Fleet, Polls, enrol
 from benchmarks.installation import Installation
-from benchmarks.measuring import Figure, Figures, Scale
+from benchmarks.measuring import Figure, Figures, Scale, Unavailable
 from benchmarks.processes import cpu_seconds, resident_mib
 from keysvc import assembly
 
@@ -51,10 +51,13 @@ def figures(scale: Scale) -> Figures:
 
 
 def allow_files(count: int) -> None:
-    """For this process and those that it starts. Raises ValueError where the machine allows fewer."""
+    """For this process and those that it starts. Raises Unavailable where the machine allows fewer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
+    try:
+        if soft < count:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
+    except (OSError, ValueError):
+        raise Unavailable(f"{count:,} open files are not allowed here: ulimit -Hn") from None
 
 
 def measured(fleet: Fleet, process: int, interval: float, seconds: float) -> tuple[Polls, float]:

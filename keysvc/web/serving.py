@@ -82,6 +82,17 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+def allow_connections() -> None:
+    """As many as this account may have: each SSO server keeps one, and many systems begin with 1,024 open files."""
+    try:
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ImportError, OSError, ValueError):  # Windows has no such limit; macOS may not say its own
+        pass
+
+
 class _WithoutTracebackOfRequests(logging.Filter):
     """uvicorn logs the traceback of a failed request; ours is logged by `_unknown_problem`, without values."""
 
@@ -136,6 +147,7 @@ class Server:
 
     def run(self) -> None:
         """Serve."""
+        allow_connections()
         # uvicorn repeats the signal that ended it: the caller still has to release its lease then.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)

@@ -14,8 +14,10 @@ import re
 import select
 import socket
 import ssl
+import threading
 import time
 from collections import abc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -33,6 +35,7 @@ from keysvc.sso.poller import JITTER
 from keysvc.web.identity import KEY, IdentityFiles
 
 WAIT_SECONDS = 20
+CONNECTING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +157,31 @@ class _Server:
 class _Servers:
     def __init__(self, port: int, system_id: str, folder: Path, count: int) -> None:
         self._address, self._host, self._folder = ("127.0.0.1", port), host_name(Role.MASTER, system_id), folder
-        self._context = IdentityFiles(folder).client_context()
+        self._own = threading.local()
         self._poll = select.epoll()
-        servers = [self._connect(number) for number in range(count)]
+        with ThreadPoolExecutor(CONNECTING) as threads:
+            servers = list(threads.map(self._connect, range(count)))
         self._servers = {server.connection.fileno(): server for server in servers}
 
     def _connect(self, number: int) -> _Server:
-        self._context.load_cert_chain(self._folder / f"{number}.pem", self._folder / KEY)
+        context = self._context()
+        context.load_cert_chain(self._folder / f"{number}.pem", self._folder / KEY)
         plain = socket.create_connection(self._address)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = _Server(number, self._context.wrap_socket(plain, server_hostname=self._host))
+        server = _Server(number, context.wrap_socket(plain, server_hostname=self._host))
         server.ask()
         while server.answer() is None:
             pass
         server.connection.setblocking(False)
         self._poll.register(server.connection, select.EPOLLIN)
         return server
+
+    def _context(self) -> ssl.SSLContext:
+        """One for each thread: what it shows is changed from one connection to the next."""
+        if not hasattr(self._own, "context"):
+            self._own.context = IdentityFiles(self._folder).client_context()
+        found: ssl.SSLContext = self._own.context
+        return found
 
     def poll_every(self, interval: float, seconds: float) -> Polls:
         """A poll is missed that is not answered well before the next of the same server is due."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keysvc_pkcs11 import wire
 
@@ -17,6 +17,7 @@ class Dripping(io.BytesIO):
         return super().read(min(count or 0, 1))
 
 
+@settings(deadline=None)  # a machine that is busy is no mistake
 @given(st.lists(st.lists(st.binary(max_size=50), max_size=5), max_size=5))
 def test_what_is_written_is_read(messages: list[list[bytes]]) -> None:
     pipe = io.BytesIO()
@@ -27,6 +28,7 @@ def test_what_is_written_is_read(messages: list[list[bytes]]) -> None:
     assert wire.read(dripping) is None
 
 
+@settings(deadline=None)  # a machine that is busy is no mistake
 @given(st.binary(max_size=60))
 def test_anything_else_is_a_message_or_refused(noise: bytes) -> None:
     try:

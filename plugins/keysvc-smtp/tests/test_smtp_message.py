@@ -74,6 +74,7 @@ def test_a_long_subject_is_cut_and_whole_in_the_text() -> None:
     assert "é" * 5000 in bodies(mail)[0]
 
 
+@hypothesis.settings(deadline=None)  # a machine that is busy is no mistake
 @hypothesis.given(
     strategies.text(strategies.characters(codec=None)), strategies.text(strategies.characters(codec=None))
 )

@@ -84,6 +84,7 @@ def test_a_message_that_just_fits_is_whole() -> None:
     assert b"truncated" not in made(event(filler="a" * 500), limit=len(just) + len(' truncated="yes"'))
 
 
+@hypothesis.settings(deadline=None)  # a machine that is busy is no mistake
 @hypothesis.given(ANYTHING, strategies.dictionaries(ANYTHING, ANYTHING | strategies.integers() | strategies.booleans()))
 def test_whatever_an_event_says_it_is_one_message_of_rfc_5424(
     subject: str, detail: dict[str, str | int | bool]

@@ -57,7 +57,7 @@ class WindowsPython:
         }
         self._start_windows()
 
-    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run python.exe. Its standard streams are pipes and stay open: anything else is an invalid handle to it."""
         process = subprocess.Popen(
             [WINE or "wine", str(self.home / "python.exe"), *arguments],

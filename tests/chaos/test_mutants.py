@@ -16,7 +16,7 @@ from chaos.site import Site
 from systems import eventually
 
 CONTROLS = os.environ.get("KEYSVC_CHAOS_CONTROLS") == "1"
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 def state(site: Site, version: int) -> str:

@@ -32,6 +32,7 @@ from keysvc.web.client import MasterClient
 from keysvc.web.identity import MASTER_IDENTITY
 
 POLL_SECONDS, TTL_SECONDS = 1.0, 2.0
+DIRECTED_TTL_SECONDS = 6.0  # a loaded machine takes no lease away, but where that is the scenario
 MASTERS = 2
 RESTART_SECONDS = 0.5
 SAMPLE_SECONDS = 0.05
@@ -118,6 +119,7 @@ class Site:
         self.history = History(folder / "histories" / "site.jsonl")
         self._mapping_store = mapping_store or f"sqlite:///{folder}/mappings.db"
         self._database_port = database_port
+        self._ttl_seconds = DIRECTED_TTL_SECONDS if directed else TTL_SECONDS
         self._environment = {BREAK: without, STOP: str(self.meetings.folder) if directed else ""}
         self.ways: dict[str, Ways] = {}
         self.database_ways: dict[str, Way] = {}
@@ -140,7 +142,7 @@ class Site:
             mapping_store=self._mapping_store,
             listen=f"127.0.0.1:{free_port()}",
             poll_interval=f"{POLL_SECONDS}s",
-            lease_ttl=f"{TTL_SECONDS}s",
+            lease_ttl=f"{self._ttl_seconds}s",
         )
         return installation.install(self.folder / "master-1", wishes, assembly.no_prompt).config
 

@@ -47,6 +47,7 @@ class Member:
         self._valid = False
         self._holder = ""
         self._abstains_until = 0.0
+        self._epoch = 0
         self._changing = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -123,6 +124,8 @@ class Member:
                 self._changed()
             return
         lease = self._store.lease()
+        if lease is not None and lease.epoch == self._epoch:
+            return  # of its own term, which ends at this moment: it says nothing of who comes next
         self._standby.follow(lease.url if lease else "")
         if lease is not None:
             if lease.holder != self._holder:
@@ -148,8 +151,8 @@ class Member:
                 master.start(self._lost, wait=False)
             except (LeaseHeld, Fenced):  # another was quicker, or it slept through its lease before it had begun
                 return
-            self._active, self._valid = master, True
-        log.info("this is the master secret server now", epoch=master.epoch)
+            self._active, self._valid, self._epoch = master, True, master.epoch
+        log.info("this is the master secret server now", epoch=self._epoch)
         with contextlib.suppress(KeysvcError):  # it is told; what it tells of has happened all the same
             master.took_over(self._holder)
 

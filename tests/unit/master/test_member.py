@@ -101,6 +101,24 @@ def test_stepping_down_while_the_lease_turns_out_to_be_lost_ends_and_a_later_lea
     eventually(machine.active, 20)
 
 
+def test_one_that_stepped_down_leaves_the_lease_to_others_for_a_while(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.member.start()
+    stop, epoch = machine.member.active.stop, machine.store.epoch()
+
+    def looked_at_meanwhile() -> None:
+        """Its own lease is still in force when it looks who is active, and is nobody else's."""
+        machine.member._look()
+        stop()
+
+    monkeypatch.setattr(machine.member.active, "stop", looked_at_meanwhile)
+    machine.member.step_down("administrator", force=True)
+    machine.member._look()
+    assert (machine.active(), machine.store.lease(), machine.store.epoch()) == (False, None, epoch)
+    eventually(machine.active, 20)
+
+
 def test_one_that_slept_through_its_lease_while_taking_it_is_a_standby_and_takes_a_later_one(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,7 @@ def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
     finally:
         leadership.release()
         store.close()
-    typer.echo(f"the backup {backup} is written and proved")
+    typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 
 def join(

@@ -48,6 +48,7 @@ def a_master_sleeps_through_its_lease(site: Site) -> None:
     client = site.administrator()
     client.destroy(1, force=True)
     client.close()
+    eventually(lambda: site.versions.get("1") == "destroyed", PATIENCE)  # as the checker was told
     first.signal(signal.SIGCONT)
 
 

@@ -54,6 +54,20 @@ class Cluster:
         assert "Traceback" not in ended.err
         return ended.err
 
+    def assert_one_history(self, active: int) -> None:
+        """The other did what it could for a while, as a standby: versions, epoch and lease are the active one's."""
+        self.until_ready()
+        found = self.status(active)
+        assert found.master_url == self.url(active)
+        with contextlib.closing(assembly.open_mapping_store(self.config(active))) as store:
+            assert [(record.version, record.state.value) for record in store.versions()] == [
+                (1, "retiring"),
+                (2, "active"),
+            ]
+            assert store.epoch() == found.epoch
+        with assembly.connect(self.machines[0].config) as sso:
+            assert sso.credential(APPLICATION, user=USER)["password"].reveal() == "geheim"
+
     def serve(self, machine: int = 0) -> Process:
         self.serving[machine] = self.machines[machine].start("serve")
         return self.serving[machine]

@@ -242,10 +242,11 @@ class Site:
                 continue
             holder = (lease.epoch, lease.holder) if lease else None
             self.history.note("sample", before=before, lease=holder, versions=versions, rows=rows)
-            self.lease = lease
+            self.lease, self.versions = lease, versions
         watching.close()
 
     lease = None
+    versions: abc.Mapping[str, str] = {}
 
     def active(self) -> Service | None:
         """The master that holds the lease, as it was last seen."""

@@ -6,12 +6,7 @@ import contextlib
 from collections import abc
 from pathlib import Path
 
-import msgspec
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from systems import SYSTEM_ID
 
 from keysvc.crypto import certificates
@@ -23,9 +18,10 @@ from keysvc.errors import (
     NotActive,
 )
 from keysvc.model import Role, host_name, utc_now
-from keysvc.web import problems
 from keysvc.web.active_master import ActiveMaster
+from keysvc.web.answering import Receive, Response, Scope, Send, problem
 from keysvc.web.identity import IdentityFiles
+from keysvc.web.problems import problem_of
 from keysvc.web.serving import Server, listen
 
 
@@ -45,17 +41,14 @@ class Masters:
         self.found = ""
 
     def add(self, name: str) -> None:
-        async def respond(_request: Request) -> Response:
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
             self.asked.append(name)
             error = self.answers.get(name)
-            if error is None:
-                return Response(name)
-            problem = problems.problem_of(error)
-            return Response(msgspec.json.encode(problem), status_code=problem.status)
+            response = Response(200, name.encode()) if error is None else problem(problem_of(error))
+            await response.send(send)
 
         at = listen("127.0.0.1", 0)
-        app = Starlette(routes=[Route("/{any:path}", respond, methods=["GET", "POST"])])
-        self._ending.enter_context(Server(app, at, self._files.server_context()).in_background())
+        self._ending.enter_context(Server(respond, at, self._files.server_context()).in_background())
         self.urls[name] = f"https://127.0.0.1:{at.getsockname()[1]}"
 
     def client(self, *known: str) -> ActiveMaster:

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from sites import Site
 from systems import Keysvc, eventually
+from typer.testing import CliRunner
 
+from keysvc.cli import app
 from keysvc.demo.processes import Machine, free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "entsso"
@@ -277,9 +279,9 @@ def test_a_master_that_gets_sigterm_releases_its_lease(site: Site) -> None:
     assert site.state()["master"] is None
 
 
-def test_every_command_has_help_with_an_example(keysvc: Keysvc) -> None:
+def test_every_command_has_help_with_an_example() -> None:
     def commands(*path: str) -> abc.Iterator[tuple[tuple[str, ...], str]]:
-        shown = keysvc(*path, "--help").out
+        shown = CliRunner().invoke(app, [*path, "--help"]).output
         listed = shown.partition("Commands:")[2]
         names = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "]
         if not names:

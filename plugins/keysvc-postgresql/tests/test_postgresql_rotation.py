@@ -94,6 +94,7 @@ def test_kill_9_of_the_database_during_a_rotation_loses_nothing_and_the_rotation
 
 MASTER = """
 import sys, time
+from datetime import timedelta
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from systems import System
@@ -101,7 +102,8 @@ from keysvc.crypto import certificates
 from keysvc.model import utc_now
 from keysvc.plugins import Plugins
 authority = certificates.create_authority("5" * 32, now=utc_now())
-System(Path(sys.argv[2]), Plugins(), authority, mapping_store=sys.argv[3]).start().rotate("administrator")
+system = System(Path(sys.argv[2]), Plugins(), authority, mapping_store=sys.argv[3])
+system.start(timedelta(seconds=5)).rotate("administrator")  # each death is waited for as long
 time.sleep(600)
 """
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from keysvc.described import described
 from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.location import Location
 from keysvc.model import Severity
@@ -172,7 +173,7 @@ def load(path: Path | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     try:
-        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, Config, strict=True)
+        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, described(Config), strict=True)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     _check(config)

@@ -12,6 +12,7 @@ import msgspec
 import pyrage
 
 from keysvc.crypto import age
+from keysvc.described import described
 from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 
@@ -104,7 +105,7 @@ def read(content: bytes, passphrase: SecretText) -> Backup:
     header = _parse_header(text)
     plain = _decrypt(sealed, passphrase)
     try:
-        inside = msgspec.json.decode(plain, type=_Content)
+        inside = msgspec.json.decode(plain, type=described(_Content))
         secrets = tuple(_secret(version) for version in inside.versions)
     except (msgspec.MsgspecError, ValueError, InvalidInput):
         raise BackupDamaged("the backup opens, and what is inside cannot be read") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from keysvc.described import described
 from keysvc.errors import InvalidInput, KeysvcError
 from keysvc.model import Application
 from keysvc.sso.config_store import refuse_config_store
@@ -94,7 +95,7 @@ def prepared(
 
 
 def _json_lines(text: str, source: str) -> abc.Iterator[Line]:
-    decoder = msgspec.json.Decoder(_Object)
+    decoder = msgspec.json.Decoder(described(_Object))
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

@@ -12,9 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func
 from sqlalchemy.exc import IntegrityError
 
 from keysvc import changes as change
+from keysvc.described import described
 from keysvc.errors import Conflict, InvalidInput, NotFound, VersionInUse
 from keysvc.model import Settings, VersionState
 from keysvc.stores import schema
+from keysvc.stores.sql_database import Undone
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,7 +41,7 @@ def put_system(connection: Connection, put: change.PutSystem) -> None:
     same = schema.system.c.system_id == put.system.system_id
     if put.instead_of is not None:
         found = connection.scalars(select(schema.system.c.settings).where(same)).all()
-        if [msgspec.convert(settings, Settings) for settings in found] != [put.instead_of]:
+        if [msgspec.convert(settings, described(Settings)) for settings in found] != [put.instead_of]:
             raise Conflict("the settings of the system have changed")
     if not _update(connection, schema.system, same, {"settings": put.system.settings}):
         _insert(connection, schema.system, {"id": 1, **_values(put.system)}, "the database holds another system")
@@ -416,8 +418,12 @@ def _compare_and_swap(connection: Connection, table: Table, where: ColumnElement
 def _upsert(connection: Connection, table: Table, values: dict[str, Any]) -> None:
     where = [column == values[column.name] for column in table.primary_key]
     same = where[0] if len(where) == 1 else where[0] & where[1]
-    if not _update(connection, table, same, values):
-        _insert(connection, table, values, f"another process is writing the same row of {table.name}")
+    if _update(connection, table, same, values):
+        return
+    try:
+        connection.execute(insert(table).inline(), values)
+    except IntegrityError:  # it is there by now: repeated, the update finds it
+        raise Undone(f"another is writing the same row of {table.name}") from None
 
 
 def _delete(connection: Connection, table: Table, rows: abc.Sequence[ColumnElement[bool]], missing: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Row, Table
 
+from keysvc.described import described
 from keysvc.errors import KeysvcError, MappingStoreError
 from keysvc.model import Lease
 
@@ -45,6 +46,7 @@ def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[
         return []
     names = [str(name) for name in rows[0]._fields]
     records = [dict(zip(names, row, strict=True)) for row in rows]
+    described(what)
     try:
         return _convert(records, list[what])  # type: ignore[valid-type]
     except (msgspec.ValidationError, KeysvcError):

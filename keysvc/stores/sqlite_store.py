@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import time
+from collections import abc
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +18,11 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.changes import Reencrypt
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
-from keysvc.model import Application, EncryptedCredential, Mapping
+from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
-from keysvc.stores.sqlite_reads import PointReads
+from keysvc.stores.sqlite_reads import DirectReads
 
 _DAMAGE = (
     "not a database",
@@ -63,27 +64,35 @@ class SQLiteMappingStore(SQLMappingStore):
         sizes = {"pool_size": 8, "max_overflow": 24} if path else {"pool_size": 1, "max_overflow": 0}
         engine = create_engine("sqlite://", creator=self._connect, poolclass=QueuePool, hide_parameters=True, **sizes)
         super().__init__(engine, url=f"sqlite:///{path}" if path else "sqlite://")
-        self._point_reads = PointReads(self._connect) if path else None
+        self._direct_reads = DirectReads(self._connect) if path else None
 
     def application(self, name: str) -> Application | None:
         """By exact name."""
-        known = self._point_reads.application(name) if self._point_reads and self._ready else None
+        known = self._direct_reads.application(name) if self._direct_reads and self._ready else None
         return known if known is not None else super().application(name)
 
     def mapping(self, application: str, user: str) -> Mapping | None:
         """By exact names."""
-        known = self._point_reads.mapping(application, user) if self._point_reads and self._ready else None
+        known = self._direct_reads.mapping(application, user) if self._direct_reads and self._ready else None
         return known if known is not None else super().mapping(application, user)
 
     def credential(self, application: str, user: str) -> EncryptedCredential | None:
         """By exact names."""
-        known = self._point_reads.credential(application, user) if self._point_reads and self._ready else None
+        known = self._direct_reads.credential(application, user) if self._direct_reads and self._ready else None
         return known if known is not None else super().credential(application, user)
+
+    def credentials(
+        self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None
+    ) -> abc.Sequence[EncryptedCredential]:
+        """A page by key."""
+        direct = self._direct_reads if self._ready and under is not None else None
+        known = direct.credentials(after, limit, under) if direct and under is not None else None
+        return known if known is not None else super().credentials(after=after, limit=limit, under=under)
 
     def close(self) -> None:
         """Every connection."""
-        if self._point_reads is not None:
-            self._point_reads.close()
+        if self._direct_reads is not None:
+            self._direct_reads.close()
         super().close()
 
     def prepare(self) -> None:

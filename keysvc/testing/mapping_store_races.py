@@ -12,10 +12,10 @@ from datetime import timedelta
 
 import pytest
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping
+from keysvc.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping, SeeServers
 from keysvc.errors import Conflict, StaleVersion
 from keysvc.interfaces import MappingStore
-from keysvc.model import AuditEntry, Guard, Lease, Mapping, VersionState
+from keysvc.model import AuditEntry, Guard, Lease, Mapping, Server, VersionState
 from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_credential, activate, users
 
@@ -77,6 +77,17 @@ class MappingStoreRaces:
         assert row.external_user == str(WRITERS * ROUNDS)
         for own in stores:
             own.close()
+
+    def test_a_new_row_that_several_write_at_once_is_written_by_all(
+        self, store: MappingStore, open_store: OpenStore
+    ) -> None:
+        stores = [open_store() for _ in range(4)]
+        for number in range(2 * ROUNDS):
+            seen = SeeServers([Server(f"web-{number}", "1", (1,), AT)])
+            at_once([lambda own=own: own.commit([seen], UNGUARDED) for own in stores])  # type: ignore[misc]  # noqa: B023
+        assert len(store.servers()) == 2 * ROUNDS
+        for other in stores:
+            other.close()
 
     def test_no_credential_is_committed_under_a_retired_version(
         self, store: MappingStore, open_store: OpenStore

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import urllib3
 
+from keysvc.described import described
 from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.web.problems import error_of
 
@@ -102,7 +103,7 @@ class Requests:
 def decode(response: urllib3.BaseHTTPResponse, kind: type[Answer], sender: str) -> Answer:
     """Raises ProtocolError."""
     try:
-        return msgspec.json.decode(response.data, type=kind)
+        return msgspec.json.decode(response.data, type=described(kind))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ProtocolError(f"{sender} sent an answer that cannot be used") from None
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from keysvc.described import described
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.roles import Principal, Right
@@ -131,7 +132,8 @@ class _Endpoint:
     def __init__(self, operation: Operation[Any, Any], admit: Admit) -> None:
         self._operation = operation
         self._admit = admit
-        names = [field.encode_name for field in msgspec.structs.fields(operation.parameters)]
+        described(operation.content)
+        names = [field.encode_name for field in msgspec.structs.fields(described(operation.parameters))]
         self._headers = {name.lower().encode("ascii"): name for name in names if openapi.is_header(name)}
         self._is_coroutine = inspect.iscoroutinefunction(operation.handler)
 

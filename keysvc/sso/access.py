@@ -14,6 +14,7 @@ from keysvc.elapsed import elapsed
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
 from keysvc.interfaces import Authorizer, MappingStore
 from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.sso.memory_alone import about_to_wait
 from keysvc.sso.roles import (
     OF_A_GROUP,
     TABLE,
@@ -192,6 +193,7 @@ class _Remembered(Generic[Key, Value]):
         known, now = self._answers.get(key), elapsed()
         if known is not None and not fresh and now < known[0]:
             return known[1]
+        about_to_wait()
         try:
             answer = self._read(key)
         except self._survives:

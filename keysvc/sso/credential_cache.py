@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from keysvc.elapsed import elapsed
 from keysvc.errors import AccessDenied, CannotDecrypt, MappingStoreUnavailable, NotFound
 from keysvc.sso.credentials import Credential
+from keysvc.sso.memory_alone import about_to_wait
 
 MAXIMUM_ENTRIES = 10_000
 
@@ -46,6 +47,7 @@ class CredentialCache:
 
     def through(self, application: str, user: str, read: Read, *, must_be_fresh: bool) -> Credential:
         """What `read` finds, kept. While the mapping store is away, what is in memory, unless it `must_be_fresh`."""
+        about_to_wait()
         before, forgotten = elapsed(), self._forgotten
         try:
             lifetime = self._known_lifetime(before)

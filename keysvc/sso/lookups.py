@@ -22,6 +22,7 @@ from keysvc.errors import (
 )
 from keysvc.interfaces import MappingStore
 from keysvc.model import DENIED, DONE, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord, utc_now
+from keysvc.sso.memory_alone import about_to_wait
 
 BY_EXTERNAL_USER: Final = 1
 FROM_STORE: Final = 2
@@ -72,6 +73,7 @@ class LookupAudit:
         """Of the system, at most an interval old; older while the mapping store cannot be reached."""
         now = elapsed()
         if now >= self._read_again_at:
+            about_to_wait()
             self._read_again_at = now + self._interval()
             with contextlib.suppress(MappingStoreUnavailable):
                 system = self._store.system()
@@ -107,6 +109,7 @@ class LookupAudit:
 
     def _record(self, entry: AuditEntry) -> None:
         """With others that wait, in one commit: a disk that takes a millisecond to be sure is waited for once."""
+        about_to_wait()
         mine = _Waiting(entry)
         with self._changing:
             self._waiting.append(mine)

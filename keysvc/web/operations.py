@@ -3,6 +3,7 @@ answer as types, and requests are checked against just these."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections import abc
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import msgspec
 from keysvc.described import described
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
+from keysvc.sso.memory_alone import NotInMemory, from_memory
 from keysvc.sso.roles import Principal, Right
 from keysvc.web import openapi
 from keysvc.web.answering import (
@@ -77,15 +79,16 @@ class Operation(Generic[Parameters, Content]):
 
     A field of `parameters` is in the path when the path names it, a header when its name has a capital letter, else in
     the query. `handler` answers with a value of the type `answer`, with None for 204, or with a whole response; one
-    that is no coroutine runs in a thread. `etag` says what the answer's ETag is. `roles` may call it; anyone may when
-    there are none; an agent's also needs the `rights`, or those of
-    them that the content says. `errors` are those that it raises besides `openapi.ANYWHERE`.
+    that is no coroutine runs in a thread, after it was tried without one when it may be `in_memory`. `etag` says what
+    the answer's ETag is. `roles` may call it; anyone may when there are none; an agent's also needs the `rights`, or
+    those of them that the content says. `errors` are those that it raises besides `openapi.ANYWHERE`.
     """
 
     method: str
     path: str
     summary: str
     handler: abc.Callable[[Call[Parameters, Content]], Any]
+    in_memory: bool = False
     parameters: type[Parameters] = NoParameters  # type: ignore[assignment]
     content: type[Content] = NoContent  # type: ignore[assignment]
     answer: Any = None
@@ -143,10 +146,16 @@ class _Endpoint:
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
         call = Call(caller, parameters, content)
-        found = await operation.handler(call) if self._is_coroutine else await in_thread(operation.handler, call)
+        found = await (operation.handler(call) if self._is_coroutine else self._carried_out(call))
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _carried_out(self, call: Call[Any, Any]) -> Any:
+        if self._operation.in_memory:
+            with contextlib.suppress(NotInMemory):
+                return from_memory(self._operation.handler, call)
+        return await in_thread(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -24,7 +25,7 @@ def server(system: System):
     administration = system.administration()
     administration.enable_mapping("SAP", "bert", enabled=False)
     administration.change_application("SAP", flags={"host_initiated": True, "validate_password": False})
-    system.start()
+    system.start(poll_interval=timedelta(minutes=10))  # what was just looked up is in memory on the slowest machine too
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
 
     def with_levels(positive: int, negative: int, **options: float) -> SSO:

@@ -10,11 +10,15 @@ import threading
 import traceback
 from collections import Counter, abc
 from dataclasses import dataclass
-from types import FrameType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 LIFETIME_SECONDS = 60
 """A child that hangs is ended, and fails the test."""
+
+
+Code = ModuleType | FunctionType
+"""Where death strikes: in all of a module, or in one function of it and not in what that calls."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,27 +33,27 @@ class Place:
 def die_at_every_line(
     run: abc.Callable[[], object],
     check: abc.Callable[[int], object],
-    modules: abc.Collection[ModuleType],
+    where: abc.Collection[Code],
     *,
     step: int = 1,
 ) -> int:
-    """Run `run` in a child process that kills itself at its n-th line of code in `modules`, for n = `step`, 2 × `step`,
+    """Run `run` in a child process that kills itself at its n-th line of code in `where`, for n = `step`, 2 × `step`,
     … until it lives; call `check(n)` here after each death. `run` must be repeatable from whatever a death leaves.
     Returns how many times it died. POSIX only."""
     deaths = 0
-    while _dies_at((deaths + 1) * step, run, modules):
+    while _dies_at((deaths + 1) * step, run, where):
         deaths += 1
         check(deaths)
     return deaths
 
 
-def places(run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> dict[Place, int]:
-    """Where `run` passes in `modules`, in any of its threads, and how often; it runs in a child process."""
+def places(run: abc.Callable[[], object], where: abc.Collection[Code]) -> dict[Place, int]:
+    """Where `run` passes in `where`, in any of its threads, and how often; it runs in a child process."""
     reading, writing = os.pipe()
 
     def listed() -> None:
         passed: Counter[tuple[str, int, str]] = Counter()
-        _trace_threads(modules, lambda *place: passed.update([place]))
+        _trace_threads(where, lambda *place: passed.update([place]))
         run()
         _stop_tracing()
         with open(writing, "w", encoding="ascii") as pipe:
@@ -63,7 +67,7 @@ def places(run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -
     return {Place(*place): count for place, count in json.loads(found)}
 
 
-def dies_at(place: Place, time: int, run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> bool:
+def dies_at(place: Place, time: int, run: abc.Callable[[], object], where: abc.Collection[Code]) -> bool:
     """Run `run` in a child process that kills itself when it comes to `place` for the `time`-th time, in whatever
     thread. False when it never came there so often. POSIX only."""
     wanted = (place.file, place.line, place.function)
@@ -78,13 +82,13 @@ def dies_at(place: Place, time: int, run: abc.Callable[[], object], modules: abc
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        _trace_threads(modules, passed)
+        _trace_threads(where, passed)
         run()
 
     return _ended(_fork(doomed))
 
 
-def _dies_at(line: int, run: abc.Callable[[], object], modules: abc.Collection[ModuleType]) -> bool:
+def _dies_at(line: int, run: abc.Callable[[], object], where: abc.Collection[Code]) -> bool:
     def doomed() -> None:
         left = line
 
@@ -94,14 +98,14 @@ def _dies_at(line: int, run: abc.Callable[[], object], modules: abc.Collection[M
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.settrace(_tracer(modules, passed))
+        sys.settrace(_tracer(where, passed))
         run()
 
     return _ended(_fork(doomed))
 
 
-def _trace_threads(modules: abc.Collection[ModuleType], passed: abc.Callable[[str, int, str], object]) -> None:
-    trace = _tracer(modules, passed)
+def _trace_threads(where: abc.Collection[Code], passed: abc.Callable[[str, int, str], object]) -> None:
+    trace = _tracer(where, passed)
     threading.settrace(trace)
     sys.settrace(trace)
 
@@ -111,12 +115,13 @@ def _stop_tracing() -> None:
     sys.settrace(None)
 
 
-def _tracer(modules: abc.Collection[ModuleType], passed: abc.Callable[[str, int, str], object]) -> Any:
-    files = {module.__file__ for module in modules}
+def _tracer(where: abc.Collection[Code], passed: abc.Callable[[str, int, str], object]) -> Any:
+    files = {each.__file__ for each in where if isinstance(each, ModuleType)}
+    functions = {each.__code__ for each in where if isinstance(each, FunctionType)}
 
     def trace(frame: FrameType, what: str, _argument: Any) -> Any:
         code = frame.f_code
-        if code.co_filename not in files:
+        if code.co_filename not in files and code not in functions:
             return None
         if what == "line":
             passed(code.co_filename, frame.f_lineno, code.co_name)

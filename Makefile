@@ -4,7 +4,10 @@
 PYTHON ?= python3
 TOX_RANGE := tox~=4.30
 VENV := .venv
-STAMP := $(VENV)/.installed
+TOX := $(VENV)/bin/tox
+KEYSVC := $(VENV)/bin/keysvc
+MADE := $(VENV)/.made
+INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types failover deaths chaos bench bench-quick rotation-at-scale clean
@@ -12,55 +15,62 @@ STAMP := $(VENV)/.installed
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
-demo: $(STAMP)  ## the whole story on this machine, in a temporary folder
-	@$(VENV)/bin/keysvc demo
+demo: $(KEYSVC)  ## the whole story on this machine, in a temporary folder
+	@$(KEYSVC) demo
 
 # The interpreter of .venv runs the whole suite: its quick part on top would be the same again.
-test: $(STAMP)  ## lint, types, the whole suite, the plugins', and the quick part on every other Python that is there
+test: $(TOX)  ## lint, types, the whole suite, the plugins', and the quick part on every other Python that is there
 	@.ci/packages
 	@echo "make: checking and testing with tox"
-	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(VENV)/bin/tox run
+	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(TOX) run
 
-lint: $(STAMP)  ## ruff, import-linter, codespell
-	@$(VENV)/bin/tox run -e lint
+lint: $(TOX)  ## ruff, import-linter, codespell
+	@$(TOX) run -e lint
 
-types: $(STAMP)  ## mypy
-	@$(VENV)/bin/tox run -e types
+types: $(TOX)  ## mypy
+	@$(TOX) run -e types
 
-deaths: $(STAMP)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
-	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py
-	@KEYSVC_ALL_DEATHS=1 $(VENV)/bin/tox run -e postgresql -- -n 0 -s plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
+deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
+	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py
+	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 0 -s plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
 
 # What is measured is the checkout. Some jobs of BENCH="lookup --json", for example.
-bench: $(STAMP)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes
+bench: $(TOX)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes
 	@.ci/packages
-	@$(VENV)/bin/tox run -q -e bench -- $(BENCH)
+	@$(TOX) run -q -e bench -- $(BENCH)
 
-bench-quick: $(STAMP)  ## the same, smaller, in under two
-	@$(VENV)/bin/tox run -q -e bench -- --quick $(BENCH)
+bench-quick: $(TOX)  ## the same, smaller, in under two
+	@$(TOX) run -q -e bench -- --quick $(BENCH)
 
 ROWS ?= 1000000
-rotation-at-scale: $(STAMP)  ## a rotation of ROWS mappings under look-ups: rate, memory, failed look-ups
+rotation-at-scale: $(KEYSVC)  ## a rotation of ROWS mappings under look-ups: rate, memory, failed look-ups
 	@$(VENV)/bin/python -m benchmarks.rotation_at_scale --rows $(ROWS)
 
 TIMES ?= 20
-failover: $(STAMP)  ## kill -9 of the active master secret server, TIMES times: how long until another answers
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e ".[testing]"
+failover: $(MADE)  ## kill -9 of the active master secret server, TIMES times: how long until another answers
+	@$(INSTALL) -e ".[testing]"
 	@KEYSVC_FAILOVERS=$(TIMES) KEYSVC_FAILOVER_TTL=5 $(VENV)/bin/python -m pytest -q -s tests/e2e/test_failover.py
 
 STORE ?= sqlite
 MINUTES ?= 10
-chaos: $(STAMP)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e ".[testing]" -e plugins/keysvc-postgresql
+chaos: $(MADE)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
+	@$(INSTALL) -e ".[testing]" -e plugins/keysvc-postgresql
 	@PYTHONPATH=tests/support $(VENV)/bin/python -m chaos --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 
-# --clear, because an interrupted or outdated environment is not worth mending. -qq keeps pip to its errors.
-$(STAMP): pyproject.toml
+# --clear, because an outdated environment is not worth mending. -qq keeps pip to its errors; --no-compile, because Python
+# compiles what is imported, which is less.
+$(MADE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("keysvc needs Python 3.11 or later: make PYTHON=python3.12 ...")'
-	@echo "make: installing keysvc and tox into $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -e . "$(TOX_RANGE)"
 	@touch $@
+
+$(KEYSVC): $(MADE)
+	@echo "make: installing keysvc into $(VENV)"
+	@$(INSTALL) -e .
+
+$(TOX): $(MADE)
+	@echo "make: installing tox into $(VENV)"
+	@$(INSTALL) "$(TOX_RANGE)"

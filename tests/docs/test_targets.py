@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SETTING = re.compile(r"^\t@(KEYSVC_\w+)=\S+ \$\(VENV\)/bin/tox run -e ([\w-]+)", re.MULTILINE)
+SETTING = re.compile(r"^\t@(KEYSVC_\w+)=\S+ \$\(TOX\) run -e ([\w-]+)", re.MULTILINE)
 SET = SETTING.findall((ROOT / "Makefile").read_text("utf-8"))
 
 

@@ -11,9 +11,9 @@ from collections import abc
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection, QueuePool, create_engine
+from sqlalchemy import Connection, CursorResult, QueuePool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.changes import Reencrypt
@@ -108,18 +108,22 @@ class SQLiteMappingStore(SQLMappingStore):
         super().prepare()
 
     def _use_wal(self) -> None:
-        """The one statement for which SQLite does not wait by itself."""
+        """SQLite does not wait by itself for a writer before it changes the journal."""
+        with self._errors(), self._engine.connect() as connection:
+            if self._when_free(connection, "PRAGMA journal_mode").scalar() != "wal":
+                self._when_free(connection, "PRAGMA journal_mode = WAL")
+
+    def _when_free(self, connection: Connection, statement: str) -> CursorResult[Any]:
+        """Asks until the time-out. All who wait ask equally often; SQLite's own waiting asks the less often the longer it
+        waits, so that under load the last to come was served first, and the lease was not renewed."""
         give_up = time.monotonic() + self._timeout
         while True:
             try:
-                with self._errors(), self._engine.connect() as connection:
-                    if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
-                        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-                return
-            except MappingStoreUnavailable as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
+                return connection.exec_driver_sql(statement)
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > give_up:
                     raise
-                time.sleep(0.02)
+            time.sleep(random.uniform(*_ASK_AGAIN_SECONDS))  # noqa: S311  no secret
 
     def _connect(self) -> sqlite3.Connection:
         target = ":memory:"
@@ -145,20 +149,10 @@ class SQLiteMappingStore(SQLMappingStore):
             raise NotConfigured(f"{self._url} does not exist yet") from None
 
     def _begin(self, connection: Connection) -> None:
-        """As a writer at once: what began as a read could not become one while another writes. All who wait ask equally
-        often; SQLite's own waiting asks the less often the longer it waits, so that under load the last to come
-        was served first, and the lease was not renewed."""
-        give_up = time.monotonic() + self._timeout
+        """As a writer at once: what began as a read could not become one while another writes."""
         connection.exec_driver_sql("PRAGMA busy_timeout = 0")
         try:
-            while True:
-                try:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                    return
-                except OperationalError as error:
-                    if not _is_busy(error) or time.monotonic() > give_up:
-                        raise
-                time.sleep(random.uniform(*_ASK_AGAIN_SECONDS))  # noqa: S311  no secret
+            self._when_free(connection, "BEGIN IMMEDIATE")
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(1000 * self._timeout)}")
 

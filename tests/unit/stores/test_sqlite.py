@@ -359,3 +359,21 @@ def test_of_many_who_write_at_once_each_gets_its_turn(store, path):
     with ThreadPoolExecutor(writers) as threads:
         list(threads.map(write, range(writers)))
     assert min(turns.values()) > total / writers / 4, turns
+
+
+def test_to_prepare_waits_for_another_that_writes_until_the_time_out(path):
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA user_version = 1")  # not an empty file
+    other.execute("BEGIN IMMEDIATE")
+    impatient, patient = SQLiteMappingStore(path, timeout=0.05), SQLiteMappingStore(path, timeout=20)
+    with pytest.raises(MappingStoreUnavailable, match="locked"):
+        impatient.prepare()
+    with ThreadPoolExecutor(1) as threads:
+        prepared = threads.submit(patient.prepare)
+        with pytest.raises(TimeoutError):
+            prepared.result(0.2)
+        other.execute("ROLLBACK")
+        prepared.result(20)
+    assert patient.epoch() == 0
+    for each in (impatient, patient, other):
+        each.close()

@@ -114,8 +114,8 @@ class SQLiteMappingStore(SQLMappingStore):
                 self._when_free(connection, "PRAGMA journal_mode = WAL")
 
     def _when_free(self, connection: Connection, statement: str) -> CursorResult[Any]:
-        """Asks until the time-out. All who wait ask equally often; SQLite's own waiting asks the less often the longer it
-        waits, so that under load the last to come was served first, and the lease was not renewed."""
+        """Asks until the time-out. All who wait ask equally often; SQLite's own waiting asks the less often the longer
+        it waits, so that under load the last to come was served first, and the lease was not renewed."""
         give_up = time.monotonic() + self._timeout
         while True:
             try:

@@ -32,7 +32,7 @@ types: $(TOX)  ## mypy
 
 deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py
-	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 0 -s plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
+	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 4 -rP plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
 
 # What is measured is the checkout. Some jobs of BENCH="lookup --json", for example.
 bench: $(TOX)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -67,6 +68,8 @@ class Rotating:
         structlog.configure(processors=[self._notice])
         self._master: MasterSecretServer = system.master()
         self._master.start(print)
+        gc.collect()
+        gc.freeze()  # as a server does before it serves
 
     def _notice(self, _logger: object, _method: str, event: abc.MutableMapping[str, object]) -> str:
         if event["event"] == "activated a version":

@@ -30,8 +30,8 @@ SELECT = """
     WHERE (application, "user") > (%s, %s) AND version = %s ORDER BY application, "user" LIMIT %s
 """
 UPDATE = """
-    UPDATE floor SET version = %s, ciphertext = new.ciphertext, revision = floor.revision + 1
-    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[]) AS new (application, "user", revision, ciphertext)
+    UPDATE floor SET version = %b, ciphertext = new.ciphertext, revision = floor.revision + 1
+    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS new (application, "user", revision, ciphertext)
     WHERE floor.application = new.application AND floor."user" = new."user" AND floor.revision = new.revision
 """
 

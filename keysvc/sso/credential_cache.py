@@ -40,10 +40,10 @@ class CredentialCache:
         self._lock = threading.Lock()
         self._forgotten = 0
 
-    def fresh(self, application: str, user: str) -> Credential | None:
+    def fresh(self, application: str, user: str, now: float) -> Credential | None:
         """What was read less than an interval ago."""
         entry = self._entries.get((application, user))
-        return entry.credential if entry is not None and elapsed() < entry.fresh_until else None
+        return entry.credential if entry is not None and now < entry.fresh_until else None
 
     def through(self, application: str, user: str, read: Read, *, must_be_fresh: bool) -> Credential:
         """What `read` finds, kept. While the mapping store is away, what is in memory, unless it `must_be_fresh`."""

@@ -64,6 +64,8 @@ class LookupAudit:
         self._interval = interval
         self._settings = system.settings
         self._read_again_at = 0.0
+        self.silent_until = 0.0
+        """Till then a look-up from memory is neither recorded nor refused."""
         self._waiting: list[_Waiting] = []
         self._changing = threading.Lock()
         self._committing = threading.Lock()
@@ -78,6 +80,8 @@ class LookupAudit:
             with contextlib.suppress(MappingStoreUnavailable):
                 system = self._store.system()
                 self._settings = system.settings if system else self._settings
+            silent = self._settings.enabled and self._settings.audit_positive_level < FROM_MEMORY
+            self.silent_until = self._read_again_at if silent else 0.0
         return self._settings
 
     @contextlib.contextmanager

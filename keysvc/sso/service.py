@@ -16,6 +16,7 @@ from keysvc.changes import (
     DeleteMapping,
     SealAudit,
 )
+from keysvc.elapsed import elapsed
 from keysvc.errors import (
     Conflict,
     NotConfigured,
@@ -151,10 +152,12 @@ class SSO:
         Raises NotFound, AccessDenied (application or mapping disabled), CannotDecrypt, MappingStoreUnavailable, and
         MasterSecretServerUnavailable only when the version that it needs was never fetched.
         """
-        enabled = self._lookups.settings.enabled
-        if enabled and not fresh and (known := self._credentials.fresh(application, user)) is not None:
-            self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
-            return known
+        if not fresh and (known := self._credentials.fresh(application, user, now := elapsed())) is not None:
+            if now < self._lookups.silent_until:
+                return known
+            if self._lookups.settings.enabled:
+                self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
+                return known
         with self._lookups.of(self._actor, application, user, lookups.FROM_STORE):
             self._refuse_disabled()
             return self._credentials.through(

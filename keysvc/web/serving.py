@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio.sslproto
 import contextlib
 import errno
+import gc
 import logging
 import math
 import signal
@@ -152,6 +153,8 @@ class Server:
     def run(self) -> None:
         """Serve."""
         allow_connections()
+        gc.collect()
+        gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
         # uvicorn repeats the signal that ended it: the caller still has to release its lease then.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)

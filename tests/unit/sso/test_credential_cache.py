@@ -11,7 +11,7 @@ from systems import System
 from keysvc.changes import PutApplication, PutSystem
 from keysvc.errors import AccessDenied, MappingStoreUnavailable, NotFound
 from keysvc.model import Guard, Settings
-from keysvc.sso import SSO, credential_cache
+from keysvc.sso import SSO, credential_cache, lookups, service
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential
 
@@ -45,7 +45,8 @@ class StoreThatMayBeAway:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stopped = Clock()
-    monkeypatch.setattr(credential_cache, "elapsed", stopped)
+    for module in (credential_cache, lookups, service):
+        monkeypatch.setattr(module, "elapsed", stopped)
     return stopped
 
 
@@ -229,7 +230,7 @@ def test_what_was_read_while_somebody_stored_is_not_kept(clock: Clock) -> None:
         return a_credential("anna"), True
 
     cache.through("SAP", "anna", read_an_old_value_and_then_another_thread_stores, must_be_fresh=False)
-    assert cache.fresh("SAP", "anna") is None
+    assert cache.fresh("SAP", "anna", clock.now) is None
 
 
 def test_the_cache_is_bounded_and_what_ended_leaves_memory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ def test_the_cache_is_bounded_and_what_ended_leaves_memory(clock: Clock, monkeyp
     cache = CredentialCache(lambda: INTERVAL, lambda: MINUTE)
     for user in ("a", "b", "c", "a", "d"):
         cache.through("SAP", user, lambda user=user: (a_credential(user), True), must_be_fresh=False)
-    assert [user for user in "abcd" if cache.fresh("SAP", user)] == ["a", "c", "d"]
+    assert [user for user in "abcd" if cache.fresh("SAP", user, clock.now)] == ["a", "c", "d"]
     clock.now += MINUTE - 1
     cache.sweep()
     assert cache.forget("SAP", "a") == 1

@@ -112,13 +112,15 @@ class Access:
         self, principal: Principal, right: Right, application: Application | None, user: str | None, settings: Settings
     ) -> bool:
         """The authorizer is asked only when the name alone does not suffice."""
+        row = TABLE[right]
         for accounts in self._accounts(principal):
-            reaches = {TABLE[right].of(role) for role in self._roles(principal, accounts, application, settings)}
-            if right is Right.ISSUE_TICKETS and application is None:
-                reaches.add(Reach.OWN)  # worth nothing to somebody without a mapping
-            if Reach.YES in reaches or (
-                Reach.OWN in reaches and self._owns(principal, accounts, right, application, user)
-            ):
+            own = right is Right.ISSUE_TICKETS and application is None  # worth nothing to somebody without a mapping
+            for role in self._roles(principal, accounts, application, settings):
+                reach = row.of(role)
+                if reach is Reach.YES:
+                    return True
+                own = own or reach is Reach.OWN
+            if own and self._owns(principal, accounts, right, application, user):
                 return True
         return False
 

@@ -5,6 +5,7 @@ docs/reference/roles.md is made from it. `keysvc.sso.access` says who has which 
 
 from __future__ import annotations
 
+import functools
 from collections import abc
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,9 +63,10 @@ class Row:
 
     def of(self, role: SSORole) -> Reach:
         """How far it goes for one role."""
-        return self.reaches[list(SSORole).index(role)]
+        return self.reaches[_POSITIONS[role]]
 
 
+_POSITIONS: abc.Mapping[SSORole, int] = {role: position for position, role in enumerate(SSORole)}
 _NO, _OWN, _YES = Reach.NO, Reach.OWN, Reach.YES
 _SSO_ONLY: Final = (_YES, _NO, _NO, _NO)
 _AFFILIATE: Final = (_YES, _YES, _NO, _NO)
@@ -115,12 +117,13 @@ class Principal:
     role: Role
 
 
+@functools.lru_cache(maxsize=64)
 def accounts_in(text: str) -> tuple[str, ...]:
     """The accounts of a setting: several are separated by semicolons."""
     return tuple(account.strip() for account in text.split(";") if account.strip())
 
 
-def system_roles(principal: Principal, accounts: abc.Collection[str], settings: Settings) -> abc.Iterator[SSORole]:
+def system_roles(principal: Principal, accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
     """Those that hold for every application. `accounts` are folded: see `folded`.
 
     An administrator's certificate is an SSO administrator. An SSO server holds the master secret: it administers every
@@ -134,9 +137,7 @@ def system_roles(principal: Principal, accounts: abc.Collection[str], settings: 
         yield SSORole.APPLICATION_ADMINISTRATOR
 
 
-def application_roles(
-    accounts: abc.Collection[str], application: Application, settings: Settings
-) -> abc.Iterator[SSORole]:
+def application_roles(accounts: frozenset[str], application: Application, settings: Settings) -> abc.Iterator[SSORole]:
     """Those of its accounts. Where the administrators are the same, those that the application names do not count."""
     same = application.flags.administrators_same
     administrators = accounts_in(settings.affiliate_administrators) if same else application.administrator_accounts
@@ -151,5 +152,5 @@ def folded(accounts: abc.Iterable[str]) -> frozenset[str]:
     return frozenset(account.casefold() for account in accounts)
 
 
-def _among(accounts: abc.Collection[str], named: abc.Iterable[str]) -> bool:
-    return any(account.casefold() in accounts for account in named)
+def _among(accounts: frozenset[str], named: abc.Iterable[str]) -> bool:
+    return not accounts.isdisjoint(map(str.casefold, named))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections import abc
 from dataclasses import dataclass
@@ -113,8 +112,8 @@ class SSO:
 
     def acting_as(self, caller: str) -> Self:
         """This SSO server for another caller: the audit names it. Only the original is closed."""
-        view = copy.copy(self)
-        view._actor = caller
+        view = object.__new__(type(self))  # an agent does so for each request: copy.copy takes ten times as long
+        view.__dict__ = {**self.__dict__, "_actor": caller}
         return view
 
     @property

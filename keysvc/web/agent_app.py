@@ -7,7 +7,7 @@ import sys
 from collections import abc
 
 from keysvc import errors
-from keysvc.errors import AccessDenied, CannotDecrypt, InvalidInput, MasterSecretServerUnavailable, NotFound
+from keysvc.errors import CannotDecrypt, InvalidInput, MasterSecretServerUnavailable, NotFound
 from keysvc.model import Application, Role
 from keysvc.sso import SSO, Credential
 from keysvc.sso.access import Access
@@ -16,10 +16,10 @@ from keysvc.sso.service import ServerState
 from keysvc.web import messages, parameters
 from keysvc.web.admission import Admission
 from keysvc.web.agent_administration import AdministrationOperations
-from keysvc.web.answering import ASGI, Connected, Response, answer
+from keysvc.web.answering import ASGI, Caller, Connected, Response, answer, etag
 from keysvc.web.authorization import Authorization
 from keysvc.web.local_socket import LocalCallers
-from keysvc.web.operations import PRINCIPALS, Call, Caller, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.operations import PRINCIPALS, Call, NoContent, NoParameters, Operation, Operations, application
 
 TITLE = "keysvc: an agent"
 
@@ -31,12 +31,7 @@ def agent_app(sso: SSO, admission: Admission, access: Access, local: LocalCaller
     def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
         if caller.local_socket is not None and local is not None:
             return local.admit(caller.local_socket)
-        calling = caller.peer()
-        identity = admission.admit(calling)
-        if identity.role not in roles:
-            wanted = " or ".join(role.value for role in roles)
-            raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
-        return Caller(identity.name, identity.role, calling.serial)
+        return caller.caller(admission.admit, roles)
 
     return application(TITLE, AgentOperations(sso, access).all(), admit)
 
@@ -230,7 +225,7 @@ class AgentOperations:
         asked, sso = call.parameters, self._for(call.caller)
         fresh = parameters.is_fresh(asked.cache_control)
         found = sso.credential(asked.application, user=asked.user, fresh=fresh)
-        return answer(credential_body(found), headers={"etag": f'"{found.revision}"'})
+        return answer(credential_body(found), 200, etag(f'"{found.revision}"'))
 
     def lookup(self, call: Call[NoParameters, messages.LookupRequest]) -> messages.CredentialBody:
         """As the host asks."""

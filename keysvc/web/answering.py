@@ -8,7 +8,7 @@ import functools
 import socket
 from collections import abc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
@@ -16,7 +16,8 @@ import msgspec
 from keysvc.crypto.certificates import Peer, peer_of
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError
 from keysvc.logs import get_logger
-from keysvc.model import acting_from
+from keysvc.model import Identity, Role, acting_from
+from keysvc.sso.roles import Principal
 from keysvc.web.problems import MEDIA_TYPE, Problem, problem_of
 
 log = get_logger("keysvc.web")
@@ -28,19 +29,33 @@ CONNECTED = "keysvc.connected"
 Scope = abc.MutableMapping[str, Any]
 Receive = abc.Callable[[], abc.Awaitable[abc.MutableMapping[str, Any]]]
 Send = abc.Callable[[abc.MutableMapping[str, Any]], abc.Awaitable[None]]
+Headers = abc.Sequence[tuple[bytes, bytes]]
 ASGI = abc.Callable[[Scope, Receive, Send], abc.Awaitable[None]]
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Caller(Principal):
+    """Who calls; its certificate has the `serial`."""
+
+    serial: str = ""
+
+
+NOBODY = Caller("", Role.APPLICATION)
+
+
 @dataclass(slots=True)
 class Connected:
-    """One connection: the verified client certificate (DER), or the UNIX socket, and where it comes from."""
+    """One connection: the verified client certificate (DER), or the UNIX socket, and where it comes from. It remembers
+    what was made of that: most connections are kept."""
 
     certificate: bytes | None = None
     local_socket: socket.socket | None = None
     address: str = ""
     _peer: Peer | None = None
+    _identity: Identity | None = None
+    _caller: Caller = NOBODY
 
     def peer(self) -> Peer:
         """Who calls. Raises AccessDenied without a client certificate of this system's authority."""
@@ -54,40 +69,59 @@ class Connected:
             self._peer = peer_of(self.certificate)
         return self._peer
 
+    def caller(self, admit: abc.Callable[[Peer], Identity], roles: abc.Collection[Role]) -> Caller:
+        """Whom `admit` lets in, for each request anew. Raises AccessDenied unless it has one of the roles."""
+        peer = self.peer()
+        identity = admit(peer)
+        if identity.role not in roles:
+            wanted = " or ".join(role.value for role in roles)
+            raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
+        if identity is not self._identity:
+            self._identity, self._caller = identity, Caller(identity.name, identity.role, peer.serial)
+        return self._caller
 
-def connected(scope: Scope) -> Connected:
-    """Of a request."""
-    found: Connected = scope[CONNECTED]
-    return found
 
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A whole answer. JSON, unless `media_type` says otherwise."""
+class Response(msgspec.Struct, frozen=True):
+    """A whole answer, with all its headers."""
 
     status: int
+    headers: Headers = ()
     content: bytes = b""
-    headers: abc.Mapping[str, str] = field(default_factory=dict)
-    media_type: str = "application/json"
 
     async def send(self, send: Send) -> None:
         """As ASGI has it."""
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.headers.items()]
-        if self.status not in {204, 304}:
-            headers.append((b"content-length", b"%d" % len(self.content)))
-            headers.append((b"content-type", self.media_type.encode("ascii")))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.content})
 
 
-def answer(content: Any, status: int = 200, headers: abc.Mapping[str, str] | None = None) -> Response:
+NO_STORE = (b"cache-control", b"no-store")
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", MEDIA_TYPE.encode("ascii"))
+
+
+def etag(text: str) -> tuple[bytes, bytes]:
+    """As a header."""
+    return b"etag", text.encode("ascii")
+
+
+def answer(content: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Response:
     """JSON that no cache keeps."""
-    return Response(status, msgspec.json.encode(content), {"cache-control": "no-store", **(headers or {})})
+    return whole(msgspec.json.encode(content), status, NO_STORE, *headers)
 
 
-def problem(found: Problem, headers: abc.Mapping[str, str] | None = None) -> Response:
+def whole(content: bytes, status: int, *headers: tuple[bytes, bytes]) -> Response:
+    """JSON that is encoded already."""
+    return Response(status, (_length(content), _JSON, *headers), content)
+
+
+def problem(found: Problem, *headers: tuple[bytes, bytes]) -> Response:
     """An error as RFC 9457 has it."""
-    return Response(found.status, msgspec.json.encode(found), headers or {}, MEDIA_TYPE)
+    content = msgspec.json.encode(found)
+    return Response(found.status, (_length(content), _PROBLEM, *headers), content)
+
+
+def _length(content: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(content)
 
 
 def refusal(error: KeysvcError, path: str) -> Response:

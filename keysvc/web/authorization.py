@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import abc
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,9 @@ from keysvc.errors import AccessDenied
 from keysvc.sso import SSO
 from keysvc.sso.access import Access
 from keysvc.sso.roles import Right
+from keysvc.web.answering import Caller
 from keysvc.web.messages import NeedsRights
-from keysvc.web.operations import Call, Caller, Operation, Operations
+from keysvc.web.operations import Call, Operation, Operations
 
 
 class Authorization:
@@ -30,28 +32,27 @@ class Authorization:
         return [replace(operation, handler=self._guarded(operation)) for operation in operations]
 
     def _guarded(self, operation: Operation[Any, Any]) -> abc.Callable[[Call[Any, Any]], Any]:
+        application_of, user_of = _naming("application", operation), _naming("user", operation)
+        depends_on_content = issubclass(operation.content, NeedsRights)
+
         def handle(call: Call[Any, Any]) -> Any:
-            for right in rights_needed(operation, call):
-                self._require(call, right)
+            for right in call.content.rights() if depends_on_content else operation.rights:
+                self._require(call.caller, right, application_of(call), user_of(call))
             return operation.handler(call)
 
         return handle
 
-    def _require(self, call: Call[Any, Any], right: Right) -> None:
-        """For the application and the user that the call is about. Raises AccessDenied, AuthorizerUnavailable."""
-        application, user = _named("application", call), _named("user", call)
+    def _require(self, caller: Caller, right: Right, application: str | None, user: str | None) -> None:
+        """For the application and the user that a call is about. Raises AccessDenied, AuthorizerUnavailable."""
         try:
-            self.access.require(call.caller, right, application, user)
+            self.access.require(caller, right, application, user)
         except AccessDenied as error:
-            self._sso.audit.refused(call.caller.name, right.value, application or "*", user or "*", error)
+            self._sso.audit.refused(caller.name, right.value, application or "*", user or "*", error)
             raise
 
 
-def rights_needed(operation: Operation[Any, Any], call: Call[Any, Any]) -> abc.Iterable[Right]:
-    """Those of the operation; where it does several things, of what the content asks for."""
-    return call.content.rights() if isinstance(call.content, NeedsRights) else operation.rights
-
-
-def _named(member: str, call: Call[Any, Any]) -> str | None:
-    found = (getattr(part, member, None) for part in (call.parameters, call.content))
-    return next((name for name in found if name is not None), None)
+def _naming(member: str, operation: Operation[Any, Any]) -> abc.Callable[[Call[Any, Any]], str | None]:
+    """What finds it in a call: in the parameters, else in the content."""
+    kinds = {"parameters": operation.parameters, "content": operation.content}
+    found = [f"{part}.{member}" for part, kind in kinds.items() if member in kind.__struct_fields__]
+    return operator.attrgetter(found[0]) if found else lambda _call: None

@@ -14,7 +14,7 @@ from typing import Any
 
 from keysvc.errors import AccessDenied, ConfigurationError
 from keysvc.model import Role
-from keysvc.web.operations import Caller
+from keysvc.web.answering import Caller
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, group
 

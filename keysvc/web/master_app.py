@@ -9,14 +9,14 @@ from datetime import timedelta
 
 from keysvc import errors
 from keysvc.crypto.certificates import Peer
-from keysvc.errors import AccessDenied, InvalidInput, MasterSecretServerUnavailable
+from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.member import Member
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, Identity, Role, RotationSettings, SecretText
 from keysvc.web import messages, parameters
-from keysvc.web.answering import ASGI, Connected, Response, answer, in_thread
-from keysvc.web.operations import Call, Caller, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.answering import ASGI, NO_STORE, Caller, Connected, Response, answer, etag, in_thread
+from keysvc.web.operations import Call, NoContent, NoParameters, Operation, Operations, application
 from keysvc.web.waiting import Waiting
 
 TITLE = "keysvc: the master secret server"
@@ -44,12 +44,7 @@ def master_app(member: Member, waiting: Waiting, facts: Facts) -> ASGI:
     """`waiting` is told by `member` when polls have a new answer."""
 
     def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
-        calling = caller.peer()
-        identity = member.active.identities.admit(calling)
-        if identity.role not in roles:
-            wanted = " or ".join(role.value for role in roles)
-            raise AccessDenied(f"{identity.name} has the role {identity.role.value}, and this needs {wanted}")
-        return Caller(identity.name, identity.role, calling.serial)
+        return caller.caller(member.active.identities.admit, roles)
 
     return application(TITLE, MasterOperations(member, waiting, facts).all(), admit)
 
@@ -257,10 +252,9 @@ class MasterOperations:
         if asked.if_none_match == announcement.etag and asked.wait > 0:
             await moment.passes(min(asked.wait, WAIT_OF_INTERVAL * announcement.poll_interval.total_seconds()))
             announcement = self._master.announced()
-        headers = {"etag": announcement.etag, "cache-control": "no-store"}
         if asked.if_none_match == announcement.etag:
-            return Response(304, headers=headers)
-        return answer(messages.PollAnswer.of(announcement), headers=headers)
+            return Response(304, (etag(announcement.etag), NO_STORE))
+        return answer(messages.PollAnswer.of(announcement), 200, etag(announcement.etag))
 
     async def _seen(self, call: Call[parameters.Poll, NoContent]) -> Announcement:
         """A process that is known is answered without a thread and without the mapping store."""

@@ -3,7 +3,6 @@ answer as types, and requests are checked against just these."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections import abc
 from dataclasses import dataclass
@@ -17,22 +16,25 @@ from keysvc.described import described
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.memory_alone import NotInMemory, from_memory
-from keysvc.sso.roles import Principal, Right
+from keysvc.sso.roles import Right
 from keysvc.web import openapi
 from keysvc.web.answering import (
     ASGI,
+    CONNECTED,
+    NOBODY,
+    Caller,
     Connected,
     Receive,
     Response,
     Scope,
     Send,
     answer,
-    connected,
     failure,
     in_thread,
     problem,
     read_body,
     refusal,
+    whole,
 )
 from keysvc.web.problems import Problem
 
@@ -50,22 +52,13 @@ class NoContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The request has no body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller(Principal):
-    """Who calls; its certificate has the `serial`."""
-
-    serial: str = ""
-
-
 PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
 """Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
-NOBODY = Caller("", Role.APPLICATION)
 NO_CONTENT = NoContent()
 NONE_IN_PATH: abc.Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Parameters, Content]):
+class Call(msgspec.Struct, Generic[Parameters, Content], frozen=True):
     """A request that was let in and checked."""
 
     caller: Caller
@@ -107,7 +100,7 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 
 def application(title: str, operations: Operations, admit: Admit) -> ASGI:
     """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
-    described = Response(200, msgspec.json.encode(openapi.document(title, operations)))
+    document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
     by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
     table = _Table(by_path)
 
@@ -117,7 +110,7 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             if endpoint is not None:
                 response = await endpoint.answered(scope, receive, NONE_IN_PATH)
             elif scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
-                response = described
+                response = document
             else:
                 response = await table.answered(scope, receive)
         except KeysvcError as error:
@@ -142,20 +135,20 @@ class _Endpoint:
 
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
-        caller = self._admit(connected(scope), operation.roles) if operation.roles else NOBODY
+        caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
         call = Call(caller, parameters, content)
-        found = await (operation.handler(call) if self._is_coroutine else self._carried_out(call))
+        if operation.in_memory:
+            try:
+                found = from_memory(operation.handler, call)
+            except NotInMemory:
+                found = await in_thread(operation.handler, call)
+        else:
+            found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
-
-    async def _carried_out(self, call: Call[Any, Any]) -> Any:
-        if self._operation.in_memory:
-            with contextlib.suppress(NotInMemory):
-                return from_memory(self._operation.handler, call)
-        return await in_thread(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)
@@ -219,7 +212,7 @@ def _matched(template: str, path: str) -> dict[str, str] | None:
 def _not_for_this_path(method: str, allowed: abc.Collection[str]) -> Response:
     methods = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
     found = Problem("about:blank", "Method Not Allowed", 405, f"{method} is not for this path", "http")
-    return problem(found, {"allow": ", ".join(methods)})
+    return problem(found, (b"allow", ", ".join(methods).encode("ascii")))
 
 
 def _query(raw: bytes) -> abc.Iterable[tuple[str, str]]:

@@ -19,7 +19,7 @@ from keysvc.errors import (
 )
 from keysvc.model import Role, host_name, utc_now
 from keysvc.web.active_master import ActiveMaster
-from keysvc.web.answering import Receive, Response, Scope, Send, problem
+from keysvc.web.answering import Receive, Scope, Send, problem, whole
 from keysvc.web.identity import IdentityFiles
 from keysvc.web.problems import problem_of
 from keysvc.web.serving import Server, listen
@@ -44,7 +44,7 @@ class Masters:
         async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
             self.asked.append(name)
             error = self.answers.get(name)
-            response = Response(200, name.encode()) if error is None else problem(problem_of(error))
+            response = whole(name.encode(), 200) if error is None else problem(problem_of(error))
             await response.send(send)
 
         at = listen("127.0.0.1", 0)

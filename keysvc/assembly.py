@@ -303,22 +303,23 @@ def open_sso(config: Config) -> SSO:
     from keysvc.sso import SSO
 
     peer = identity(config).peer()
-    store = open_mapping_store(config)
-    try:
+    with contextlib.ExitStack() as opened:  # is closed when the rest fails
+        store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
         find = _quietly(lambda: _url_in_lease(store))
         client = MasterClient(config.masters, identity(config), config.system_id, find)
         authorizer = open_authorizer(config)
-        return SSO(
+        if authorizer is not None:
+            opened.callback(authorizer.close)
+        sso = SSO(
             store,
             client,
             peer.name,
             long_poll=config.long_poll,
             sealed=_open_sealed_cache(config),
-            groups_of=authorizer.groups_of if authorizer is not None else lambda _user: (),
+            authorizer=authorizer,
         )
-    except KeysvcError:
-        store.close()
-        raise
+        opened.pop_all()
+        return sso
 
 
 def connect(config: str | Path | None = None) -> SSO:

@@ -98,10 +98,7 @@ def agent(config: ConfigOption = None) -> None:
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))
-        authorizer = assembly.open_authorizer(settings)
-        if authorizer is not None:
-            ending.callback(authorizer.close)
-        access = Access(store, sso.poll_interval, authorizer)
+        access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:
             ending.enter_context(Server(app, local, None).in_background())

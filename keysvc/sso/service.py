@@ -22,7 +22,7 @@ from keysvc.errors import (
     NotFound,
     SystemDisabled,
 )
-from keysvc.interfaces import MappingStore
+from keysvc.interfaces import Authorizer, MappingStore
 from keysvc.model import (
     Application,
     AuditEntry,
@@ -44,7 +44,7 @@ from keysvc.sso.credentials import Credential, labelled
 from keysvc.sso.lookups import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
-from keysvc.sso.stored import GroupsOf, StoredCredentials
+from keysvc.sso.stored import StoredCredentials
 from keysvc.sso.storing import NewCredential, Stored, Storing
 from keysvc.sso.tickets import Ticket, Tickets
 
@@ -79,7 +79,7 @@ class SSO:
         *,
         long_poll: bool = False,
         sealed: SealedCache | None = None,
-        groups_of: GroupsOf = lambda _user: (),
+        authorizer: Authorizer | None = None,
     ) -> None:
         system = store.system()
         if system is None:
@@ -100,7 +100,8 @@ class SSO:
             sealed=sealed,
         )
         self._ciphers = Ciphers(store, self._cache, self._poller)
-        self._stored = StoredCredentials(store, self._ciphers, groups_of)
+        self._authorizer = authorizer
+        self._stored = StoredCredentials(store, self._ciphers, authorizer)
         self._storing = Storing(store, self._ciphers, self._credentials.forget)
         self._tickets = Tickets(store, self._ciphers.of)
         self._poller.start()
@@ -124,6 +125,11 @@ class SSO:
         )
 
     @property
+    def authorizer(self) -> Authorizer | None:
+        """The one of this process, which this closes."""
+        return self._authorizer
+
+    @property
     def audit(self) -> LookupAudit:
         """What records look-ups, and operations that were denied."""
         return self._lookups
@@ -135,10 +141,13 @@ class SSO:
         self.close()
 
     def close(self) -> None:
-        """Stop polling, say goodbye to the master secret server, close the mapping store. Repeatable."""
+        """Stop polling, say goodbye to the master secret server, close the mapping store and the authorizer.
+        Repeatable."""
         self._poller.stop()
         self._credentials.forget()
         self._store.close()
+        if self._authorizer is not None:
+            self._authorizer.close()
 
     def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:
         """Look up the credential of `user` for `application`; in a group application, that of the first of its accounts

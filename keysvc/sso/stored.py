@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import abc
 from types import MappingProxyType
 
 from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
-from keysvc.interfaces import MappingStore
+from keysvc.interfaces import Authorizer, MappingStore
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
 from keysvc.sso.ciphers import Ciphers
 from keysvc.sso.credentials import Credential, refuse_local
-
-GroupsOf = abc.Callable[[str], abc.Collection[str]]
-"""The groups that a user is in, as accounts are written. Raises AccessDenied when that cannot be known."""
 
 MAXIMUM_GROUPS = 500
 """Of a group application, that have a mapping."""
@@ -22,10 +18,10 @@ MAXIMUM_GROUPS = 500
 class StoredCredentials:
     """Thread-safe; every call asks the mapping store."""
 
-    def __init__(self, store: MappingStore, ciphers: Ciphers, groups_of: GroupsOf) -> None:
+    def __init__(self, store: MappingStore, ciphers: Ciphers, authorizer: Authorizer | None) -> None:
         self._store = store
         self._ciphers = ciphers
-        self._groups_of = groups_of
+        self._authorizer = authorizer
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
@@ -101,7 +97,8 @@ class StoredCredentials:
         found = self._store.mappings(application.name, limit=MAXIMUM_GROUPS)
         mappings = {mapping.user.casefold(): mapping for mapping in found}
         accounts = application.user_accounts or tuple(mapping.user for mapping in found)
-        own = {account.casefold() for account in (user, *self._groups_of(user))}
+        groups = self._authorizer.groups_of(user) if self._authorizer is not None else ()
+        own = {account.casefold() for account in (user, *groups)}
         for account in accounts:
             mapping = mappings.get(account.casefold())
             if mapping is not None and account.casefold() in own:

@@ -25,6 +25,7 @@ class Directory:
     groups: dict[str, set[str]] = field(default_factory=dict)
     away: bool = False
     asked: int = 0
+    closed: bool = False
 
     def groups_of(self, name: str) -> abc.Collection[str]:
         self.asked += 1
@@ -33,7 +34,7 @@ class Directory:
         return self.groups.get(name.casefold(), set())
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
 
 ROLES = {

@@ -13,7 +13,6 @@ from systems import SYSTEM_ID, System
 
 from keysvc.changes import UNGUARDED, PutSystem
 from keysvc.crypto import certificates
-from keysvc.interfaces import Authorizer
 from keysvc.model import Role, host_name, utc_now
 from keysvc.sso import SSO
 from keysvc.sso.access import Access
@@ -82,7 +81,6 @@ def serving_agent(
     allowed: tuple[str, ...] = (),
     *,
     administrators: str = "payroll",
-    authorizer: Authorizer | None = None,
 ) -> abc.Iterator[Served]:
     name_administrators(system, administrators)
     own = certificate(system, "web-01", Role.SERVER, folder)
@@ -92,7 +90,7 @@ def serving_agent(
     with contextlib.ExitStack() as ending:
         store = system.store()
         admission = ending.enter_context(Admission(store, SYSTEM_ID, sso.poll_interval))
-        access = Access(store, sso.poll_interval, authorizer)
+        access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers("web-01", allowed))
         ending.enter_context(Server(app, at, own.server_context()).in_background())
         ending.enter_context(Server(app, listen_at(path), None).in_background())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from people import Directory
 from systems import System
 
-from keysvc.errors import AccessDenied, InvalidInput, NotFound
+from keysvc.errors import AccessDenied, AuthorizerUnavailable, InvalidInput, NotFound
 from keysvc.model import ApplicationType, Field, Flags
 from keysvc.sso import SSO
 
 FIELDS = [Field("User Id", masked=False), Field("Password", masked=True)]
 ACCOUNTS = (r"D\Buyers", r"D\Everybody", r"D\Auditors")
-GROUPS = {"anna": (r"d\everybody", r"D\BUYERS"), "bert": (r"D\Everybody",), "carl": (), "dora": (r"D\Auditors",)}
+GROUPS = {"anna": {r"d\everybody", r"D\BUYERS"}, "bert": {r"D\Everybody"}, "carl": set(), "dora": {r"D\Auditors"}}
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def sso(system: System) -> SSO:
     flags = Flags(enabled=True)
     administration.create_application("EDI", FIELDS, type_=ApplicationType.GROUP, flags=flags, user_accounts=ACCOUNTS)
     system.start()
-    server, _ = system.sso(groups_of=lambda user: GROUPS.get(user, ()))
+    server, _ = system.sso(authorizer=Directory(GROUPS))
     for group in (r"D\Everybody", r"D\Buyers"):
         server.set_credential("EDI", user=group, external_user=group[2:].upper(), password=f"of {group}")
     return server
@@ -75,12 +76,17 @@ def test_what_was_stored_for_a_group_is_seen_at_once_by_its_members(sso: SSO) ->
 
 
 def test_a_directory_that_cannot_answer_denies(sso: SSO, system: System) -> None:
-    def unknown(_user: str) -> tuple[str, ...]:
-        raise AccessDenied("the directory does not answer")
-
-    other, _ = system.sso("web-02", groups_of=unknown)
-    with pytest.raises(AccessDenied, match="does not answer"):
+    other, _ = system.sso("web-02", authorizer=Directory(away=True))
+    with pytest.raises(AuthorizerUnavailable, match="does not answer"):
         other.credential("EDI", user="anna")
+
+
+def test_an_authorizer_is_closed_with_the_sso_server_that_asks_it(system: System) -> None:
+    directory = Directory()
+    server, _ = system.sso(authorizer=directory)
+    assert (server.authorizer, directory.closed) == (directory, False)
+    server.close()
+    assert directory.closed
 
 
 def test_a_ticket_of_a_member_is_redeemed_for_the_credential_of_the_group(sso: SSO, system: System) -> None:

@@ -75,12 +75,12 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Estate]:
     system = configured(folder)
     system.start()
     directory = Directory({name: {group} for name, _, group in ROLES.values() if group})
-    sso, _ = system.sso(groups_of=directory.groups_of)
+    sso, _ = system.sso(authorizer=directory)
     record = system.store().system()
     settings = replace(record.settings, affiliate_administrators=f"someone; {AFFILIATES.upper()}")
     system.store().commit([PutSystem(replace(record, settings=settings))], UNGUARDED)
     with (
-        serving_agent(system, sso, folder, administrators=SSO_ADMINISTRATORS, authorizer=directory) as agent,
+        serving_agent(system, sso, folder, administrators=SSO_ADMINISTRATORS) as agent,
         serving_master(system, folder / "master") as master,
     ):
         made = Estate(system, sso, agent, master, directory, folder)

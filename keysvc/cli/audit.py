@@ -250,7 +250,7 @@ def _keys(settings: Config, store: MappingStore) -> AuditKeys:
 
 def _keys_of_key_store(settings: Config, store: MappingStore) -> AuditKeys:
     from keysvc import assembly
-    from keysvc.cli.shared import key_store_prompt
+    from keysvc.cli.asking import key_store_prompt
     from keysvc.crypto.audit import audit_keys
     from keysvc.model import VersionState
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json
-from keysvc.cli.shared import ConfigOption, JsonOption, load, passphrase, read_file, warnings_only
+from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
+from keysvc.logs import warnings_only
 
 if TYPE_CHECKING:
     from keysvc.config import Config

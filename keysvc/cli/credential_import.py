@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keysvc.cli.asking import passphrase
 from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
-from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, passphrase, read_file, warnings_only
+from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, read_file
+from keysvc.logs import warnings_only
 
 if TYPE_CHECKING:
     from keysvc.sso import SSO

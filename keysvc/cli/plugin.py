@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keysvc.authoring.project import Kind
+from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json, print_table
-from keysvc.cli.shared import JsonOption, passphrase
+from keysvc.cli.shared import JsonOption
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli import rotating
+from keysvc.cli.asking import key_store_prompt, passphrase
 from keysvc.cli.output import ago, print_json, print_table, warn
 from keysvc.cli.shared import (
     ConfigOption,
     JsonOption,
     PassphraseFileOption,
     administrator,
-    key_store_prompt,
     load,
     open_store,
-    passphrase,
     require_administrator,
 )
 

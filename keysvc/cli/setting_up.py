@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.shared import PassphraseFileOption, key_store_prompt, passphrase
+from keysvc.cli.asking import key_store_prompt, passphrase
+from keysvc.cli.shared import PassphraseFileOption
 from keysvc.errors import ConfigurationError
 
 if TYPE_CHECKING:

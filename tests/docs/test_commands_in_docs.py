@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from keysvc.cli import app
+from keysvc.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 PAGE_PLACES = ("*.md", "docs/**/*.md", "plugins/*/README.md", "hsm/**/*.md")

@@ -19,7 +19,7 @@ from sites import Site
 from systems import Keysvc, eventually
 from typer.testing import CliRunner
 
-from keysvc.cli import app
+from keysvc.cli.commands import app
 from keysvc.demo.processes import Machine, free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "entsso"

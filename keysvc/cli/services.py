@@ -1,0 +1,97 @@
+"""The services behind `keysvc serve` and `keysvc agent`. Nothing here imports typer: see `keysvc.cli`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import abc
+from pathlib import Path
+from types import MappingProxyType
+
+from keysvc import assembly
+from keysvc import config as configuration
+from keysvc.cli.asking import key_store_prompt
+from keysvc.config import host_and_port
+from keysvc.crypto.memory import harden_process
+from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.logs import log_to_stderr
+from keysvc.model import Role
+from keysvc.web.identity import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.renewal import kept_renewed
+from keysvc.web.serving import Server, listen
+from keysvc.web.waiting import Waiting
+
+
+def serve(config: Path | None) -> None:
+    """Be a master secret server until SIGTERM or Ctrl-C."""
+    from keysvc.web.master_app import Facts, master_app
+
+    settings = configuration.load(config)
+    log_to_stderr()
+    harden_process()
+    if settings.listen is None:
+        raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
+    identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
+    context = identity.server_context()
+    waiting = Waiting()
+    problems: list[KeysvcError] = []
+
+    def fail(error: KeysvcError) -> None:
+        problems.append(error)
+        server.stop()
+
+    member = assembly.open_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail)
+    at = listen(*host_and_port("listen", settings.listen))
+    facts = Facts(
+        settings.system_id,
+        assembly.shareable_mapping_store(settings),
+        (identity.directory / AUTHORITY).read_bytes(),
+        settings.polling,
+        settings.lease,
+    )
+    server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
+    try:
+        _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
+        member.start()
+        with kept_renewed(assembly.master_renewal(settings, member)):
+            server.run()
+    finally:
+        member.stop()
+    if problems:
+        raise problems[0]
+
+
+def agent(config: Path | None) -> None:
+    """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
+    from keysvc.sso.access import Access
+    from keysvc.web.admission import Admission
+    from keysvc.web.agent_app import agent_app
+    from keysvc.web.local_socket import LocalCallers, listen_at
+
+    settings = configuration.load(config)
+    log_to_stderr()
+    harden_process()
+    assembly.tell_of_plugins(settings)
+    identity = assembly.identity(settings)
+    peer = identity.require(Role.SERVER)
+    at = listen(*host_and_port("agent", settings.agent))
+    local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
+    with contextlib.ExitStack() as ending:
+        sso = ending.enter_context(assembly.open_sso(settings))
+        store = assembly.open_mapping_store(settings)
+        admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))
+        access = Access(store, sso.poll_interval, sso.authorizer)
+        app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
+        if local is not None:
+            ending.enter_context(Server(app, local, None).in_background())
+        places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]
+        _tell(f"the SSO server {peer.name} is on {' and '.join(places)}")
+        Server(app, at, identity.server_context()).run()
+
+
+SERVICES: abc.Mapping[str, abc.Callable[[Path | None], None]] = MappingProxyType({"serve": serve, "agent": agent})
+"""By the command that runs each."""
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"{what}\n")

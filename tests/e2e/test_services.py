@@ -1,0 +1,64 @@
+"""`keysvc serve` and `keysvc agent` as processes: what they keep in memory, however they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sites import Site
+from systems import Keysvc, eventually
+
+from keysvc.demo.processes import Machine
+
+
+def test_a_service_does_not_keep_what_only_commands_need(site: Site) -> None:
+    site.init("--no-backup")
+    watched = Machine(site.machine.directory, site.machine.logs, {"PYTHONPROFILEIMPORTTIME": "1"})
+    serving = watched.start("serve")
+    site.running.append(serving)
+    eventually(lambda: site.state()["master"] is not None or serving.popen.poll() is not None)
+    imported = {line.rpartition("|")[2].strip() for line in serving.log.read_text("utf-8").splitlines()}
+    assert "keysvc.web.serving" in imported
+    assert not imported & {"typer", "pydantic"}
+
+
+@pytest.mark.parametrize("service", ["serve", "agent"])
+def test_every_spelling_of_a_service_ends_in_the_same_way(keysvc: Keysvc, service: str, tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    spellings = [
+        ("--config", path, service),
+        (service, "--config", path),
+        (service, f"--config={path}"),
+        (f"--config={path}", service),
+    ]
+    ends = [keysvc(*spelling) for spelling in spellings]
+    ends.append(keysvc(service, env={"KEYSVC_CONFIG": str(path)}))
+    assert {(end.status, end.out, end.err) for end in ends} == {(1, "", ends[0].err)}
+    assert ends[0].err.startswith(f"error: not-configured: there is no configuration at {path}; ")
+    assert keysvc(service, "--conifg", path).status == keysvc(service, path).status == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in its file system")
+@pytest.mark.parametrize("spelling", ["--config", "--config="])
+def test_a_service_that_is_interrupted_before_it_serves_says_nothing(tmp_path: Path, spelling: str) -> None:
+    path = tmp_path / "keysvc.toml"
+    os.mkfifo(path)
+    arguments = [spelling, str(path)] if spelling == "--config" else [f"{spelling}{path}"]
+    process = subprocess.Popen([sys.executable, "-m", "keysvc", "serve", *arguments], stderr=subprocess.PIPE)
+
+    def waits_for_its_configuration() -> bool:
+        with contextlib.suppress(OSError):  # nobody reads yet
+            writing.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writing) or process.poll() is not None
+
+    writing: list[int] = []
+    eventually(waits_for_its_configuration)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    os.close(writing[0])
+    assert (process.returncode, said) == (130, b"")

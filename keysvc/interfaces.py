@@ -127,6 +127,10 @@ class MappingStoreInfo:
     schema_version: int
 
 
+LookedUp = tuple[Application, Mapping | None, EncryptedCredential | None]
+"""An application, and a user's mapping and credential in it."""
+
+
 class MappingStore(Protocol):
     """The SSO database. Reads see committed data; every write is a `commit`. Any thread may call it.
 
@@ -176,6 +180,9 @@ class MappingStore(Protocol):
 
     def credential(self, application: str, user: str) -> EncryptedCredential | None:
         """By exact names."""
+
+    def look_up(self, application: str, user: str) -> LookedUp | None:
+        """By exact names, what a look-up needs, in one read and of one moment; None without such an application."""
 
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None

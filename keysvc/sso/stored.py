@@ -25,16 +25,15 @@ class StoredCredentials:
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
-        definition = self._store.application(name)
-        if definition is None:
-            raise NotFound(f"there is no application {name}", hint="keysvc app list")
-        return definition
+        return _there(name, self._store.application(name))
 
     def of_user(self, application: str, user: str) -> tuple[Credential, bool]:
         """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
         in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
         AccessDenied, CannotDecrypt."""
-        definition = self._enabled(application)
+        found = self._store.look_up(application, user)
+        definition, mapping, row = found or (_there(application, None), None, None)
+        _refuse_disabled(definition)
         if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
             raise AccessDenied(
                 f"{application} does not allow a look-up by user", hint="it needs the flag windowsInitiatedSSO"
@@ -46,15 +45,20 @@ class StoredCredentials:
             )
         if definition.type is ApplicationType.GROUP:
             mapping = self._of_groups(definition, user)
-        else:
-            mapping = self._of(definition, user)
-        return self._read(definition, mapping), not definition.flags.disable_credential_cache
+            row = self._store.credential(application, mapping.user)
+        if mapping is None:
+            raise NotFound(
+                f"{user} has no mapping for {application}",
+                hint=f"keysvc mapping set '{application}' '{user}' EXTERNAL_USER --enable",
+            )
+        return self._decrypted(definition, mapping, row), not definition.flags.disable_credential_cache
 
     def of_external_user(self, application: str, external_user: str, password: SecretText | None) -> Credential:
         """Where the application validates passwords, `password` is compared with the stored one before anything else is
         told: an external user who has none, and one whose is another, are refused alike. Raises NotFound, AccessDenied,
         CannotDecrypt, Conflict when several users share it."""
-        definition = self._enabled(application)
+        definition = self.application(application)
+        _refuse_disabled(definition)
         if not definition.host_initiated:
             raise AccessDenied(
                 f"{application} does not allow a look-up by external user", hint="it needs the flag hostInitiatedSSO"
@@ -77,21 +81,6 @@ class StoredCredentials:
                 hint="if it is the right one, store it anew: keysvc credential set APP USER",
             )
         return found
-
-    def _enabled(self, application: str) -> Application:
-        definition = self.application(application)
-        if not definition.flags.enabled:
-            raise AccessDenied(f"{application} is disabled", hint=f"keysvc app enable '{application}'")
-        return definition
-
-    def _of(self, application: Application, user: str) -> Mapping:
-        mapping = self._store.mapping(application.name, user)
-        if mapping is None:
-            raise NotFound(
-                f"{user} has no mapping for {application.name}",
-                hint=f"keysvc mapping set '{application.name}' '{user}' EXTERNAL_USER --enable",
-            )
-        return mapping
 
     def _of_groups(self, application: Application, user: str) -> Mapping:
         found = self._store.mappings(application.name, limit=MAXIMUM_GROUPS)
@@ -117,6 +106,9 @@ class StoredCredentials:
         return found[0]
 
     def _read(self, application: Application, mapping: Mapping) -> Credential:
+        return self._decrypted(application, mapping, self._store.credential(application.name, mapping.user))
+
+    def _decrypted(self, application: Application, mapping: Mapping, row: EncryptedCredential | None) -> Credential:
         where = f"'{application.name}' '{mapping.user}'"
         if not mapping.enabled:
             raise AccessDenied(
@@ -124,14 +116,10 @@ class StoredCredentials:
                 hint=f"keysvc mapping enable {where}",
             )
         refuse_local(application, mapping.user)
-        row = self._store.credential(application.name, mapping.user)
         if row is None:
             raise NotFound(
                 f"{mapping.user} has no credential for {application.name}", hint=f"keysvc credential set {where}"
             )
-        return self._decrypted(application, mapping, row)
-
-    def _decrypted(self, application: Application, mapping: Mapping, row: EncryptedCredential) -> Credential:
         version = version_of(row.ciphertext)
         if version != row.version:
             raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
@@ -140,6 +128,17 @@ class StoredCredentials:
         shared = MappingProxyType(fields)  # with every later look-up of it
         user = application.host_account or mapping.user
         return Credential(application.name, user, mapping.external_user, shared, masked, version, row.revision)
+
+
+def _there(name: str, application: Application | None) -> Application:
+    if application is None:
+        raise NotFound(f"there is no application {name}", hint="keysvc app list")
+    return application
+
+
+def _refuse_disabled(application: Application) -> None:
+    if not application.flags.enabled:
+        raise AccessDenied(f"{application.name} is disabled", hint=f"keysvc app enable '{application.name}'")
 
 
 def _password_field(application: Application) -> str:

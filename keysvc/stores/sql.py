@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from keysvc.chain import AuditHead
 from keysvc.changes import Change, PutVersion
 from keysvc.errors import Fenced, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.interfaces import MappingStoreInfo
+from keysvc.interfaces import LookedUp, MappingStoreInfo
 from keysvc.model import (
     Application,
     AuditEntry,
@@ -44,7 +44,7 @@ from keysvc.model import (
 )
 from keysvc.stores import schema, sql_audit, sql_changes
 from keysvc.stores.sql_database import SQLDatabase, Undone
-from keysvc.stores.sql_rows import GuardRow, read
+from keysvc.stores.sql_rows import GuardRow, looked_up, read
 
 __all__ = ["SQLMappingStore", "Undone"]
 
@@ -55,6 +55,16 @@ _mapping = select(schema.mappings).where(
 )
 _credential = select(schema.credentials).where(
     schema.credentials.c.application == bindparam("application"), schema.credentials.c.user == bindparam("user")
+)
+_mapping_there, _credential_there = (
+    (table.c.application == schema.applications.c.name) & (table.c.user == bindparam("user"))
+    for table in (schema.mappings, schema.credentials)
+)
+_look_up = (
+    select(schema.applications, schema.mappings, schema.credentials)
+    .outerjoin(schema.mappings, _mapping_there)
+    .outerjoin(schema.credentials, _credential_there)
+    .where(schema.applications.c.name == bindparam("application"))
 )
 
 
@@ -167,6 +177,12 @@ class SQLMappingStore(SQLDatabase):
     def credential(self, application: str, user: str) -> EncryptedCredential | None:
         """By exact names."""
         return self._one(EncryptedCredential, schema.credentials, _credential, application=application, user=user)
+
+    def look_up(self, application: str, user: str) -> LookedUp | None:
+        """By one join."""
+        found = {"application": application, "user": user}
+        row = self._read(lambda connection: connection.execute(_look_up, found).first())
+        return None if row is None else looked_up(row)
 
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None

@@ -12,7 +12,9 @@ from sqlalchemy import Row, Table
 
 from keysvc.described import described
 from keysvc.errors import KeysvcError, MappingStoreError
-from keysvc.model import Lease
+from keysvc.interfaces import LookedUp
+from keysvc.model import Application, EncryptedCredential, Lease, Mapping
+from keysvc.stores import schema
 
 Value = TypeVar("Value")
 
@@ -45,7 +47,23 @@ def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[
     if not rows:
         return []
     names = [str(name) for name in rows[0]._fields]
-    records = [dict(zip(names, row, strict=True)) for row in rows]
+    return _values(what, table, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def looked_up(row: abc.Iterable[Any]) -> LookedUp:
+    """A row of applications, mappings and credentials joined, each with all its columns. Raises as `read`."""
+    cells = iter(row)
+    application = _part(Application, schema.applications, cells)
+    assert application is not None, "the others are joined to it"  # noqa: S101
+    return application, _part(Mapping, schema.mappings, cells), _part(EncryptedCredential, schema.credentials, cells)
+
+
+def _part(what: type[Value], table: Table, cells: abc.Iterator[Any]) -> Value | None:
+    record = {str(column.name): next(cells) for column in table.c}
+    return None if record[table.primary_key.columns[0].name] is None else _values(what, table, [record])[0]
+
+
+def _values(what: type[Value], table: Table, records: list[dict[str, Any]]) -> list[Value]:
     described(what)
     try:
         return _convert(records, list[what])  # type: ignore[valid-type]

@@ -18,7 +18,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.changes import Reencrypt
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
-from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
+from keysvc.interfaces import LookedUp
+from keysvc.model import Application, CredentialKey, EncryptedCredential
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
@@ -71,15 +72,10 @@ class SQLiteMappingStore(SQLMappingStore):
         known = self._direct_reads.application(name) if self._direct_reads and self._ready else None
         return known if known is not None else super().application(name)
 
-    def mapping(self, application: str, user: str) -> Mapping | None:
-        """By exact names."""
-        known = self._direct_reads.mapping(application, user) if self._direct_reads and self._ready else None
-        return known if known is not None else super().mapping(application, user)
-
-    def credential(self, application: str, user: str) -> EncryptedCredential | None:
-        """By exact names."""
-        known = self._direct_reads.credential(application, user) if self._direct_reads and self._ready else None
-        return known if known is not None else super().credential(application, user)
+    def look_up(self, application: str, user: str) -> LookedUp | None:
+        """By one join."""
+        known = self._direct_reads.look_up(application, user) if self._direct_reads and self._ready else None
+        return known if known is not None else super().look_up(application, user)
 
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None

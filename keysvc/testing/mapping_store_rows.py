@@ -128,6 +128,13 @@ class MappingStoreRows:
         with pytest.raises(NotFound):
             store.commit([PutMapping(Mapping("CRM", "alice", "A"))], UNGUARDED)
 
+    def test_what_a_look_up_needs_comes_in_one_read(self, store: MappingStore) -> None:
+        store.commit([*users("alice"), PutMapping(Mapping("SAP", "bob", "B"))], UNGUARDED)
+        for user in ("alice", "bob", "nobody", "ALICE"):
+            three = store.application("SAP"), store.mapping("SAP", user), store.credential("SAP", user)
+            assert store.look_up("SAP", user) == three
+        assert store.look_up("ERP", "alice") is None
+
     def test_compare_and_swap_on_a_credential(self, store: MappingStore) -> None:
         store.commit(users("alice"), UNGUARDED)
         first = store.credential("SAP", "alice")

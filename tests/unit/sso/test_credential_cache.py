@@ -38,7 +38,7 @@ class StoreThatMayBeAway:
     def __getattr__(self, name: str) -> object:
         if self.away and name != "close":
             raise MappingStoreUnavailable("cut off by the test")
-        self.reads += name == "credential"
+        self.reads += name == "look_up"
         return getattr(self.store, name)
 
 

@@ -135,9 +135,9 @@ def test_the_file_and_what_lies_beside_it_are_for_its_owner_alone(path):
 
 def test_a_row_is_read_the_short_way_and_as_the_long_way_reads_it(store, monkeypatch):
     long_way = super(SQLiteMappingStore, store)
-    wanted = long_way.application("SAP"), long_way.mapping("SAP", "bob"), long_way.credential("SAP", "bob")
-    monkeypatch.setattr(SQLiteMappingStore, "_one", lambda *_: pytest.fail("the long way"))
-    assert (store.application("SAP"), store.mapping("SAP", "bob"), store.credential("SAP", "bob")) == wanted
+    wanted = long_way.application("SAP"), long_way.look_up("SAP", "bob"), long_way.credentials(under=1)
+    monkeypatch.setattr(SQLiteMappingStore, "_read", lambda *_: pytest.fail("the long way"))
+    assert (store.application("SAP"), store.look_up("SAP", "bob"), store.credentials(under=1)) == wanted
 
 
 def test_what_the_short_way_cannot_say_the_long_way_does(store, path):

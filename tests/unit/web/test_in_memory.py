@@ -117,7 +117,7 @@ def test_a_look_up_from_memory_needs_no_thread(client: AgentClient, watching: Wa
 def test_a_fresh_look_up_asks_in_a_thread(client: AgentClient, watching: Watching) -> None:
     look_up(client, fresh=True)
     assert watching.in_threads == TIMES
-    assert watching.for_requests().count("credential") == TIMES
+    assert watching.for_requests().count("look_up") == TIMES
 
 
 def test_a_look_up_from_memory_that_is_recorded_is_so_in_a_thread_and_once(watching: Watching, tmp_path: Path) -> None:

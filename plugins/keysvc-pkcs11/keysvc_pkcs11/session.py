@@ -41,6 +41,7 @@ class TokenSession:
         self._objects = DataObjects(self._session, system_id, uri.key_label)
         self._name = keys.KeyName(uri.key_label, uri.key_id)
         self._kek: keys.TokenKey | None = None
+        self._ready: dict[int, Keys] = {}
         self._chosen: SealingMechanism | None = None
         self._last: SealingMechanism | None = None
         self._exportable = False
@@ -138,6 +139,12 @@ class TokenSession:
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     def _keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
+        """Found and checked once: every question to an HSM may travel through a network."""
+        if mechanism.number not in self._ready:
+            self._ready[mechanism.number] = self._checked_keys(mechanism, may_make=may_make)
+        return self._ready[mechanism.number]
+
+    def _checked_keys(self, mechanism: SealingMechanism, *, may_make: bool) -> Keys:
         if self._kek is None:
             kek = self._key(self._name, keys.KEK, mechanism.uses, may_make=may_make)
             self._exportable = bool(keys.weakness(kek))

@@ -25,32 +25,31 @@ class TokenSealer:
     def __init__(self, url: str, process: TokenProcess) -> None:
         self._url = url
         self._process = process
-        self._seen: dict[str, object] = {}
+        self._seen = b""
         self._said: object = BEST_MECHANISM
 
     def info(self) -> KeyStoreInfo:
         """`hardware` and `exportable` are known once a version was sealed or unsealed."""
-        seen = self._seen
         label = self._process.uri.key_label
-        if not seen:
+        if not self._seen:
             return KeyStoreInfo(self._url, f"KEK {label}", hardware=False, exportable=False)
+        seen = json.loads(self._seen)
         root = f"KEK {label} ({seen['mechanism']}) in token {seen['token']}, serial {seen['serial']}"
         hardware = not any(word in str(seen["model"]).lower() for word in _SOFTWARE_MODELS)
         return KeyStoreInfo(self._url, root, hardware=hardware, exportable=bool(seen["exportable"]))
 
     def seal(self, secret: SecretBytes, context: bytes) -> bytes:
         """Makes the KEK where the token has none and nothing is sealed under it yet."""
-        sealed, description = self._process.call("seal", secret.reveal(), context)
-        self._seen = json.loads(description)
-        if self._seen["mechanism"] != self._said:
-            self._said = self._seen["mechanism"]
+        sealed, self._seen = self._process.call("seal", secret.reveal(), context)
+        mechanism = json.loads(self._seen)["mechanism"]
+        if mechanism != self._said:
+            self._said = mechanism
             log.warning("the token %s has no %s: %s seals", self._process.uri.token_name, BEST_MECHANISM, self._said)
         return sealed
 
     def unseal(self, sealed: bytes, context: bytes) -> SecretBytes:
         """Raises SealBroken, KeyStoreUnavailable."""
-        secret, description = self._process.call("unseal", sealed, context)
-        self._seen = json.loads(description)
+        secret, self._seen = self._process.call("unseal", sealed, context)
         return SecretBytes(secret)
 
     def random(self, count: int) -> bytes:

@@ -1,7 +1,8 @@
-"""Unsealing one version with a KEK in a token of SoftHSM: versions a second, one after the other.
+"""Unsealing one version with a KEK in a token of SoftHSM: versions a second of the processor, one after the other.
 
-- keysvc: the key store `pkcs11:` as a master secret server uses it, its token process started and logged in.
-- floor: unseal.c, the same PKCS #11 calls in a C loop. That they are the same a trace by hsm/shim shows.
+- keysvc: the key store `pkcs11:` as a master secret server uses it, its token process started and logged in. Both
+  processes count; only one works at a time, but a busy machine lets each wait for its turn, and the floor has no turns.
+- floor: unseal.c, the same PKCS #11 calls in a C loop. A test of the plugin compares traces by hsm/shim of both.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import abc
 from pathlib import Path
 
 from benchmarks.measuring import Figures, Race, Scale, Unavailable, repeated, timed
+from benchmarks.processes import cpu_seconds
 from benchmarks.system import SYSTEM_ID, nobody
 from keysvc.model import MasterSecret, SecretBytes, utc_now
 from keysvc.plugins import Plugins
@@ -36,15 +39,23 @@ def figures(scale: Scale) -> Figures:
         url = f"pkcs11:token={label};object={KEY}?module-path={module}&pin-source=file:{pin}"
         store = Plugins().key_stores.open(url, nobody, SYSTEM_ID)
         store.seal(MasterSecret(1, utc_now(), SecretBytes(os.urandom(32))))
-        times = scale.of(1000, 200)
+        (token_process,) = children()
+        times = scale.of(2000, 1000)
         entry = f"{SYSTEM_ID}/{KEY}/version-{1:010d}"
         command: list[str | Path] = [floor, module, label, pin.read_text("ascii").strip(), KEY, entry, str(times)]
         contenders = {
-            "keysvc": timed(repeated(lambda: store.unseal(1), times)),
+            "keysvc": timed(
+                repeated(lambda: store.unseal(1), times), lambda: time.process_time() + cpu_seconds(token_process)
+            ),
             "floor": lambda: float(subprocess.run(command, check=True, capture_output=True).stdout),
         }
         yield Race("unseal on SoftHSM", "versions/s", contenders, scale.of(ROUNDS, 3)).run().against("floor", 0.7)
         store.close()
+
+
+def children() -> list[int]:
+    """Processes that this one has started and that have not ended."""
+    return [int(process) for process in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
 
 
 def compiled(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from keysvc.errors import KeysvcError
 from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
-from keysvc.master.servers import LiveServers
+from keysvc.master.servers import LiveServers, Said
 from keysvc.model import Role, Server
 
 FORGET_AFTER = timedelta(days=1)
@@ -31,11 +31,12 @@ class Attendance:
             self._forget(mine)
         self.live = LiveServers([server for server in known if server not in mine], poll_interval)
 
-    def saw(self, server: Server) -> None:
+    def saw(self, said: Said) -> None:
         """It polled. The first time this is recorded before it is permitted to encrypt; where that fails it counts as
         alive all the same, for another poll of it may have been recorded meanwhile."""
-        if self.live.saw(server):
-            self._record([server])
+        new = self.live.saw(said)
+        if new is not None:
+            self._record([new])
 
     def left(self, name: str, instance: str) -> None:
         """It encrypts no more: nobody needs to wait for it."""

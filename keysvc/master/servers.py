@@ -6,19 +6,37 @@ import threading
 import time
 from collections import abc
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from keysvc.errors import MasterSecretServerUnavailable
-from keysvc.model import Role, Server
+from keysvc.model import Role, Server, utc_now
 
 PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""
 
 
-@dataclass(frozen=True, slots=True)
+class Said(NamedTuple):
+    """What a process says of itself when it polls: a server, but for when it was seen. Cheap to make and to compare."""
+
+    name: str
+    instance: str
+    versions_held: tuple[int, ...]
+    role: Role = Role.SERVER
+    url: str = ""
+    problem: str = ""
+
+
+@dataclass(slots=True)
 class _Seen:
-    server: Server
+    said: Said
     at: float  # monotonic
+    seen_at: datetime
+
+    @property
+    def server(self) -> Server:
+        name, instance, versions_held, role, url, problem = self.said
+        return Server(name, instance, versions_held, self.seen_at, role, url, problem)
 
 
 class LiveServers:
@@ -31,28 +49,37 @@ class LiveServers:
     def __init__(self, known: abc.Iterable[Server], poll_interval: timedelta) -> None:
         now = time.monotonic()
         self._permission = PERMISSION_INTERVALS * poll_interval.total_seconds()
-        self._seen = {(server.name, server.instance): _Seen(server, now) for server in known}
+        self._seen = {(server.name, server.instance): _Seen(_said(server), now, server.seen_at) for server in known}
         self._recorded = set(self._seen)
         self._unrecorded: set[tuple[str, str]] = set()
         self._needed: int | None = None
         self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def saw(self, server: Server) -> bool:
-        """A server polled. True when it must be recorded before it gets its answer: nothing of it was yet. Raises
+    def saw(self, said: Said) -> Server | None:
+        """A server polled. Returned when it must be recorded before it gets its answer: nothing of it was yet. Raises
         MasterSecretServerUnavailable while a version becomes active that it does not hold."""
-        key = (server.name, server.instance)
+        key = (said.name, said.instance)
         with self._lock:
-            if self._needed is not None and self._needed not in server.versions_held:
+            if self._needed is not None and self._needed not in said.versions_held:
                 raise MasterSecretServerUnavailable(f"version {self._needed} becomes active at this moment")
-            self._seen[key] = _Seen(server, time.monotonic())
+            seen = self._seen[key] = _Seen(said, time.monotonic(), utc_now())
             self._unrecorded.add(key)
             self._silent.discard(key)
-            return key not in self._recorded
+            return None if key in self._recorded else seen.server
 
-    def knows(self, name: str, instance: str) -> bool:
-        """Whether something of this process was recorded before."""
-        return (name, instance) in self._recorded
+    def saw_again(self, said: Said) -> bool:
+        """A server polled. False, and nothing changes, unless it was recorded before and says what it said then, and no
+        version becomes active: else it is for `saw`."""
+        key = (said.name, said.instance)
+        with self._lock:
+            seen = self._seen.get(key)
+            if seen is None or seen.said != said or key not in self._recorded or self._needed is not None:
+                return False
+            seen.at, seen.seen_at = time.monotonic(), utc_now()
+            self._unrecorded.add(key)
+            self._silent.discard(key)
+            return True
 
     def left(self, name: str, instance: str) -> None:
         """A server said goodbye: it encrypts no more."""
@@ -68,7 +95,7 @@ class LiveServers:
             return [
                 seen.server
                 for seen in self._seen.values()
-                if seen.server.role is Role.MASTER and now - seen.at <= self._permission
+                if seen.said.role is Role.MASTER and now - seen.at <= self._permission
             ]
 
     def waiting_for(self, version: int) -> abc.Sequence[Server]:
@@ -80,9 +107,9 @@ class LiveServers:
             waiting = [
                 seen.server
                 for seen in self._seen.values()
-                if version not in seen.server.versions_held
+                if version not in seen.said.versions_held
                 and now - seen.at <= self._permission
-                and not seen.server.problem
+                and not seen.said.problem
             ]
             self._needed = None if waiting else version
             return waiting
@@ -125,3 +152,7 @@ class LiveServers:
             gone = [key for key, seen in self._seen.items() if now - seen.at > age.total_seconds()]
             self._recorded.difference_update(gone)
             return [self._seen.pop(key).server for key in gone]
+
+
+def _said(server: Server) -> Said:
+    return Said(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)

@@ -22,6 +22,7 @@ from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
+from keysvc.master.servers import Said
 from keysvc.master.trails import Trails
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
@@ -33,7 +34,6 @@ from keysvc.model import (
     Server,
     VersionRecord,
     VersionState,
-    utc_now,
 )
 
 log = get_logger("keysvc.master")
@@ -141,9 +141,10 @@ class MasterSecretServer:
         """Of the lease held."""
         return self._leadership.epoch
 
-    def knows(self, name: str, instance: str) -> bool:
-        """Whether a poll of this process is answered without the mapping store."""
-        return self._attendance.live.knows(name, instance)
+    def poll_again(self, said: Said) -> Announcement | None:
+        """As `poll`, of a process that says what it said before: in memory. None when it is for `poll`."""
+        self._leadership.require()
+        return self._announcement if self._attendance.live.saw_again(said) else None
 
     def poll(
         self,
@@ -158,7 +159,7 @@ class MasterSecretServer:
         """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
         `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
         self._leadership.require()
-        self._attendance.saw(Server(name, instance, versions_held, utc_now(), role, url, problem))
+        self._attendance.saw(Said(name, instance, versions_held, role, url, problem))
         return self._announcement
 
     def announced(self) -> Announcement:

@@ -56,6 +56,8 @@ class Connected:
     _peer: Peer | None = None
     _identity: Identity | None = None
     _caller: Caller = NOBODY
+    asked: tuple[object, msgspec.Struct | None] = (None, None)
+    """What the request before asked, and its parameters."""
 
     def peer(self) -> Peer:
         """Who calls. Raises AccessDenied without a client certificate of this system's authority."""

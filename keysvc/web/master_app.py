@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +10,7 @@ from keysvc import errors
 from keysvc.crypto.certificates import Peer
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.member import Member
+from keysvc.master.servers import Said
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, Identity, Role, RotationSettings, SecretText
@@ -56,6 +56,7 @@ class MasterOperations:
         self._member = member
         self._waiting = waiting
         self._facts = facts
+        self._unchanged = "", Response(304)
 
     @property
     def _master(self) -> MasterSecretServer:
@@ -246,25 +247,35 @@ class MasterOperations:
 
     async def poll(self, call: Call[parameters.Poll, NoContent]) -> Response:
         """One that waits is a coroutine that sleeps until something changes."""
-        asked = call.parameters
-        moment = self._waiting.moment()
-        announcement = await self._seen(call)
-        if asked.if_none_match == announcement.etag and asked.wait > 0:
+        caller, asked, master = call.caller, call.parameters, self._master
+        moment = self._waiting.moment() if asked.wait > 0 else None
+        url, problem = (asked.url, asked.problem) if caller.role is Role.MASTER else ("", "")
+        said = Said(caller.name, asked.instance, asked.versions_held, caller.role, url, problem)
+        announcement = master.poll_again(said)
+        if announcement is None:
+            announcement = await in_thread(
+                master.poll,
+                said.name,
+                said.instance,
+                said.versions_held,
+                role=said.role,
+                url=said.url,
+                problem=said.problem,
+            )
+        if moment is not None and asked.if_none_match == announcement.etag:
             await moment.passes(min(asked.wait, WAIT_OF_INTERVAL * announcement.poll_interval.total_seconds()))
             announcement = self._master.announced()
-        if asked.if_none_match == announcement.etag:
-            return Response(304, (etag(announcement.etag), NO_STORE))
-        return answer(messages.PollAnswer.of(announcement), 200, etag(announcement.etag))
+        return self._answered(announcement, asked.if_none_match)
 
-    async def _seen(self, call: Call[parameters.Poll, NoContent]) -> Announcement:
-        """A process that is known is answered without a thread and without the mapping store."""
-        caller, asked = call.caller, call.parameters
-        standby = {"url": asked.url, "problem": asked.problem} if caller.role is Role.MASTER else {}
-        master = self._master
-        poll = functools.partial(
-            master.poll, caller.name, asked.instance, asked.versions_held, role=caller.role, **standby
-        )
-        return poll() if master.knows(caller.name, asked.instance) else await in_thread(poll)
+    def _answered(self, announcement: Announcement, known: str | None) -> Response:
+        """Nearly always the same."""
+        if known != announcement.etag:
+            return answer(messages.PollAnswer.of(announcement), 200, etag(announcement.etag))
+        of, unchanged = self._unchanged
+        if of != known:
+            unchanged = Response(304, (etag(known), NO_STORE))
+            self._unchanged = known, unchanged
+        return unchanged
 
     def authority_key(self, call: Call[NoParameters, messages.FetchRequest]) -> messages.FetchAnswer:
         """Sealed."""

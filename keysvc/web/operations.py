@@ -136,7 +136,7 @@ class _Endpoint:
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
-        parameters = self._parameters(scope, in_path)
+        parameters = self._remembered_parameters(scope, in_path)
         content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
         call = Call(caller, parameters, content)
         if operation.in_memory:
@@ -149,6 +149,16 @@ class _Endpoint:
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    def _remembered_parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
+        """Whoever keeps its connection mostly asks what it asked before: an SSO server that polls always does."""
+        connected: Connected = scope[CONNECTED]
+        asking = self, scope["path"], scope["query_string"], scope["headers"]
+        asked, parameters = connected.asked
+        if parameters is None or asked != asking:
+            parameters = self._parameters(scope, in_path)
+        connected.asked = asking, parameters  # these headers: uvicorn keeps them until the next request anyway
+        return parameters
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import msgspec
@@ -122,7 +123,13 @@ class Poll(Parameters, frozen=True):
     @property
     def versions_held(self) -> tuple[int, ...]:
         """As numbers, ascending."""
-        return tuple(sorted(int(version) for version in self.holds.split(",") if version))
+        return _numbers(self.holds)
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(holds: str) -> tuple[int, ...]:
+    """Most hold the same."""
+    return tuple(sorted(int(version) for version in holds.split(",") if version))
 
 
 class OneVersion(Parameters, frozen=True):

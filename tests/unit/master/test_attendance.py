@@ -4,13 +4,15 @@ active."""
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from systems import System, eventually
 
 from keysvc.changes import PutVersion, SeeServers
 from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable
-from keysvc.model import VersionState
+from keysvc.master.servers import LiveServers, Said
+from keysvc.model import Role, VersionState
 
 
 def states(system: System) -> dict[int, str]:
@@ -105,3 +107,33 @@ def test_a_change_whose_answer_was_lost_is_announced_all_the_same(
     eventually(lambda: states(system) == {1: "retiring", 2: "active"})
     eventually(lambda: sso.status().active_version == 2)
     assert lost_once
+
+
+def test_a_poll_that_says_what_it_said_before_is_seen_and_every_other_one_is_for_the_long_way() -> None:
+    live = LiveServers([], timedelta(hours=1))
+    said = Said("web-01", "1", (1,))
+    assert not live.saw_again(said), "nothing of it was recorded yet"
+    new = live.saw(said)
+    assert new is not None
+    assert not live.saw_again(said)
+    live.were_recorded([new])
+    assert live.saw_again(said)
+    for other in (
+        said._replace(instance="2"),
+        said._replace(versions_held=(1, 2)),
+        said._replace(role=Role.MASTER, url="https://m2"),
+        said._replace(problem="its disk is full"),
+    ):
+        assert not live.saw_again(other), "that is news"
+    (seen,) = live.take_unrecorded()
+    assert (seen.name, seen.versions_held) == ("web-01", (1,))
+    assert seen.seen_at > new.seen_at
+    assert not live.take_unrecorded()
+    assert live.saw_again(said)
+    assert live.take_unrecorded()
+    assert not live.waiting_for(1)
+    assert not live.saw_again(said), "a version becomes active"
+    live.activated()
+    assert live.saw_again(said)
+    live.left("web-01", "1")
+    assert not live.saw_again(said)

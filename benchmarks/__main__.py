@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict
 
 from benchmarks.measuring import Figure, Rates, Scale, Unavailable
-from benchmarks.system import log_nothing
+from keysvc.logs import log_nothing
 
 JOBS = (
     "reencryption",

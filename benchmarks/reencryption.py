@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import sqlite3
@@ -20,14 +21,14 @@ import time
 from collections import abc
 from pathlib import Path
 
-import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from benchmarks.measuring import Figures, Race, Scale
 from benchmarks.openbao import OpenBao
-from benchmarks.system import SYSTEM_ID, System, log_nothing
+from benchmarks.system import SYSTEM_ID, System
+from keysvc.logs import Line, log_nothing
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Application, MasterSecret
 
@@ -58,26 +59,29 @@ def _figures(folder: Path, rows: int, rounds: int, peer: OpenBao) -> Figures:
     yield race.against("OpenBao", 4)
 
 
-class Rotating:
+class Rotating(logging.Handler):
     """A master secret server whose rotations are timed by what it logs."""
 
     def __init__(self, system: System) -> None:
+        super().__init__()
         self._finished = threading.Event()
         self._rate = 0.0
         self._begun = 0.0
-        structlog.configure(processors=[self._notice])
+        logging.getLogger("keysvc").setLevel(logging.INFO)
+        logging.getLogger("keysvc").addHandler(self)
         self._master: MasterSecretServer = system.master()
         self._master.start(print)
         gc.collect()
         gc.freeze()  # as a server does before it serves
 
-    def _notice(self, _logger: object, _method: str, event: abc.MutableMapping[str, object]) -> str:
-        if event["event"] == "activated a version":
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.msg
+        assert isinstance(said, Line)
+        if said.event == "activated a version":
             self._begun = time.perf_counter()
-        if event["event"] == "re-encrypted all credentials":
-            self._rate = int(str(event["rows"])) / (time.perf_counter() - self._begun)
+        if said.event == "re-encrypted all credentials":
+            self._rate = int(said.values["rows"]) / (time.perf_counter() - self._begun)
             self._finished.set()
-        raise structlog.DropEvent
 
     def round(self) -> float:
         """One rotation."""
@@ -88,7 +92,7 @@ class Rotating:
 
     def stop(self) -> None:
         self._master.stop()
-        structlog.reset_defaults()
+        logging.getLogger("keysvc").removeHandler(self)
         log_nothing()
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-
-import structlog
 
 from keysvc.crypto import certificates, transport
 from keysvc.crypto.credentials import CredentialCipher
@@ -159,11 +156,6 @@ class Row:
     user: str
     version: int
     ciphertext: bytes
-
-
-def log_nothing() -> None:
-    """What is printed here are figures."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def nobody(what: str) -> SecretText:

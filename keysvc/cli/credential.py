@@ -12,7 +12,7 @@ from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json
 from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
-from keysvc.logs import warnings_only
+from keysvc.logs import log_nothing
 
 if TYPE_CHECKING:
     from keysvc.config import Config
@@ -166,7 +166,7 @@ def sso_server(config: Config) -> SSO | AgentClient:
     process."""
     from keysvc import assembly
 
-    warnings_only()
+    log_nothing()
     agent = assembly.agent_client(config)
     try:
         agent.status()

@@ -11,7 +11,7 @@ from keysvc.cli.asking import passphrase
 from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
 from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, read_file
-from keysvc.logs import warnings_only
+from keysvc.logs import log_nothing
 
 if TYPE_CHECKING:
     from keysvc.sso import SSO
@@ -39,7 +39,7 @@ def import_(
 
     content, source = _read(file, passphrase_file, key)
     settings = load(config)
-    warnings_only()
+    log_nothing()
     with assembly.open_sso(settings) as sso:
         found = _import(sso, content, source, dry_run)
     if as_json:

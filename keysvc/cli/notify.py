@@ -107,7 +107,9 @@ def deliver_test(config: ConfigOption = None, notifier: NotifierOption = "", as_
     keysvc notify test --notifier pager
     """
     from keysvc.errors import NotFound
+    from keysvc.logs import log_to_stderr
 
+    log_to_stderr()  # which is where the notifier log: writes
     settings = load(config)
     wanted = [each for each in settings.notifier_settings if notifier in {"", each.shown}]
     if not wanted:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from keysvc.errors import ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Notifier, Opening, Register
+from keysvc.logs import get_logger
 from keysvc.model import Severity
 
 if TYPE_CHECKING:
     from keysvc.model import Event
 
+log = get_logger("keysvc.events")
 LEVELS = {
     Severity.INFORMATIONAL: logging.INFO,
     Severity.NOTICE: logging.INFO,
@@ -39,9 +41,6 @@ class LogNotifier:
 
     def deliver(self, event: Event) -> None:
         """One line."""
-        import structlog
-
-        log = structlog.get_logger("keysvc.events")
         level = LEVELS[event.severity]
         log.log(level, event.kind, event_id=event.event_id, at=event.at.isoformat(), detail=dict(event.detail))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
-import structlog
 
 from keysvc.model import SecretBytes, SecretText
 from keysvc.notifiers.log import LogNotifier
@@ -62,6 +62,6 @@ class TestTheLog(NotifierConformance):
         return LogNotifier
 
     @pytest.fixture
-    def received(self):
-        with structlog.testing.capture_logs() as lines:
-            yield lambda: [f"{line}" for line in lines]
+    def received(self, caplog):
+        caplog.set_level(logging.INFO, "keysvc.events")
+        return lambda: caplog.messages

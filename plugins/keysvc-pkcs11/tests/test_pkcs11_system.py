@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import abc
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
-import structlog.testing
 from systems import System, eventually, run_keysvc
 
 from keysvc.crypto import certificates
 from keysvc.errors import KeyStoreUnavailable
 from keysvc.interfaces import KeyStore
+from keysvc.logs import Line
 from keysvc.master import lifecycle, watch
 from keysvc.master.delivery import Subscription
 from keysvc.model import Event, Identity, Role, utc_now
@@ -59,7 +59,7 @@ class Keeping:
 
 
 def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(
-    system: TokenSystem, softhsm, monkeypatch, told, logged
+    system: TokenSystem, softhsm, monkeypatch, told, said
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.5)
     system.with_users("anna", "bert")
@@ -80,7 +80,7 @@ def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(
     away.rename(softhsm.tokens)
     eventually(lambda: events.kinds[-1] == "key-store.back")
     assert master.status().state == "ready"
-    assert [line["event"] for line in logged if line["event"].startswith("the key store ")] == [
+    assert [event for event in said() if event.startswith("the key store ")] == [
         "the key store does not answer; what is held serves on",
         "the key store answers again",
     ]
@@ -91,27 +91,27 @@ def test_an_outage_stops_no_poll_no_lookup_and_no_encryption(
 
 
 @pytest.fixture
-def logged() -> abc.Iterator[list[abc.MutableMapping[str, Any]]]:
-    """What the service said of itself."""
-    with structlog.testing.capture_logs() as lines:
-        yield lines
+def said(caplog: pytest.LogCaptureFixture) -> abc.Callable[[], list[str]]:
+    """The events that the service logged."""
+    caplog.set_level(logging.INFO, "keysvc")
+    return lambda: [record.msg.event for record in caplog.records if isinstance(record.msg, Line)]
 
 
 def test_a_service_that_was_started_with_a_wrong_pin_recovers_without_a_restart_when_it_is_corrected(
-    system: TokenSystem, softhsm, monkeypatch, logged
+    system: TokenSystem, softhsm, monkeypatch, caplog, said
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
     softhsm.pin_file.write_text("00000000")
     for _ in range(2):
         system.stop()
-        del logged[:]
+        caplog.clear()
         master = system.start()
         assert master.status().state == "degraded"
         assert "PIN" in master.status().problems[0]
-        assert [line["event"] for line in logged].count("a version cannot be unsealed") == 1
+        assert said().count("a version cannot be unsealed") == 1
     softhsm.pin_file.write_text(PIN)
     eventually(lambda: master.status().state == "ready")
-    eventually(lambda: "a version can be unsealed again" in [line["event"] for line in logged])
+    eventually(lambda: "a version can be unsealed again" in said())
 
 
 def test_a_start_during_an_outage_is_degraded_and_heals_when_the_token_is_back(

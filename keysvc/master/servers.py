@@ -7,7 +7,8 @@ import time
 from collections import abc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+
+import msgspec
 
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.model import Role, Server, utc_now
@@ -16,7 +17,7 @@ PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True):
     """What a process says of itself when it polls: a server, but for when it was seen. Cheap to make and to compare."""
 
     name: str
@@ -31,12 +32,13 @@ class Said(NamedTuple):
 class _Seen:
     said: Said
     at: float  # monotonic
-    seen_at: datetime
+    before: datetime | None = None  # it was seen then, and not by this process
 
     @property
     def server(self) -> Server:
-        name, instance, versions_held, role, url, problem = self.said
-        return Server(name, instance, versions_held, self.seen_at, role, url, problem)
+        said = self.said
+        seen_at = self.before or utc_now() - timedelta(seconds=time.monotonic() - self.at)
+        return Server(said.name, said.instance, said.versions_held, seen_at, said.role, said.url, said.problem)
 
 
 class LiveServers:
@@ -63,7 +65,7 @@ class LiveServers:
         with self._lock:
             if self._needed is not None and self._needed not in said.versions_held:
                 raise MasterSecretServerUnavailable(f"version {self._needed} becomes active at this moment")
-            seen = self._seen[key] = _Seen(said, time.monotonic(), utc_now())
+            seen = self._seen[key] = _Seen(said, time.monotonic())
             self._unrecorded.add(key)
             self._silent.discard(key)
             return None if key in self._recorded else seen.server
@@ -76,7 +78,7 @@ class LiveServers:
             seen = self._seen.get(key)
             if seen is None or seen.said != said or key not in self._recorded or self._needed is not None:
                 return False
-            seen.at, seen.seen_at = time.monotonic(), utc_now()
+            seen.at, seen.before = time.monotonic(), None
             self._unrecorded.add(key)
             self._silent.discard(key)
             return True

@@ -59,21 +59,12 @@ class Connected:
     asked: tuple[object, msgspec.Struct | None] = (None, None)
     """What the request before asked, and its parameters."""
 
-    def peer(self) -> Peer:
-        """Who calls. Raises AccessDenied without a client certificate of this system's authority."""
+    def caller(self, admit: abc.Callable[[Peer], Identity], roles: abc.Collection[Role]) -> Caller:
+        """Whom `admit` lets in, for each request anew. Raises AccessDenied without a client certificate of this
+        system's authority, and unless it has one of the roles."""
         if self.address:
             acting_from(self.address)
-        if self._peer is None:
-            if self.certificate is None:
-                raise AccessDenied(
-                    "a client certificate is needed", hint="enrol this machine: keysvc join URL --token TOKEN"
-                )
-            self._peer = peer_of(self.certificate)
-        return self._peer
-
-    def caller(self, admit: abc.Callable[[Peer], Identity], roles: abc.Collection[Role]) -> Caller:
-        """Whom `admit` lets in, for each request anew. Raises AccessDenied unless it has one of the roles."""
-        peer = self.peer()
+        peer = self._peer or self._read_peer()
         identity = admit(peer)
         if identity.role not in roles:
             wanted = " or ".join(role.value for role in roles)
@@ -81,6 +72,14 @@ class Connected:
         if identity is not self._identity:
             self._identity, self._caller = identity, Caller(identity.name, identity.role, peer.serial)
         return self._caller
+
+    def _read_peer(self) -> Peer:
+        if self.certificate is None:
+            raise AccessDenied(
+                "a client certificate is needed", hint="enrol this machine: keysvc join URL --token TOKEN"
+            )
+        self._peer = peer_of(self.certificate)
+        return self._peer
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -247,7 +247,7 @@ class MasterOperations:
 
     async def poll(self, call: Call[parameters.Poll, NoContent]) -> Response:
         """One that waits is a coroutine that sleeps until something changes."""
-        caller, asked, master = call.caller, call.parameters, self._master
+        caller, asked, master = call.caller, call.parameters, self._member.active
         moment = self._waiting.moment() if asked.wait > 0 else None
         url, problem = (asked.url, asked.problem) if caller.role is Role.MASTER else ("", "")
         said = Said(caller.name, asked.instance, asked.versions_held, caller.role, url, problem)

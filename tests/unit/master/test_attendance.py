@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from systems import System, eventually
 
 from keysvc.changes import PutVersion, SeeServers
@@ -119,10 +120,10 @@ def test_a_poll_that_says_what_it_said_before_is_seen_and_every_other_one_is_for
     live.were_recorded([new])
     assert live.saw_again(said)
     for other in (
-        said._replace(instance="2"),
-        said._replace(versions_held=(1, 2)),
-        said._replace(role=Role.MASTER, url="https://m2"),
-        said._replace(problem="its disk is full"),
+        replace(said, instance="2"),
+        replace(said, versions_held=(1, 2)),
+        replace(said, role=Role.MASTER, url="https://m2"),
+        replace(said, problem="its disk is full"),
     ):
         assert not live.saw_again(other), "that is news"
     (seen,) = live.take_unrecorded()

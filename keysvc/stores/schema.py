@@ -44,6 +44,8 @@ from keysvc.model import AuditTrail
 
 NAME_CHARACTERS = 256
 MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there
+LONG = "long"
+"""In the `info` of a key that may have more than the 900 bytes at which a clustered index of SQL Server ends."""
 _COLLATIONS = {"mssql": "Latin1_General_100_BIN2", "postgresql": "C"}
 
 
@@ -142,8 +144,7 @@ _ordered = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows b
 
 
 def _key(*columns: str) -> PrimaryKeyConstraint:
-    # a clustered index of SQL Server ends at 900 bytes, another one at 1,700
-    return PrimaryKeyConstraint(*columns, mssql_clustered=False)
+    return PrimaryKeyConstraint(*columns, info={LONG: True})
 
 
 def _single_row() -> Column[int]:

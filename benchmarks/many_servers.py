@@ -21,7 +21,6 @@ from keysvc import assembly
 
 SERVERS, INTERVAL = 10_000, 30.0
 TEN_TIMES = 10
-POLLS_OF_ONE = 10
 
 
 def figures(scale: Scale) -> Figures:
@@ -37,7 +36,7 @@ def figures(scale: Scale) -> Figures:
         idle = resident_mib(process)
         fleet = Fleet(installed.port, installed.config.system_id, Path(name) / "fleet", servers)
         ending.enter_context(fleet)
-        polls, cpu = measured(fleet, process, interval, POLLS_OF_ONE * interval)
+        polls, cpu = measured(fleet, process, interval, scale.of(10, 5) * interval)
         above = resident_mib(process) - idle
         job = f"{servers:,} SSO servers, a poll each {interval:.0f} s"
         yield Figure(f"{job}: missed polls", polls.missed, "", 0, at_most=True, note=f"of {len(polls.latencies):,}")

@@ -119,8 +119,8 @@ class MasterSecretServer:
 
     def took_over(self, predecessor: str) -> None:
         """Tell of it: who holds the lease now, and who held it before, if anybody was seen to."""
-        taken = told(self._name, EventKind.LEASE_TAKEN, self._leadership.holder, url=self._url)
         lost = [event(EventKind.LEASE_LOST, subject=predecessor, successor=self._url)] if predecessor else []
+        taken = told(self._name, EventKind.LEASE_TAKEN, self._leadership.holder, url=self._url)
         self._store.commit([*lost, *taken], self._leadership.guard)
 
     def stop(self) -> None:

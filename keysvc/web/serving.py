@@ -16,7 +16,7 @@ from collections import abc
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from keysvc.errors import ConfigurationError
 from keysvc.web.answering import ASGI, CONNECTED, Connected, in_thread
@@ -25,6 +25,28 @@ MAXIMUM_HEAD_BYTES = 64 * 1024
 TLS_BUFFER_BYTES = 2048
 KEEP_ALIVE_SECONDS = 75
 LOCAL = getattr(socket, "AF_UNIX", None)
+
+
+class _HeadWithBody:
+    """What one answer is written to: its head waits for what is next of it, as ASGI has it, and goes in the same packet
+    and the same record of TLS. uvicorn writes them one by one."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._cycle.response_started:  # 100 Continue
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            self._cycle.transport = self._transport
+            self._transport.write(self._head + data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -64,6 +86,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_bytes = -math.inf
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":
+            self.cycle.transport = _HeadWithBody(self.cycle)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0.0

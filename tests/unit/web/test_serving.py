@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import subprocess
 import sys
+import threading
+from collections import abc
 
-from keysvc.web.serving import listen
+from keysvc.web.answering import ASGI, Receive, Scope, Send, in_thread, read_body
+from keysvc.web.serving import Server, listen
 
 
 def test_a_server_may_have_as_many_connections_as_its_account() -> None:
@@ -26,3 +31,69 @@ def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged() -
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@contextlib.contextmanager
+def asked(app: ASGI, request: str) -> abc.Iterator[socket.socket]:
+    """A connection on which `request` was sent to a server of `app`."""
+    at = listen("127.0.0.1", 0)
+    with Server(app, at, None).in_background(), socket.create_connection(at.getsockname()) as connection:
+        connection.settimeout(60)
+        connection.sendall(request.replace("\n", "\r\n").encode())
+        yield connection
+
+
+def until_closed(connection: socket.socket) -> str:
+    return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def saying(*pieces: bytes, after_head: abc.Callable[[], object] = lambda: None) -> ASGI:
+    """Echoes the body of a request, then says the pieces."""
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(receive)
+        length = b"%d" % len(body + b"".join(pieces))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        await in_thread(after_head)
+        for piece in (body, *pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}"
+
+
+def test_the_head_of_an_answer_goes_with_its_body() -> None:
+    head_is_said, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        head_is_said.set()
+        go_on.wait(60)
+
+    with asked(saying(b"one", b"two", after_head=wait), "GET / HTTP/1.1\nConnection: close\n\n") as connection:
+        assert head_is_said.wait(60)
+        assert select.select([connection], [], [], 0.2)[0] == []
+        go_on.set()
+        assert until_closed(connection) == ANSWER.format(6, "onetwo")
+
+
+def test_who_waits_for_permission_to_send_its_body_gets_it_at_once() -> None:
+    head = "PUT / HTTP/1.1\nExpect: 100-continue\nContent-Length: 3\nConnection: close\n\n"
+    with asked(saying(b"!"), head) as connection:
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert until_closed(connection) == ANSWER.format(4, "abc!")
+
+
+def test_a_head_that_was_asked_for_alone_is_answered() -> None:
+    with asked(saying(b"one"), "HEAD / HTTP/1.1\nConnection: close\n\n") as connection:
+        assert until_closed(connection) == ANSWER.format(3, "")
+
+
+def test_requests_that_came_together_are_answered_in_their_order() -> None:
+    ask = "PUT / HTTP/1.1\nContent-Length: 1\n{}\n{}"
+    with asked(saying(b"!"), ask.format("", "a") + ask.format("Connection: close\n", "b")) as connection:
+        first = ANSWER.format(2, "a!").replace("connection: close\r\n", "")
+        assert until_closed(connection) == first + ANSWER.format(2, "b!")

@@ -43,26 +43,25 @@ CONNECTION = {
 
 
 _REENCRYPT = """
-    UPDATE credentials SET version = new.version, ciphertext = new.ciphertext, revision = credentials.revision + 1
-    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::integer[], %b::bytea[])
-         AS new (application, "user", revision, version, ciphertext)
+    UPDATE credentials SET version = %b, ciphertext = new.ciphertext, revision = credentials.revision + 1
+    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS new (application, "user", revision, ciphertext)
     WHERE credentials.application = new.application AND credentials."user" = new."user"
       AND credentials.revision = new.revision
 """
 
 
 def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """One statement for the whole batch: rows that changed match nothing. In binary (`%b`): as text, each element would
-    be quoted here and parsed there, which takes longer than the update."""
-    rows = batch.credentials
-    columns: tuple[list[Any], ...] = (
-        [row.application for row in rows],
-        [row.user for row in rows],
-        [row.revision for row in rows],
-        [row.version for row in rows],
-        [row.ciphertext for row in rows],
-    )
-    connection.exec_driver_sql(_REENCRYPT, columns)
+    """One statement for all rows of one version: those that changed match nothing. In binary (`%b`): as text, each
+    element would be quoted here and parsed there, which takes longer than the update."""
+    for version in {row.version for row in batch.credentials}:
+        rows = [row for row in batch.credentials if row.version == version]
+        columns: tuple[list[Any], ...] = (
+            [row.application for row in rows],
+            [row.user for row in rows],
+            [row.revision for row in rows],
+            [row.ciphertext for row in rows],
+        )
+        connection.exec_driver_sql(_REENCRYPT, (version, *columns))
 
 
 class PostgreSQLMappingStore(SQLMappingStore):

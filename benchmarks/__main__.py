@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 
 from benchmarks.measuring import Figure, Rates, Scale, Unavailable
+from keysvc.errors import UnknownScheme
 from keysvc.logs import log_nothing
 
 JOBS = (
@@ -34,6 +35,7 @@ JOBS = (
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds: under two minutes")
+    parser.add_argument("--tiny", action="store_true", help="next to nothing: whether a job runs, not what it costs")
     parser.add_argument("--json", action="store_true", help="every round of every contender, on stdout")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"one of: {', '.join(JOBS)}; all of them by default")
     asked = parser.parse_args()
@@ -41,15 +43,18 @@ def main() -> None:
     if unknown:
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
     log_nothing()
+    scale = Scale(asked.quick or asked.tiny, asked.tiny)
     begin, found = time.monotonic(), []
     for job in asked.jobs or JOBS:
         print(f"\n{job}", file=sys.stderr, flush=True)
         try:
-            for figure in importlib.import_module(f"benchmarks.{job}").figures(Scale(asked.quick)):
+            for figure in importlib.import_module(f"benchmarks.{job}").figures(scale):
                 found.append(figure)
                 print(*explained(figure), sep="\n", file=sys.stderr, flush=True)
         except Unavailable as missing:
             print(f"  not measured: {missing}", file=sys.stderr, flush=True)
+        except UnknownScheme as missing:
+            print(f"  not measured: {missing}; {missing.hint}", file=sys.stderr, flush=True)
     seconds = time.monotonic() - begin
     if asked.json:
         print(json.dumps({"machine": machine(), "seconds": seconds, "figures": [as_json(f) for f in found]}, indent=2))

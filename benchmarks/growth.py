@@ -43,7 +43,7 @@ class Dimension:
 def figures(scale: Scale) -> Figures:
     lines: dict[str, list[tuple[int, float]]] = {}
     for dimension in DIMENSIONS:
-        for power in range(2, scale.of(dimension.most, dimension.quick) + 1):
+        for power in range(scale.of(2, 2, 1), scale.of(dimension.most, dimension.quick, 2) + 1):
             with tempfile.TemporaryDirectory() as name:
                 for what, seconds in dimension.measure(System.configured(Path(name)), 10**power):
                     lines.setdefault(f"{what}, by {dimension.of}", []).append((10**power, seconds))

@@ -17,12 +17,15 @@ Contender = abc.Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much to do: all of it, or what fits `make bench-quick`."""
+    """How much to do: all of it, what fits `make bench-quick`, or next to nothing, to see that a job runs."""
 
     quick: bool = False
+    tiny: bool = False
 
-    def of(self, full: int, quick: int) -> int:
-        """One of the two."""
+    def of(self, full: int, quick: int, tiny: int = 1) -> int:
+        """One of the three."""
+        if self.tiny:
+            return tiny
         return quick if self.quick else full
 
 

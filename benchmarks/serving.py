@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import socket
 from collections import abc
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from keysvc.web.serving import Server, listen
 @contextlib.contextmanager
 def constant(port: int, identity: Path, answer: bytes) -> abc.Iterator[int]:
     """keysvc's own server over mutual TLS with an application that says `answer`, whatever is asked; its process id."""
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(port, identity, answer), daemon=True)
+    at = listen("127.0.0.1", port)  # here: who connects before it serves is kept waiting, not refused
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(at, identity, answer), daemon=True)
     process.start()
+    at.close()
     try:
         yield process.pid or 0
     finally:
@@ -24,7 +27,7 @@ def constant(port: int, identity: Path, answer: bytes) -> abc.Iterator[int]:
         process.join()
 
 
-def _serve(port: int, identity: Path, answer: bytes) -> None:
+def _serve(at: socket.socket, identity: Path, answer: bytes) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers = [tuple(line.split(b": ", 1)) for line in lines]
@@ -34,4 +37,4 @@ def _serve(port: int, identity: Path, answer: bytes) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
-    Server(say, listen("127.0.0.1", port), IdentityFiles(identity).server_context()).run()
+    Server(say, at, IdentityFiles(identity).server_context()).run()

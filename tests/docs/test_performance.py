@@ -6,24 +6,18 @@ import ast
 import re
 from pathlib import Path
 
+from benchmark_jobs import JOBS
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/performance.md").read_text("utf-8")
 
 
-def jobs() -> tuple[str, ...]:
-    """Of the checkout: benchmarks are not installed."""
-    tree = ast.parse((ROOT / "benchmarks/__main__.py").read_text("utf-8"))
-    (value,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and "JOBS" in ast.unparse(node))
-    found: tuple[str, ...] = ast.literal_eval(value)
-    return found
-
-
 def test_every_job_is_documented_and_no_other() -> None:
-    assert tuple(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == jobs()
+    assert tuple(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == JOBS
 
 
 def test_every_job_is_a_module_that_says_what_it_measures() -> None:
-    for job in jobs():
+    for job in JOBS:
         module = ast.parse((ROOT / f"benchmarks/{job}.py").read_text("utf-8"))
         assert len(ast.get_docstring(module) or "") > 80, job
 

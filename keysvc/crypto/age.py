@@ -27,6 +27,13 @@ def is_text(passphrase: SecretText) -> bool:
     return True
 
 
+def encrypt(content: bytes, passphrase: SecretText) -> bytes:
+    """Armoured. Raises InvalidInput for a passphrase that is not text."""
+    if not is_text(passphrase):
+        raise InvalidInput("the passphrase is not Unicode text")
+    return bytes(pyrage.passphrase.encrypt(content, passphrase.reveal(), armored=True))
+
+
 def decrypt(content: bytes, passphrase: SecretText, what: str) -> bytes:
     """Raises WrongPassphrase; InvalidInput when `what` is torn or was changed."""
     if not is_text(passphrase):

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-import pyrage
 
-from keysvc.crypto import age
 from keysvc.described import described
 from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
@@ -127,12 +125,14 @@ def _check_header(text: str) -> None:
 
 
 def _encrypt(plain: bytes, passphrase: SecretText) -> bytes:
-    if not age.is_text(passphrase):
-        raise InvalidInput("the passphrase is not Unicode text")
-    return bytes(pyrage.passphrase.encrypt(plain, passphrase.reveal(), armored=True))
+    from keysvc.crypto import age  # a master secret server that makes no backup does not keep it in memory
+
+    return age.encrypt(plain, passphrase)
 
 
 def _decrypt(sealed: bytes, passphrase: SecretText) -> bytes:
+    from keysvc.crypto import age
+
     try:
         return age.decrypt(sealed, passphrase, "the backup")
     except InvalidInput:

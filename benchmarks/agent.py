@@ -31,12 +31,12 @@ ROUNDS = 5
 def figures(scale: Scale) -> Figures:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ending:
         folder = Path(name)
+        bao = ending.enter_context(OpenBao(folder, tls=True))  # first: where it is missing, nothing else need be made
         installed = ending.enter_context(Installation(folder))
         installed.serve()
         installed.store_credential()
         server, application = installed.join("web-01", "server"), installed.join(CALLER, "application")
         agent = installed.agent(server)
-        bao = ending.enter_context(OpenBao(folder, tls=True))
         target = Target(
             host_and_port("agent", server.agent),
             f"GET /v1/credential?application={APPLICATION}&user={USER} HTTP/1.1\r\nHost: agent\r\n\r\n".encode(),

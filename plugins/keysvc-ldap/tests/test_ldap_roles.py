@@ -21,10 +21,10 @@ def test_who_leaves_a_group_of_the_directory_is_denied_and_while_it_is_down_ever
     system.with_users("anna", "bert")
     system.administration().change_application("SAP", user_accounts=["nordwind\\sap users"])
     system.start()
-    sso, _ = system.sso()
+    sso, _ = system.sso(authorizer=mortal_slapd.open(domain="NORDWIND"))
     for user in ("anna", "bert"):
         sso.set_credential("SAP", {"Password": "geheim"}, user=user)
-    with serving_agent(system, sso, tmp_path, authorizer=mortal_slapd.open(domain="NORDWIND")) as served:
+    with serving_agent(system, sso, tmp_path) as served:
         people = People(system, served, tmp_path)
         anna, bert = people.client("anna"), people.client("bert")
         eventually(lambda: allowed(lambda: anna.credential("SAP", user="anna")))

@@ -32,7 +32,7 @@ def test_a_rotation_reencrypts_every_credential_and_keeps_the_old_version(system
 
 
 def test_a_version_becomes_active_only_when_every_live_server_holds_it(system: System) -> None:
-    master = system.start()
+    master = system.start(poll_interval=timedelta(seconds=30))
     master.poll("deaf", "1", (1,))
     master.rotate("administrator")
     assert not master.rotation.advance()
@@ -50,7 +50,7 @@ def test_a_silent_server_is_waited_for_only_as_long_as_it_may_encrypt(system: Sy
 
 
 def test_a_second_request_while_one_is_announced_is_the_same_rotation(system: System) -> None:
-    master = system.start()
+    master = system.start(poll_interval=timedelta(seconds=30))
     master.poll("deaf", "1", (1,))
     assert master.rotate("administrator").version == 2
     assert master.rotate("administrator").version == 2

@@ -37,9 +37,10 @@ def figures(scale: Scale) -> Figures:
         module, label = token["KEYSVC_TEST_PKCS11_MODULE"], token["KEYSVC_TEST_PKCS11_TOKEN"]
         pin = Path(token["KEYSVC_TEST_PKCS11_PIN_FILE"])
         url = f"pkcs11:token={label};object={KEY}?module-path={module}&pin-source=file:{pin}"
+        before = children()
         store = Plugins().key_stores.open(url, nobody, SYSTEM_ID)
         store.seal(MasterSecret(1, utc_now(), SecretBytes(os.urandom(32))))
-        (token_process,) = children()
+        (token_process,) = children() - before
         times = scale.of(2000, 1000)
         entry = f"{SYSTEM_ID}/{KEY}/version-{1:010d}"
         command: list[str | Path] = [floor, module, label, pin.read_text("ascii").strip(), KEY, entry, str(times)]
@@ -53,9 +54,9 @@ def figures(scale: Scale) -> Figures:
         store.close()
 
 
-def children() -> list[int]:
+def children() -> set[int]:
     """Processes that this one has started and that have not ended."""
-    return [int(process) for process in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
+    return {int(process) for process in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()}
 
 
 def compiled(folder: Path) -> Path:

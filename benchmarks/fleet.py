@@ -186,8 +186,8 @@ class _Servers:
     def poll_every(self, interval: float, seconds: float) -> Polls:
         """A poll is missed that is not answered well before the next of the same server is due."""
         begin = time.monotonic()
-        due = [(begin + random.random() * interval, number) for number in self._servers]
-        heapq.heapify(due)
+        # in the order in which they connected: whoever did first has waited longest, and is hung up on after a while
+        due = [(begin + interval * place / len(self._servers), number) for place, number in enumerate(self._servers)]
         asked: set[int] = set()
         latencies: list[float] = []
         missed = 0

@@ -4,6 +4,7 @@ in batches that compare and swap. A walk that died is begun anew, and finds less
 from __future__ import annotations
 
 import itertools
+import operator
 import time
 from collections import abc
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class FullReencryption:
     def _move(self, walk: _Walk, old: CredentialCipher, rows: abc.Sequence[EncryptedCredential]) -> None:
         moved: list[EncryptedCredential] = []
         new = CredentialCipher(self._secrets.get(walk.active), self._system_id)
-        for name, alike in itertools.groupby(rows, lambda row: row.application):
+        for name, alike in itertools.groupby(rows, operator.attrgetter("application")):
             application = self._store.application(name)
             if application is None:  # deleted since the page was read, and its rows with it
                 continue

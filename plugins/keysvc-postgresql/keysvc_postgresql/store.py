@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
+import operator
 from collections import abc
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -42,26 +44,23 @@ CONNECTION = {
 }
 
 
+_kind = operator.attrgetter("application", "version")
 _REENCRYPT = """
     UPDATE credentials SET version = %b, ciphertext = new.ciphertext, revision = credentials.revision + 1
-    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[]) AS new (application, "user", revision, ciphertext)
-    WHERE credentials.application = new.application AND credentials."user" = new."user"
-      AND credentials.revision = new.revision
+    FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS new ("user", revision, ciphertext)
+    WHERE credentials.application = %b AND credentials."user" = new."user" AND credentials.revision = new.revision
 """
 
 
 def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """One statement for all rows of one version: those that changed match nothing. In binary (`%b`): as text, each
-    element would be quoted here and parsed there, which takes longer than the update."""
-    for version in {row.version for row in batch.credentials}:
-        rows = [row for row in batch.credentials if row.version == version]
-        columns: tuple[list[Any], ...] = (
-            [row.application for row in rows],
-            [row.user for row in rows],
-            [row.revision for row in rows],
-            [row.ciphertext for row in rows],
-        )
-        connection.exec_driver_sql(_REENCRYPT, (version, *columns))
+    """One statement for those of one application and version that follow each other, as they come: rows that changed
+    match nothing. In binary (`%b`): as text, each element would be quoted here and parsed there, which takes longer than
+    the update."""
+    for (application, version), alike in itertools.groupby(batch.credentials, _kind):
+        rows = list(alike)
+        users, revisions = [row.user for row in rows], [row.revision for row in rows]
+        ciphertexts = [row.ciphertext for row in rows]
+        connection.exec_driver_sql(_REENCRYPT, (version, users, revisions, ciphertexts, application))
 
 
 class PostgreSQLMappingStore(SQLMappingStore):

@@ -53,9 +53,8 @@ _REENCRYPT = """
 
 
 def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """One statement for those of one application and version that follow each other, as they come: rows that changed
-    match nothing. In binary (`%b`): as text, each element would be quoted here and parsed there, which takes longer than
-    the update."""
+    """One statement for each application and version: rows that changed match nothing. In binary (`%b`): as text, each
+    element would be quoted here and parsed there, which takes longer than the update."""
     for (application, version), alike in itertools.groupby(batch.credentials, _kind):
         rows = list(alike)
         users, revisions = [row.user for row in rows], [row.revision for row in rows]

@@ -24,7 +24,11 @@ class Line:
     values: abc.Mapping[str, Any]
 
     def __str__(self) -> str:
-        return " ".join([self.event, *(f"{name}={_shown(value)}" for name, value in self.values.items())])
+        return self.event + self.shown_values()
+
+    def shown_values(self) -> str:
+        """For people; each behind a blank."""
+        return "".join(f" {name}={_shown(value)}" for name, value in self.values.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,7 @@ class _ForPeople(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line, level = _line(record), _level(record)
-        values = "".join(f" {name}={_shown(value)}" for name, value in line.values.items())
-        event = " ".join(line.event.splitlines())
+        event, values = " ".join(line.event.splitlines()), line.shown_values()
         return f"{_at(record)} [{_COLOURS.get(level, '')}{level:<8}{_PLAIN}] {_BOLD}{event:<30}{_PLAIN}{values}"
 
 

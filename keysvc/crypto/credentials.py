@@ -23,8 +23,7 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 MAXIMUM_FIELD_BYTES = 64 * 1024
 _HEADER = struct.Struct(">BI")
-_HEADER_BYTES = _HEADER.size
-_START = _HEADER_BYTES + NONCE_BYTES
+_START = _HEADER.size + NONCE_BYTES
 _SHORTEST = _START + TAG_BYTES
 _KEY_LABEL = b"keysvc credential key v1"
 
@@ -150,21 +149,20 @@ class Reencryption:
         decrypt, encrypt = self._old_key.aead.decrypt, self._new_key.aead.encrypt
         before, after, new_after = self._old_key.before, self._old_key.after, self._new_key.after
         old_header, new_header, version = self._old.header, self._new.header, self._new.version
-        nonces = _pieces(os.urandom(NONCE_BYTES * len(rows)))
+        nonces = os.urandom(NONCE_BYTES * len(rows))
         moved, failed = [], []
-        for row, nonce in zip(rows, nonces, strict=True):
-            stored, user = row.ciphertext, row.user
+        for number, row in enumerate(rows):
+            stored, nonce = row.ciphertext, nonces[NONCE_BYTES * number : NONCE_BYTES * (number + 1)]
             try:
-                name = user.encode()
-                place = before + len(name).to_bytes(4, "big") + name
-                if stored[:_HEADER_BYTES] != old_header:
+                place = before + _prefixed(row.user.encode())
+                if not stored.startswith(old_header):
                     raise InvalidTag
-                plain = decrypt(stored[_HEADER_BYTES:_START], stored[_START:], place + after)
+                plain = decrypt(stored[_HEADER.size : _START], stored[_START:], place + after)
             except (InvalidTag, ValueError):
                 failed.append(row)
                 continue
             ciphertext = new_header + nonce + encrypt(nonce, plain, place + new_after)
-            moved.append(EncryptedCredential(row.application, user, version, ciphertext, row.revision))
+            moved.append(EncryptedCredential(row.application, row.user, version, ciphertext, row.revision))
         return moved, failed
 
 
@@ -182,10 +180,6 @@ def version_of(ciphertext: bytes) -> int:
 
 def _cannot_decrypt() -> CannotDecrypt:
     return CannotDecrypt("a credential does not decrypt: its row was changed or moved, or is of another key")
-
-
-def _pieces(nonces: bytes) -> abc.Iterator[bytes]:
-    return (nonces[start : start + NONCE_BYTES] for start in range(0, len(nonces), NONCE_BYTES))
 
 
 def _prefixed(part: bytes) -> bytes:

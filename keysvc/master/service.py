@@ -141,8 +141,8 @@ class MasterSecretServer:
         """Of the lease held."""
         return self._leadership.epoch
 
-    def poll_again(self, said: Said) -> Announcement | None:
-        """As `poll`, of a process that says what it said before: in memory. None when it is for `poll`."""
+    def heard_again(self, said: Said) -> Announcement | None:
+        """As `heard`, of a process that says what it said before: in memory. None when it is for `heard`."""
         self._leadership.require()
         return self._announcement if self._attendance.live.saw_again(said) else None
 
@@ -158,8 +158,12 @@ class MasterSecretServer:
     ) -> Announcement:
         """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
         `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
+        return self.heard(Said(name, instance, versions_held, role, url, problem))
+
+    def heard(self, said: Said) -> Announcement:
+        """As `poll`, of what a process says."""
         self._leadership.require()
-        self._attendance.saw(Said(name, instance, versions_held, role, url, problem))
+        self._attendance.saw(said)
         return self._announcement
 
     def announced(self) -> Announcement:

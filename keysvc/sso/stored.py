@@ -25,14 +25,19 @@ class StoredCredentials:
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
-        return _there(name, self._store.application(name))
+        definition = self._store.application(name)
+        if definition is None:
+            raise _no_application(name)
+        return definition
 
     def of_user(self, application: str, user: str) -> tuple[Credential, bool]:
         """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
         in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
         AccessDenied, CannotDecrypt."""
         found = self._store.look_up(application, user)
-        definition, mapping, row = found or (_there(application, None), None, None)
+        if found is None:
+            raise _no_application(application)
+        definition, mapping, row = found
         _refuse_disabled(definition)
         if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
             raise AccessDenied(
@@ -130,10 +135,8 @@ class StoredCredentials:
         return Credential(application.name, user, mapping.external_user, shared, masked, version, row.revision)
 
 
-def _there(name: str, application: Application | None) -> Application:
-    if application is None:
-        raise NotFound(f"there is no application {name}", hint="keysvc app list")
-    return application
+def _no_application(name: str) -> NotFound:
+    return NotFound(f"there is no application {name}", hint="keysvc app list")
 
 
 def _refuse_disabled(application: Application) -> None:

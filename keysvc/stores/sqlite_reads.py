@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import sqlite3
 from collections import abc, deque
 from typing import Any, TypeVar
@@ -112,18 +111,14 @@ def _mapping(application: str, user: str, external_user: str, enabled: int, revi
     return msgspec.convert(dict(zip(_MAPPING_FIELDS, found, strict=True)), Mapping)
 
 
-def _credential(*row: Any) -> EncryptedCredential:
-    return msgspec.convert(dict(zip(_CREDENTIAL_FIELDS, row, strict=True)), EncryptedCredential, builtin_types=(bytes,))
+def _credentials(rows: abc.Iterable[tuple[Any, ...]]) -> list[EncryptedCredential]:
+    records = [dict(zip(_CREDENTIAL_FIELDS, row, strict=True)) for row in rows]
+    return msgspec.convert(records, list[EncryptedCredential], builtin_types=(bytes,))
 
 
 def _looked_up(*row: Any) -> LookedUp:
-    mapping, credential = _mapping(*row[_MAPPING_AT:_CREDENTIAL_AT]), _credential(*row[_CREDENTIAL_AT:])
-    return _application(*row[:_MAPPING_AT]), mapping, credential
-
-
-def _credentials(found: sqlite3.Cursor) -> list[EncryptedCredential]:
-    rows = msgspec.convert(found.fetchall(), list[tuple[str, str, int, bytes, int]], builtin_types=(bytes,))
-    return list(itertools.starmap(EncryptedCredential, rows))
+    (credential,) = _credentials([row[_CREDENTIAL_AT:]])
+    return _application(*row[:_MAPPING_AT]), _mapping(*row[_MAPPING_AT:_CREDENTIAL_AT]), credential
 
 
 @functools.lru_cache(maxsize=1024)

@@ -67,21 +67,26 @@ class SQLiteMappingStore(SQLMappingStore):
         super().__init__(engine, url=f"sqlite:///{path}" if path else "sqlite://")
         self._direct_reads = DirectReads(self._connect) if path else None
 
+    @property
+    def _direct(self) -> DirectReads | None:
+        """Of a file whose schema was looked at."""
+        return self._direct_reads if self._ready else None
+
     def application(self, name: str) -> Application | None:
         """By exact name."""
-        known = self._direct_reads.application(name) if self._direct_reads and self._ready else None
+        known = direct.application(name) if (direct := self._direct) else None
         return known if known is not None else super().application(name)
 
     def look_up(self, application: str, user: str) -> LookedUp | None:
         """By one join."""
-        known = self._direct_reads.look_up(application, user) if self._direct_reads and self._ready else None
+        known = direct.look_up(application, user) if (direct := self._direct) else None
         return known if known is not None else super().look_up(application, user)
 
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
         """A page by key."""
-        direct = self._direct_reads if self._ready and under is not None else None
+        direct = self._direct
         known = direct.credentials(after, limit, under) if direct and under is not None else None
         return known if known is not None else super().credentials(after=after, limit=limit, under=under)
 

@@ -251,17 +251,9 @@ class MasterOperations:
         moment = self._waiting.moment() if asked.wait > 0 else None
         url, problem = (asked.url, asked.problem) if caller.role is Role.MASTER else ("", "")
         said = Said(caller.name, asked.instance, asked.versions_held, caller.role, url, problem)
-        announcement = master.poll_again(said)
+        announcement = master.heard_again(said)
         if announcement is None:
-            announcement = await in_thread(
-                master.poll,
-                said.name,
-                said.instance,
-                said.versions_held,
-                role=said.role,
-                url=said.url,
-                problem=said.problem,
-            )
+            announcement = await in_thread(master.heard, said)
         if moment is not None and asked.if_none_match == announcement.etag:
             await moment.passes(min(asked.wait, WAIT_OF_INTERVAL * announcement.poll_interval.total_seconds()))
             announcement = self._master.announced()

@@ -105,8 +105,8 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {'it is in use' if taken else error.strerror or error}",
             hint="stop what uses it, or set another HOST:PORT in the configuration file",
         ) from None
-    # Connections inherit it. asyncio sets it only for sockets that it made itself, and without it the body of an
-    # answer, which goes after its head, waits 40 ms for the caller to acknowledge the head.
+    # Connections inherit it. asyncio sets it only for sockets that it made itself, and without it what does not go in
+    # the first packet of an answer waits 40 ms for the caller to acknowledge that one.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

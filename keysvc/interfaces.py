@@ -121,10 +121,16 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MappingStoreInfo:
-    """What may be shown of a mapping store. `schema_version` is 0 before `prepare`."""
+    """What may be shown of a mapping store. `schema_version` is 0 before `prepare`.
+
+    `newest_schema` is the highest schema version that this release makes; releases that know no schema from
+    `oldest_reader` on may not open the store. A store without upgrades leaves both at 0.
+    """
 
     url: str
     schema_version: int
+    newest_schema: int = 0
+    oldest_reader: int = 0
 
 
 LookedUp = tuple[Application, Mapping | None, EncryptedCredential | None]
@@ -139,8 +145,8 @@ class MappingStore(Protocol):
     """
 
     def prepare(self) -> None:
-        """Create the schema, or upgrade an older one in place, all or nothing. Repeatable. Raises SchemaMismatch for a
-        newer one."""
+        """Create the schema, or upgrade an older one in place. Repeatable, and finishes what an interrupted one began.
+        Raises SchemaMismatch for a newer one that this release may not open."""
 
     def info(self) -> MappingStoreInfo:
         """Safe to show."""

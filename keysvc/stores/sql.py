@@ -89,33 +89,20 @@ class SQLMappingStore(SQLDatabase):
 
     # -- life ---------------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """One transaction from whatever is there to the newest schema."""
-
-        def upgrade(connection: Connection) -> None:
-            self._lock_schema(connection)
-            found = self._schema_version(connection)
-            if found > len(self.migrations):
-                raise self._mismatch(found)
-            if found:
-                self._lock_guard(connection, exclusive=True)
-            for number, step in enumerate(self.migrations[found:], found + 1):
-                step(connection)
-                connection.execute(update(schema.guard).values(schema_version=number))
-
-        self._transaction(upgrade)
-
     def info(self) -> MappingStoreInfo:
         """Without the password of the URL."""
 
-        def version() -> int:
+        def versions() -> tuple[int, int]:
             with self._engine.connect() as connection:
-                return self._schema_version(connection)
+                found = self._schema_version(connection)
+                return found, self._oldest_reader(connection, found)
 
+        own = len(self.migrations)
         try:
-            return MappingStoreInfo(self._url, self._repeated(version))
+            found, oldest_reader = self._repeated(versions)
         except NotConfigured:
-            return MappingStoreInfo(self._url, 0)
+            return MappingStoreInfo(self._url, 0, own)
+        return MappingStoreInfo(self._url, found, own, oldest_reader)
 
     def close(self) -> None:
         """Close every connection; one that another thread still uses, as soon as it is given back."""

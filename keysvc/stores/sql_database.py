@@ -14,7 +14,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, exists, inspect, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
 
 from keysvc.errors import (
@@ -37,6 +37,9 @@ PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 REPEAT_SECONDS = 15.0
 """After this a transaction that the database undid is not repeated any more: locks may be waited for long each time."""
+
+OLDEST_READER_SINCE = 2
+"""The first schema whose guard row has `oldest_reader`."""
 
 _guard_row = select(*(schema.guard.c[field.name] for field in fields(GuardRow)))
 
@@ -142,8 +145,7 @@ class SQLDatabase(ABC):
         def guarded(connection: Connection) -> Result:
             self._check_schema(connection)
             row = self._lock_guard(connection, exclusive=exclusive)
-            if row.schema_version != len(self.migrations):
-                raise self._mismatch(row.schema_version)
+            self._check_release(connection, row.schema_version)
             return work(connection, row)
 
         return self._transaction(guarded)
@@ -207,7 +209,7 @@ class SQLDatabase(ABC):
         except (UnicodeEncodeError, OverflowError):
             raise InvalidInput("a value that the mapping store cannot keep: not valid text, or too large") from None
 
-    # -- the guard row and the schema ---------------------------------------------------------------------------
+    # -- the guard row ------------------------------------------------------------------------------------------
 
     def _read_guard(self, connection: Connection) -> GuardRow:
         found = read(GuardRow, schema.guard, connection.execute(_guard_row).all())
@@ -215,23 +217,93 @@ class SQLDatabase(ABC):
             raise self._damaged("the table guard is empty")
         return found[0]
 
+    # -- the schema ---------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Lead whatever is there to the schema of this release, in one transaction. Where the database commits each
+        definition at once, a step that was interrupted is repeated: its statements leave alone what is there."""
+
+        def upgrade(connection: Connection) -> None:
+            self._lock_schema(connection)
+            found = self._schema_version(connection)
+            if found:
+                self._lock_guard(connection, exclusive=True)
+            for number, step in enumerate(self.migrations[found:], found + 1):
+                step(connection)
+                connection.execute(update(schema.guard).values(schema_version=number))
+            self._check_release(connection, max(found, len(self.migrations)))
+            self._check_columns(connection)
+
+        self._transaction(upgrade)
+
     def _check_schema(self, connection: Connection) -> None:
         if self._ready:
             return
         found = self._schema_version(connection)
         if found == 0:
             raise NotConfigured(f"{self._url} holds no keysvc system yet")
-        if found != len(self.migrations):
-            raise self._mismatch(found)
+        self._check_release(connection, found)
+        self._check_columns(connection)
         self._ready = True
 
     def _schema_version(self, connection: Connection) -> int:
+        """How many steps were applied. The guard row is the last thing that the first of them makes."""
         if not self._has_tables(connection):
             return 0
-        found: object = connection.scalar(select(schema.guard.c.schema_version))
+        rows = connection.scalars(select(schema.guard.c.schema_version)).all()
+        if not rows and connection.scalar(select(~exists().select_from(schema.system))):
+            return 0
+        found: object = rows[0] if rows else None
         if not isinstance(found, int) or found < 1:
             raise self._damaged("its schema version cannot be read")
         return found
 
-    def _mismatch(self, found: int) -> SchemaMismatch:
-        return SchemaMismatch(f"{self._url} has schema {found}, this keysvc needs schema {len(self.migrations)}")
+    def _oldest_reader(self, connection: Connection, found: int) -> int:
+        """The lowest schema number whose releases may open the schema `found`. Release 0.1 opens its own alone."""
+        if found < OLDEST_READER_SINCE:
+            return found
+        oldest: object = connection.scalar(select(schema.guard.c.oldest_reader))
+        if not isinstance(oldest, int):
+            raise self._damaged("which releases may open it cannot be read")
+        return oldest
+
+    def _check_release(self, connection: Connection, found: int) -> None:
+        own = len(self.migrations)
+        if found < own:
+            raise SchemaMismatch(
+                f"{self._url} has schema {found}, this keysvc needs schema {own}",
+                hint="start `keysvc serve` of this release on the master secret server: it upgrades the mapping store",
+            )
+        if found > own and (oldest := self._oldest_reader(connection, found)) > own:
+            raise SchemaMismatch(
+                f"{self._url} has schema {found}, nothing below schema {oldest} may open it; this keysvc knows {own}",
+                hint="install here the release of keysvc that the master secret server has",
+            )
+
+    def _check_columns(self, connection: Connection) -> None:
+        """Compare the tables that are there with those of this release. A newer schema only adds to them."""
+        found = self._columns(connection)
+        for table in schema.metadata.sorted_tables:
+            there, names = found.get(table.name, {}), [str(column.name) for column in table.c]
+            missing = [name for name in names if name not in there]
+            unknown = [name for name, needed in there.items() if needed and name not in names]
+            if missing or unknown:
+                what = f"no column {missing[0]!r}" if missing else f"a column {unknown[0]!r} that it does not know"
+                raise self._changed(
+                    f"the table {table.name} has {what}" if there else f"there is no table {table.name}"
+                )
+
+    def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
+        """The columns of each table, and whether a new row must give a value for it. Asked once for each store that is
+        opened: override it where one statement can tell."""
+        found = inspect(connection).get_multi_columns(filter_names=list(schema.metadata.tables))
+        return {
+            table: {column["name"]: not column["nullable"] and column["default"] is None for column in columns}
+            for (_, table), columns in found.items()
+        }
+
+    def _changed(self, reason: str) -> SchemaMismatch:
+        return SchemaMismatch(
+            f"{self._url} does not have the tables of schema {len(self.migrations)}: {reason}",
+            hint="something other than keysvc, or an unreleased keysvc, changed the tables: undo that change",
+        )

@@ -30,9 +30,12 @@ _DAMAGE = (
     "malformed",
     "could not decode",
     "unsupported file format",
-    "no such table",
-    "no such column",
 )
+_OTHER_TABLES = ("no such table", "no such column", "has no column named")
+_COLUMNS = """
+    SELECT t.name, c.name, c."notnull" AND c.dflt_value IS NULL FROM sqlite_master t, pragma_table_info(t.name) c
+    WHERE t.type = 'table'
+"""
 _PRAGMAS = ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON")
 _ASK_AGAIN_SECONDS = (0.0005, 0.003)
 _REENCRYPT = """
@@ -164,9 +167,17 @@ class SQLiteMappingStore(SQLMappingStore):
         shown: str = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')").scalar_one()
         return datetime.fromisoformat(shown).replace(tzinfo=UTC)
 
+    def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        for table, column, needed in connection.exec_driver_sql(_COLUMNS):
+            found.setdefault(table, {})[column] = bool(needed)
+        return found
+
     def _translate(self, error: SQLAlchemyError) -> KeysvcError:
         origin = error.orig if isinstance(error, StatementError) else None
         reason = str(origin).lower()
+        if isinstance(origin, sqlite3.Error) and any(sign in reason for sign in _OTHER_TABLES):
+            return self._changed(str(origin).splitlines()[0])
         if isinstance(origin, sqlite3.Error) and any(sign in reason for sign in _DAMAGE):
             return self._damaged(str(origin).splitlines()[0])
         return super()._translate(error)

@@ -47,6 +47,16 @@ def die_at_every_line(
     return deaths
 
 
+def die_at_every_statement(run: abc.Callable[[], object], check: abc.Callable[[int], object], *, step: int = 1) -> int:
+    """As `die_at_every_line`: before the n-th statement or commit that `run` sends to a database by SQLAlchemy. Returns
+    0 for a `run` that sends less than `step`."""
+    deaths = 0
+    while _dies_at_statement((deaths + 1) * step, run):
+        deaths += 1
+        check(deaths)
+    return deaths
+
+
 def places(run: abc.Callable[[], object], where: abc.Collection[Code]) -> dict[Place, int]:
     """Where `run` passes in `where`, in any of its threads, and how often; it runs in a child process."""
     reading, writing = os.pipe()
@@ -73,16 +83,13 @@ def dies_at(place: Place, time: int, run: abc.Callable[[], object], where: abc.C
     wanted = (place.file, place.line, place.function)
 
     def doomed() -> None:
-        left = time
+        passed = _death_after(time)
 
-        def passed(*at: object) -> None:
-            nonlocal left
+        def there(*at: object) -> None:
             if at == wanted:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                passed()
 
-        _trace_threads(where, passed)
+        _trace_threads(where, there)
         run()
 
     return _ended(_fork(doomed))
@@ -90,18 +97,35 @@ def dies_at(place: Place, time: int, run: abc.Callable[[], object], where: abc.C
 
 def _dies_at(line: int, run: abc.Callable[[], object], where: abc.Collection[Code]) -> bool:
     def doomed() -> None:
-        left = line
-
-        def passed(*_place: object) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.settrace(_tracer(where, passed))
+        sys.settrace(_tracer(where, _death_after(line)))
         run()
 
     return _ended(_fork(doomed))
+
+
+def _dies_at_statement(number: int, run: abc.Callable[[], object]) -> bool:
+    def doomed() -> None:
+        from sqlalchemy import Engine, event
+
+        passed = _death_after(number)
+        for moment in ("before_cursor_execute", "commit"):
+            event.listen(Engine, moment, passed)
+        run()
+
+    return _ended(_fork(doomed))
+
+
+def _death_after(times: int) -> abc.Callable[..., None]:
+    """What kills this process when it is called for the `times`-th time."""
+    left = times
+
+    def passed(*_what: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return passed
 
 
 def _trace_threads(where: abc.Collection[Code], passed: abc.Callable[[str, int, str], object]) -> None:

@@ -16,8 +16,16 @@ from keysvc.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping, Se
 from keysvc.errors import Conflict, StaleVersion
 from keysvc.interfaces import MappingStore
 from keysvc.model import AuditEntry, Guard, Lease, Mapping, Server, VersionState
-from keysvc.testing.deaths import die_at_every_line
-from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_credential, activate, users
+from keysvc.testing.deaths import die_at_every_line, die_at_every_statement
+from keysvc.testing.mapping_store_samples import (
+    AT,
+    MINUTE,
+    OpenStore,
+    a_credential,
+    activate,
+    check_every_kind_of_row,
+    users,
+)
 
 WRITERS = 16
 ROUNDS = 5
@@ -45,6 +53,30 @@ class MappingStoreRaces:
         assert (stores[0].info().schema_version >= 1, stores[0].epoch()) == (True, 0)
         for store in stores:
             store.close()
+
+    @pytest.mark.skipif(os.name == "nt", reason="fork and SIGKILL are POSIX's")
+    def test_a_prepare_that_dies_anywhere_is_finished_by_the_next(self, open_store: OpenStore) -> None:
+        def prepare() -> None:
+            own = open_store()
+            own.prepare()
+            own.close()
+
+        def check(_death: int) -> None:
+            own = open_store()
+            seen.append(own.info().schema_version)
+            own.close()
+
+        seen: list[int] = []
+        if not die_at_every_statement(prepare, check):  # no SQL: it dies in the code of the store
+            store = open_store()
+            code = {sys.modules[kind.__module__] for kind in type(store).__mro__ if kind is not object}
+            store.close()
+            die_at_every_line(prepare, check, code)
+        assert seen == sorted(seen), "a store went back to an older schema"
+        store = open_store()
+        store.prepare()
+        check_every_kind_of_row(store)
+        store.close()
 
     def test_of_several_who_want_the_lease_one_gets_it(self, store: MappingStore, open_store: OpenStore) -> None:
         stores = [open_store() for _ in range(4)]

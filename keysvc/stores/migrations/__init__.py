@@ -10,12 +10,11 @@ from collections import abc
 
 from sqlalchemy import Connection
 
-from keysvc.stores.migrations.step_1 import step_1
-from keysvc.stores.migrations.step_2 import step_2
+from keysvc.stores.migrations import step_1, step_2
 
 __all__ = ["MIGRATIONS", "Migration"]
 
 Migration = abc.Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (step_1, step_2)
+MIGRATIONS: tuple[Migration, ...] = (step_1.apply, step_2.apply)
 """What `prepare` applies, in order; the schema version of a store is the number of steps that were applied."""

@@ -7,19 +7,35 @@ from __future__ import annotations
 from collections import abc
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, exists, insert, inspect, select
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import Column, Connection, MetaData, Table, exists, insert, inspect, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
+
+
+class AddColumn(ExecutableDDLElement):
+    """ALTER TABLE … ADD COLUMN."""
+
+    def __init__(self, table: Table, column: Column[Any]) -> None:
+        self.table, self.column = table, column
+
+
+@compiles(AddColumn)
+def _add_column(add: AddColumn, compiler: DDLCompiler, **_options: Any) -> str:
+    verb = "ADD" if compiler.dialect.name == "mssql" else "ADD COLUMN"
+    table = compiler.preparer.format_table(add.table)
+    return f"ALTER TABLE {table} {verb} {compiler.get_column_specification(add.column)}"
 
 
 def create_tables(connection: Connection, tables: abc.Iterable[Table]) -> None:
     """Create tables and their indexes, in this order."""
+    there = set(inspect(connection).get_table_names())
     for table in tables:
-        indexes = set(table.indexes)
-        if not inspect(connection).has_table(table.name):
+        if table.name not in there:
             table.create(connection, checkfirst=False)
-            continue
-        for index in indexes:
-            index.create(connection, checkfirst=True)
+        else:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
 
 
 def add_column(connection: Connection, table: str, column: Column[Any]) -> None:
@@ -27,10 +43,7 @@ def add_column(connection: Connection, table: str, column: Column[Any]) -> None:
     assert column.nullable or column.server_default is not None, "an older release inserts rows without it"  # noqa: S101
     if column.name in {each["name"] for each in inspect(connection).get_columns(table)}:
         return
-    preparer = connection.dialect.identifier_preparer
-    definition = CreateColumn(column).compile(dialect=connection.dialect)
-    add = "ADD" if connection.dialect.name == "mssql" else "ADD COLUMN"
-    connection.exec_driver_sql(f"ALTER TABLE {preparer.quote(table)} {add} {definition}")
+    connection.execute(AddColumn(Table(table, MetaData(), column), column))
 
 
 def insert_missing(connection: Connection, table: Table, row: abc.Mapping[str, Any]) -> None:

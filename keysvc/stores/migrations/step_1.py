@@ -218,7 +218,7 @@ audit_heads = Table(
 )
 
 
-def step_1(connection: Connection) -> None:
+def apply(connection: Connection) -> None:
     """Create the tables. The guard row comes last: without it the step is unfinished."""
     create_tables(connection, [table for table in metadata.sorted_tables if table is not guard])
     zeros = {"base_sequence": 0, "sequence": 0, "sealed_sequence": 0, "sealed_version": 0}

@@ -8,7 +8,7 @@ from keysvc.stores.columns import Instant
 from keysvc.stores.migrations.statements import add_column
 
 
-def step_2(connection: Connection) -> None:
+def apply(connection: Connection) -> None:
     """Add columns. Release 0.1 refuses every schema but its own, so no release reads below 2."""
     add_column(connection, "identities", Column("revision", BigInteger, nullable=False, server_default=text("1")))
     add_column(connection, "enrolments", Column("ended_at", Instant))

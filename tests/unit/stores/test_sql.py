@@ -116,24 +116,6 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path):
     Newer(path).prepare()  # the column of the step before had gone with it
 
 
-def test_a_newer_schema_is_refused_and_left_alone(store, path):
-    Newer(path).prepare()
-    late = SQLiteMappingStore(path)
-    for call in (late.prepare, late.credentials, lambda: late.commit([], UNGUARDED)):
-        with pytest.raises(SchemaMismatch):
-            call()
-    assert late.info().schema_version == NOW + 1
-    late.close()
-
-
-def test_a_store_that_is_open_during_an_upgrade_writes_no_more(store, path):
-    Newer(path).prepare()
-    with pytest.raises(SchemaMismatch):
-        store.commit([PutMapping(Mapping("SAP", "b", "B"))], UNGUARDED)
-    with pytest.raises(SchemaMismatch):
-        store.grant_lease("one", MINUTE)
-
-
 def test_an_empty_file_is_not_configured(path):
     path.touch()
     store = SQLiteMappingStore(path)

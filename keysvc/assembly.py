@@ -148,6 +148,13 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     found.on_failure = tell
 
 
+def newest_schema() -> int:
+    """The newest schema of a mapping store that this release knows."""
+    from keysvc.stores.migrations import MIGRATIONS
+
+    return len(MIGRATIONS)
+
+
 def master_client(config: Config) -> MasterClient:
     """This machine's way to the master secret server. Renews its certificate when that is due."""
 
@@ -258,7 +265,7 @@ def open_member(
             store,
             protectors,
             AuthorityFiles(config),
-            lambda url: MasterClient([url], files, config.system_id),
+            lambda url: MasterClient([url], files, config.system_id, schema_version=newest_schema()),
             name=name,
             url=config.own_url,
             poll_interval=config.polling,
@@ -306,7 +313,7 @@ def open_sso(config: Config) -> SSO:
     with contextlib.ExitStack() as opened:  # is closed when the rest fails
         store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
         find = _quietly(lambda: _url_in_lease(store))
-        client = MasterClient(config.masters, identity(config), config.system_id, find)
+        client = MasterClient(config.masters, identity(config), config.system_id, find, schema_version=newest_schema())
         authorizer = open_authorizer(config)
         if authorizer is not None:
             opened.callback(authorizer.close)

@@ -246,6 +246,14 @@ class ForgetEvents:
     notifiers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RaiseOldestReader:
+    """Refuse the store to releases that know no schema from `schema_version` on. Never lowers what is there. Conflict
+    when the schema of the store is older itself."""
+
+    schema_version: int
+
+
 Change = (
     PutSystem
     | PutVersion
@@ -274,6 +282,7 @@ Change = (
     | ParkEvent
     | RetryEvent
     | ForgetEvents
+    | RaiseOldestReader
 )
 
 UNGUARDED = Guard()

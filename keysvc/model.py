@@ -236,7 +236,8 @@ class Server:
     `instance` of its process: several processes may share one certificate.
 
     A standby, of the role master, has a `url`; the versions that it holds are those that its key store opened, and
-    `problem` says why it could not take over, empty when it could.
+    `problem` says why it could not take over, empty when it could. `schema_version` is the newest schema of a mapping
+    store that its release knows; release 0.1 does not say it.
     """
 
     name: str

@@ -26,6 +26,7 @@ class Said(msgspec.Struct, frozen=True):
     role: Role = Role.SERVER
     url: str = ""
     problem: str = ""
+    schema_version: int = 1
 
 
 @dataclass(slots=True)
@@ -38,7 +39,8 @@ class _Seen:
     def server(self) -> Server:
         said = self.said
         seen_at = self.before or utc_now() - timedelta(seconds=time.monotonic() - self.at)
-        return Server(said.name, said.instance, said.versions_held, seen_at, said.role, said.url, said.problem)
+        rest = said.role, said.url, said.problem, said.schema_version
+        return Server(said.name, said.instance, said.versions_held, seen_at, *rest)
 
 
 class LiveServers:
@@ -100,6 +102,11 @@ class LiveServers:
                 if seen.said.role is Role.MASTER and now - seen.at <= self._permission
             ]
 
+    def schema_versions(self) -> dict[tuple[str, str], int]:
+        """The newest schema that each server knows, by name and instance; of those that polled within a day."""
+        with self._lock:
+            return {key: seen.said.schema_version for key, seen in self._seen.items()}
+
     def waiting_for(self, version: int) -> abc.Sequence[Server]:
         """The servers that may still encrypt and do not hold `version`, and the standbys that will soon: one that says
         that it cannot is not waited for. When there is none, none comes to be until `activated`: a server that was
@@ -157,4 +164,5 @@ class LiveServers:
 
 
 def _said(server: Server) -> Said:
-    return Said(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)
+    rest = server.role, server.url, server.problem, server.schema_version
+    return Said(server.name, server.instance, server.versions_held, *rest)

@@ -20,6 +20,7 @@ from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, event, told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
+from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import Said
@@ -101,7 +102,9 @@ class MasterSecretServer:
         try:
             self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
             self._attendance = Attendance(self._store, self._leadership, self._name, self._poll_interval)
-            parts = self._store, self.system_id, self._secrets, self._leadership, self._attendance.live
+            live = self._attendance.live
+            self._releases = Releases(self._store, self._leadership, live, self._name, self._poll_interval)
+            parts = self._store, self.system_id, self._secrets, self._leadership, live
             self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
             self.rotation.finish_destroying()
@@ -155,10 +158,11 @@ class MasterSecretServer:
         role: Role = Role.SERVER,
         url: str = "",
         problem: str = "",
+        schema_version: int = 1,
     ) -> Announcement:
         """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
         `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
-        return self.heard(Said(name, instance, versions_held, role, url, problem))
+        return self.heard(Said(name, instance, versions_held, role, url, problem, schema_version))
 
     def heard(self, said: Said) -> Announcement:
         """As `poll`, of what a process says."""
@@ -288,6 +292,7 @@ class MasterSecretServer:
                     self._delivery.forget_delivered()
                     self._attendance.tell()
                     self.identities.tell_of_ending()
+                    self._releases.raise_oldest_reader()
                     self._tell_of_plugins()
                 self._tell("")
             except Fenced:

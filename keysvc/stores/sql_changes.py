@@ -29,6 +29,7 @@ EXCLUSIVE = (
     change.DeleteApplication,
     change.DeleteMapping,
     change.DeleteCredential,
+    change.RaiseOldestReader,
 )
 """Changes that write the guard row, or compare before they write: a commit with any of them locks that row alone from
 its beginning."""
@@ -280,6 +281,15 @@ def forget_events(connection: Connection, forget: change.ForgetEvents) -> None:
     connection.execute(every.where(table.c.event_id.in_(accepted)) if forget.notifiers else every)
 
 
+def raise_oldest_reader(connection: Connection, rise: change.RaiseOldestReader) -> None:
+    """The guard row is locked."""
+    row = schema.guard.c
+    if (connection.scalar(select(row.schema_version)) or 0) < rise.schema_version:
+        raise Conflict(f"the mapping store does not have schema {rise.schema_version} yet")
+    lower = row.oldest_reader < rise.schema_version
+    connection.execute(update(schema.guard).where(lower).values(oldest_reader=rise.schema_version))
+
+
 APPLY: abc.Mapping[type, Apply] = {
     change.PutSystem: put_system,
     change.PutVersion: put_version,
@@ -303,6 +313,7 @@ APPLY: abc.Mapping[type, Apply] = {
     change.ParkEvent: park_event,
     change.RetryEvent: retry_event,
     change.ForgetEvents: forget_events,
+    change.RaiseOldestReader: raise_oldest_reader,
 }
 
 

@@ -40,11 +40,19 @@ class MasterClient:
     """One process's way to the master secret server. Thread-safe. Fulfils `keysvc.sso.poller.MasterSecretServer`."""
 
     def __init__(
-        self, urls: abc.Sequence[str], identity: IdentityFiles, system_id: str, find: Find = lambda: ""
+        self,
+        urls: abc.Sequence[str],
+        identity: IdentityFiles,
+        system_id: str,
+        find: Find = lambda: "",
+        *,
+        schema_version: int = 1,
     ) -> None:
+        """A poll says `schema_version`: the newest schema of a mapping store that this process knows."""
         self._name = identity.peer().name
         self._system_id = system_id
         self._instance = secrets.token_hex(8)
+        self._said = {"Keysvc-Schema": str(schema_version)}
         context = identity.client_context()
         self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find)
         self._renewal = Renewal(identity, context, self.renew)
@@ -80,7 +88,7 @@ class MasterClient:
             url=url,
             problem=problem,
         )
-        headers = {"If-None-Match": etag} if etag else {}
+        headers = {**self._said, "If-None-Match": etag} if etag else self._said
         response = self._master.request("GET", path, headers=headers, seconds=wait + POLL_SECONDS)
         if response.status == 304:
             return None

@@ -250,7 +250,7 @@ class MasterOperations:
         caller, asked, master = call.caller, call.parameters, self._member.active
         moment = self._waiting.moment() if asked.wait > 0 else None
         url, problem = (asked.url, asked.problem) if caller.role is Role.MASTER else ("", "")
-        said = Said(caller.name, asked.instance, asked.versions_held, caller.role, url, problem)
+        said = Said(caller.name, asked.instance, asked.versions_held, caller.role, url, problem, asked.schema_version)
         announcement = master.heard_again(said)
         if announcement is None:
             announcement = await in_thread(master.heard, said)

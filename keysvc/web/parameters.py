@@ -110,6 +110,9 @@ class PageOfApplication(Parameters, frozen=True):
 # -- of the master secret server -----------------------------------------------------------------------------------
 
 
+SchemaVersion = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the newest schema of a mapping store it knows")]
+
+
 class Poll(Parameters, frozen=True):
     """Who polls, and what it holds."""
 
@@ -119,6 +122,7 @@ class Poll(Parameters, frozen=True):
     url: Annotated[str, Meta(max_length=1024, description="of a standby: where it answers")] = ""
     problem: Annotated[str, Meta(max_length=500, description="of a standby: what keeps it from taking over")] = ""
     if_none_match: PollETag | None = msgspec.field(default=None, name="If-None-Match")
+    schema_version: SchemaVersion = msgspec.field(default=1, name="Keysvc-Schema")
 
     @property
     def versions_held(self) -> tuple[int, ...]:

@@ -78,6 +78,13 @@ class PostgreSQLServer:
         where = ("-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database)
         return self._run("psql", "-X", "-q", "-A", "-t", *where, "-c", statement)
 
+    def load(self, script: Path, database: str) -> None:
+        """Run a script in plain SQL, as pg_dump writes it."""
+        where = ("-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database)
+        copy = self.folder / "script.sql"  # the user of the server may not see where the tests are
+        shutil.copyfile(script, copy)
+        self._run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *where, "-f", copy)
+
     def remove(self) -> None:
         """Stop it and take its data away."""
         self._run("pg_ctl", "stop", "-s", "-m", "immediate", "-D", self._data, check=False)

@@ -31,8 +31,8 @@ types: $(TOX)  ## mypy
 	@$(TOX) run -e types
 
 deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
-	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py
-	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 4 -rP plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
+	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every or dies_at_any" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py tests/faults/test_released_data.py tests/faults/test_upgrade_deaths.py
+	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 4 -rP plugins/keysvc-postgresql/tests/test_postgresql_deaths.py plugins/keysvc-postgresql/tests/test_postgresql_upgrade.py
 
 # What is measured is the checkout. Some jobs of BENCH="lookup --json", for example.
 bench: $(TOX)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes

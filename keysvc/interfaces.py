@@ -141,7 +141,7 @@ class MappingStore(Protocol):
     """The SSO database. Reads see committed data; every write is a `commit`. Any thread may call it.
 
     Every method raises MappingStoreUnavailable; all but `prepare`, `info` and `close` raise NotConfigured before
-    `prepare` and SchemaMismatch when the schema is of another release.
+    `prepare` and SchemaMismatch for a schema that this release may not open.
     """
 
     def prepare(self) -> None:

@@ -20,6 +20,7 @@ from keysvc.changes import Reencrypt
 from keysvc.errors import ConfigurationError
 from keysvc.location import Location
 from keysvc.model import SecretText
+from keysvc.stores import schema
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 
@@ -49,6 +50,13 @@ _REENCRYPT = """
     UPDATE credentials SET version = %b, ciphertext = new.ciphertext, revision = credentials.revision + 1
     FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS new ("user", revision, ciphertext)
     WHERE credentials.application = %b AND credentials."user" = new."user" AND credentials.revision = new.revision
+"""
+
+
+_COLUMNS = """
+    SELECT t.relname, c.attname, c.attnotnull AND NOT c.atthasdef
+    FROM pg_attribute c JOIN pg_class t ON t.oid = c.attrelid
+    WHERE t.oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) name) AND c.attnum > 0 AND NOT c.attisdropped
 """
 
 
@@ -88,6 +96,13 @@ class PostgreSQLMappingStore(SQLMappingStore):
     def _now(self, connection: Connection) -> datetime:
         now: datetime = connection.scalar(text("SELECT clock_timestamp()"))
         return now.astimezone(UTC)
+
+    def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        tables = list(schema.metadata.tables)
+        for table, column, needed in connection.exec_driver_sql(_COLUMNS, (tables,)):
+            found.setdefault(table, {})[column] = needed
+        return found
 
     def _lock_schema(self, connection: Connection) -> None:
         self._lock(connection, SCHEMA, exclusive=True)

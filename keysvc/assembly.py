@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
+TAKING_OVER_SECONDS = 5.0
+"""How long a standby takes to take over, once the lease has ended."""
 MOST_PLUGIN_FAILURES = 100
 
 
@@ -148,14 +150,16 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     found.on_failure = tell
 
 
-def master_client(config: Config) -> MasterClient:
-    """This machine's way to the master secret server. Renews its certificate when that is due."""
+def master_client(config: Config, *, patient: bool = True) -> MasterClient:
+    """This machine's way to the master secret server. Renews its certificate when that is due. When it is `patient`, a
+    request waits while no server is active and a standby may take over."""
 
     def find() -> str:
         with contextlib.closing(open_mapping_store(config)) as store:
             return _url_in_lease(store)
 
-    client = MasterClient(config.masters, identity(config), config.system_id, _quietly(find))
+    patience = config.lease.total_seconds() + TAKING_OVER_SECONDS if patient else 0.0
+    client = MasterClient(config.masters, identity(config), config.system_id, _quietly(find), patience)
     client.keep_certificate()
     return client
 

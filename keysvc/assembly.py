@@ -235,29 +235,33 @@ class AuthorityFiles:
         self._files.write(certificate, key, certificate)
 
 
-def open_member(
+@contextlib.contextmanager
+def opened_member(
     config: Config,
     prompt: Prompt,
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
-) -> Member:
-    """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
+) -> abc.Iterator[Member]:
+    """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
+    uses is closed. `changed` and `failed` as of `Member`."""
     from keysvc.master.member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
 
     plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
     tell_of_plugins(config, plugin_failures.append)
-    store = open_mapping_store(config)
-    try:
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
         store.prepare()
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-        protectors = open_protectors(config, prompt)
+        protectors = opened.enter_context(contextlib.closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
         told_of = subscriptions(config)
+        for each in told_of:
+            opened.callback(each.notifier.close)
         standby = Standby(
             store,
             protectors,
@@ -288,10 +292,8 @@ def open_member(
             )
 
         member = Member(store, standby, term, lease_ttl=config.lease, changed=changed, failed=failed)
-        return member
-    except KeysvcError:
-        store.close()
-        raise
+        opened.callback(member.stop)
+        yield member
 
 
 def _open_sealed_cache(config: Config) -> SealedCache | None:

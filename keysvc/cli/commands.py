@@ -12,6 +12,7 @@ import typer
 from keysvc import __version__
 from keysvc.cli import demonstration, entsso, running, setting_up, status
 from keysvc.cli.later import later
+from keysvc.cli.shared import until_the_end
 
 app = typer.Typer(
     name="keysvc",
@@ -73,7 +74,8 @@ def keysvc(
 def run() -> None:
     """The command that the arguments of this process name."""
     _add_commands_of_plugins()
-    app()
+    with until_the_end:
+        app()
 
 
 def _add_commands_of_plugins() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.asking import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption
+from keysvc.cli.shared import PassphraseFileOption, open_store
 from keysvc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -80,12 +80,11 @@ def init(
 
 def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
     from keysvc import installation
-    from keysvc.assembly import open_mapping_store
     from keysvc.master import backup as backups
     from keysvc.master import lifecycle
     from keysvc.master.lease import Leadership
 
-    store = open_mapping_store(made.config)
+    store = open_store(made.config)
     leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
     leadership.take_or_refuse()
     try:
@@ -93,7 +92,6 @@ def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
         backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
     finally:
         leadership.release()
-        store.close()
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 

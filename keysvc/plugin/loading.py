@@ -234,7 +234,7 @@ class Plugins:
         return replace(report, kinds=kinds, schemes=schemes)
 
     def _register(self, plugin: object, report: PluginReport) -> None:
-        declared: object = getattr(plugin, "KEYSVC_API", 1)
+        declared: object = getattr(plugin, "KEYSVC_API", hookspecs.API_VERSION)
         if declared != hookspecs.API_VERSION:
             newer = not isinstance(declared, int) or declared > hookspecs.API_VERSION
             raise PluginError(

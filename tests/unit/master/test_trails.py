@@ -26,7 +26,9 @@ def keys_of(system: System) -> AuditKeys:
     return audit_keys([key_store.unseal(version) for version in key_store.versions()], SYSTEM_ID)
 
 
-def problems(system: System, trail: AuditTrail = CHANGES, known: audit_trails.Checkpoint | None = None) -> tuple[str, ...]:
+def problems(
+    system: System, trail: AuditTrail = CHANGES, known: audit_trails.Checkpoint | None = None
+) -> tuple[str, ...]:
     return audit_trails.verify(system.store(), trail, keys_of(system), known).problems
 
 

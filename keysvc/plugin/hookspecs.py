@@ -36,25 +36,46 @@ hookimpl = pluggy.HookimplMarker("keysvc")
 
 @hookspec
 def keysvc_key_stores(register: Register[KeyStore]) -> None:
-    """Register key stores by URL scheme."""
+    """Register key stores by URL scheme.
+
+    Called once in each process that opens a part, right after the plugin was imported. An exception, or a scheme that
+    another plugin has, leaves the whole plugin out; `keysvc plugin list` and `keysvc doctor` show why.
+
+        register("memo", open_memo, summary="a key store on paper", options={"pad": "which pad"})
+    """
 
 
 @hookspec
 def keysvc_mapping_stores(register: Register[MappingStore]) -> None:
-    """Register mapping stores by URL scheme."""
+    """Register mapping stores by URL scheme. Called, and isolated, as `keysvc_key_stores`.
+
+    register("mariadb", open_mariadb, summary="a database on MariaDB", options={"ssl-ca": "file of the authority"})
+    """
 
 
 @hookspec
 def keysvc_notifiers(register: Register[Notifier]) -> None:
-    """Register notifiers by URL scheme."""
+    """Register notifiers by URL scheme. Called, and isolated, as `keysvc_key_stores`.
+
+    A scheme may name what it is built on: `pager` opens `pager+https://…` too, unless another plugin registers that.
+
+        register("pager", open_pager, summary="a page to whoever is on duty", options={"key-source": "file of the key"})
+    """
 
 
 @hookspec
 def keysvc_authorizers(register: Register[Authorizer]) -> None:
-    """Register authorizers by URL scheme."""
+    """Register authorizers by URL scheme. Called, and isolated, as `keysvc_key_stores`.
+
+    register("directory", open_directory, summary="groups of a directory", options={"base": "where to search"})
+    """
 
 
 @hookspec
 def keysvc_commands(app: typer.Typer) -> None:
-    """Add commands to the command line. Called only when the command line runs, and only of a plugin that is an entry
-    point of the group `keysvc.commands` too: no command waits for plugins that have none."""
+    """Add commands to the command line. Called once in each run of the `keysvc` command, and only for a plugin that is
+    also an entry point of the group `keysvc.commands`: no command waits for plugins that have none. An exception is
+    reported by `keysvc plugin list`; the other commands still work.
+
+        app.add_typer(service, name="service", help="Run keysvc as a Windows service.")
+    """

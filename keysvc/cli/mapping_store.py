@@ -33,8 +33,7 @@ def migrate(
     \b
     keysvc mapping-store migrate --to postgresql://keysvc@db.example/keysvc
     """
-    from keysvc import assembly, migration
-    from keysvc import config as configuration
+    from keysvc.installation import assembly, config as configuration, migration
 
     settings = load(config)
     source, target = open_store(settings), open_store(replace(settings, mapping_store=to))

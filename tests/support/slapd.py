@@ -18,9 +18,9 @@ import ldap
 import pytest
 import trustme
 
-from keysvc.demo.processes import free_port
-from keysvc.interfaces import Authorizer
-from keysvc.plugins import Plugins
+from keysvc.cli.demo.processes import free_port
+from keysvc.plugin.interfaces import Authorizer
+from keysvc.plugin.loading import Plugins
 
 SYSTEM_ID = "5" * 32
 BASE = "dc=nordwind,dc=example"

@@ -18,10 +18,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from keysvc_smtp import open_smtp
 from keysvc_smtp.notifier import MailNotifier
 
-from keysvc.demo.processes import free_port
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.cli.demo.processes import free_port
+from keysvc.plugin import Location, Opening, SecretText
 
 USER, PASSWORD = "keysvc", "correct horse battery staple"
 SYSTEM_ID = "5" * 32

@@ -21,10 +21,9 @@ from urllib.parse import urlencode
 import pytest
 import trustme
 
-from keysvc.demo.processes import free_port
-from keysvc.interfaces import Notifier
-from keysvc.model import Event
-from keysvc.plugins import Plugins
+from keysvc.cli.demo.processes import free_port
+from keysvc.plugin import Event, Notifier
+from keysvc.plugin.loading import Plugins
 
 SYSTEM_ID = "5" * 32
 CLIENT = "keysvc.example.com"

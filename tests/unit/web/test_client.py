@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from systems import SYSTEM_ID
 
-from keysvc import assembly
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, MasterSecretServerUnavailable, ProtocolError
+from keysvc.installation import assembly
 from keysvc.model import Role, utc_now
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
-from keysvc.web.problems import error_of
+from keysvc.web.asgi.problems import error_of
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import IdentityFiles
 
 BROKEN_RECORD = b"\x16\x03\x03\x01\x00\x02\x00"
 PLAIN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"

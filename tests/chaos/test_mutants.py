@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from chaos import checker
-from chaos.run import finish, settled
+from chaos.run import finish, settled, standbys_are_ready
 from chaos.site import Site
 from systems import eventually
 
@@ -103,7 +103,7 @@ MUTANTS = {
 def judged(folder: Path, scenario: abc.Callable[[Site], None], without: str) -> checker.Judgement:
     keys = 1000 if scenario is a_writer_sleeps_through_a_rotation else 6
     with Site(folder, servers=1, keys=keys, without=without, directed=True) as site:
-        eventually(lambda: settled(site), PATIENCE)
+        eventually(lambda: settled(site) and standbys_are_ready(site), PATIENCE)  # else nobody could take over
         eventually(lambda: site.store.rows_by_version().get(1, 0) >= min(6, keys), PATIENCE)
         scenario(site)
         finish(site)

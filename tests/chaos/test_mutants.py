@@ -41,7 +41,10 @@ def reencryption_meets_writers(site: Site) -> None:
     eventually(lambda: site.meetings.reached("reencrypt"), PATIENCE)
     site.ways["web-1"].heal()
     eventually(lambda: site.store.rows_by_version().get(2, 0) > 2, PATIENCE)
+    for server in site.servers:  # else it might store again before it reads what was overwritten
+        server.end()
     site.meetings.release("reencrypt")
+    eventually(lambda: site.store.versions()[-1].completed_at is not None, PATIENCE)
 
 
 def a_master_sleeps_through_its_lease(site: Site) -> None:

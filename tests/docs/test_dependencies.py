@@ -1,4 +1,4 @@
-"""docs/dependencies.md owes a reason for every package that we depend on, requirements/ an exact version with hashes."""
+"""docs/dependencies.md owes a reason for every package that we depend on, requirements/ its version and hashes."""
 
 from __future__ import annotations
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keysvc.changes import RaiseOldestReader
-from keysvc.elapsed import elapsed
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.events import audit
 from keysvc.master.lease import Leadership
 from keysvc.master.servers import LiveServers
 from keysvc.model import Role
+from keysvc.plugin.changes import RaiseOldestReader
+from keysvc.plugin.clock import elapsed
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.master")
 RAISED = "system.oldest-reader-raised"

@@ -7,25 +7,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from keysvc.changes import (
-    UNGUARDED,
-    AppendAudit,
-    AppendEvent,
-    Change,
-    ParkEvent,
-    PutApplication,
-    PutBackup,
-    PutCredential,
-    PutEnrolment,
-    PutIdentity,
-    PutMapping,
-    PutRotationSettings,
-    PutSystem,
-    PutVersion,
-    SeeServers,
-    UseTicket,
-)
-from keysvc.interfaces import MappingStore
 from keysvc.model import (
     LOOKED_UP,
     Application,
@@ -47,6 +28,25 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    AppendEvent,
+    Change,
+    ParkEvent,
+    PutApplication,
+    PutBackup,
+    PutCredential,
+    PutEnrolment,
+    PutIdentity,
+    PutMapping,
+    PutRotationSettings,
+    PutSystem,
+    PutVersion,
+    SeeServers,
+    UseTicket,
+)
+from keysvc.plugin.interfaces import MappingStore
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -11,10 +11,9 @@ from sites import USERS, Site, with_credentials
 from systems import eventually
 
 import keysvc
-from keysvc import assembly
-from keysvc import config as configuration
-from keysvc.demo.processes import Machine
+from keysvc.cli.demo.processes import Machine
 from keysvc.errors import SchemaMismatch
+from keysvc.installation import assembly, config as configuration
 
 NEXT = {"PYTHONPATH": str(Path(sites.__file__).with_name("next_release"))}
 

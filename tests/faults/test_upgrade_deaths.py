@@ -11,8 +11,7 @@ from sqlalchemy import insert
 
 from keysvc.errors import NotConfigured
 from keysvc.stores.migrations import MIGRATIONS
-from keysvc.stores.migrations.step_1 import audit_heads, guard
-from keysvc.stores.migrations.step_1 import metadata as tables_of_0_1
+from keysvc.stores.migrations.step_1 import audit_heads, guard, metadata as tables_of_0_1
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_statement
 from keysvc.testing.mapping_store import MappingStoreConformance

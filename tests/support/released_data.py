@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.master import trails
+from keysvc.master import audit_trails
 from keysvc.model import AuditTrail, MasterSecret, SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.loading import Plugins
 from keysvc.stores import migrations, sql, sql_database, sql_rows
 from keysvc.stores.migrations import statements
 from keysvc.testing.deaths import dies_at, places
@@ -91,7 +91,7 @@ def check(store: MappingStore, key_store: KeyStore) -> None:
     assert len(store.credentials()) == len(EXPECTED["credentials"]) + 1
     assert sorted(application.name for application in store.applications()) == APPLICATIONS
     keys = audit_keys(secrets, SYSTEM_ID)
-    verified = [trails.verify(store, trail, keys) for trail in AuditTrail]
+    verified = [audit_trails.verify(store, trail, keys) for trail in AuditTrail]
     assert not [problem for each in verified for problem in each.problems]
     assert sum(each.entries for each in verified) > 90
     assert {identity.name: identity.role.value for identity in store.identities()} == ROLES

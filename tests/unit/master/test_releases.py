@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import UNGUARDED, PutIdentity, RaiseOldestReader, SeeServers
-from keysvc.elapsed import elapsed
 from keysvc.errors import Conflict
 from keysvc.master.lease import Leadership
 from keysvc.master.releases import RAISED, Releases
-from keysvc.master.servers import LiveServers, Said
+from keysvc.master.servers import LiveServers, PollRequest
 from keysvc.model import Identity, Role, Server, utc_now
+from keysvc.plugin.changes import UNGUARDED, PutIdentity, RaiseOldestReader, SeeServers
+from keysvc.plugin.clock import elapsed
 from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.sql_database import SQLDatabase
 
@@ -49,16 +49,16 @@ def nothing(_connection: object) -> None:
 
 def test_it_rises_to_the_oldest_release_of_the_members_that_poll(members) -> None:
     seen = members()
-    seen.live.saw(Said("web-01", "1", (1,), schema_version=5))
-    seen.live.saw(Said("web-01", "2", (1,), schema_version=NEWEST + 1))
+    seen.live.saw(PollRequest("web-01", "1", (1,), schema_version=5))
+    seen.live.saw(PollRequest("web-01", "2", (1,), schema_version=NEWEST + 1))
     assert seen.oldest_reader() == 5
-    seen.live.saw(Said("web-01", "1", (1,), schema_version=NEWEST))
+    seen.live.saw(PollRequest("web-01", "1", (1,), schema_version=NEWEST))
     assert seen.oldest_reader() == NEWEST
 
 
 def test_a_member_that_says_nothing_is_of_release_0_1(members) -> None:
     seen = members()
-    seen.live.saw(Said("web-01", "1", (1,)))
+    seen.live.saw(PollRequest("web-01", "1", (1,)))
     assert seen.oldest_reader() == 2
     seen.live.left("web-01", "1")
     assert seen.oldest_reader() == NEWEST
@@ -68,7 +68,7 @@ def test_a_master_that_is_enrolled_and_does_not_poll_may_be_of_any_release(membe
     seen = members()
     seen.store.commit([PutIdentity(Identity("master-2", Role.MASTER, "0b", utc_now()))], UNGUARDED)
     assert seen.oldest_reader() == 2
-    seen.live.saw(Said("master-2", "1", (1,), Role.MASTER, schema_version=NEWEST))
+    seen.live.saw(PollRequest("master-2", "1", (1,), Role.MASTER, schema_version=NEWEST))
     assert seen.oldest_reader() == NEWEST
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import Column, Integer, event
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import ExecutableDDLElement
 
-from keysvc.changes import UNGUARDED, PutApplication, PutIdentity, PutMapping, PutSystem
 from keysvc.errors import MappingStoreError, SchemaMismatch
 from keysvc.model import Application, ApplicationType, Identity, Mapping, Role, SystemRecord
+from keysvc.plugin.changes import UNGUARDED, PutApplication, PutIdentity, PutMapping, PutSystem
 from keysvc.stores import schema
 from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.migrations.statements import add_column

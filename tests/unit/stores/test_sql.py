@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import CreateTable
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping, PutSystem, PutVersion
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, MappingStoreError, NotConfigured, SchemaMismatch
 from keysvc.model import (
     Application,
@@ -24,6 +24,15 @@ from keysvc.model import (
     SystemRecord,
     VersionRecord,
     VersionState,
+)
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+    PutSystem,
+    PutVersion,
 )
 from keysvc.stores import schema
 from keysvc.stores.migrations import MIGRATIONS
@@ -70,6 +79,11 @@ class Newer(SQLiteMappingStore):
     migrations = (*MIGRATIONS, add_a_column)
 
 
+def upgrade(path):
+    with contextlib.closing(Newer(path)) as newer:
+        newer.prepare()
+
+
 class Broken(SQLiteMappingStore):
     migrations = (*MIGRATIONS, add_a_column, fail_half_way)
 
@@ -113,7 +127,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path):
     broken.close()
     assert store.info().schema_version == NOW
     assert len(store.credentials()) == 1
-    Newer(path).prepare()  # the column of the step before had gone with it
+    upgrade(path)  # the column of the step before had gone with it
 
 
 def test_an_empty_file_is_not_configured(path):

@@ -7,8 +7,7 @@ import itertools
 import operator
 from collections import abc
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -16,10 +15,10 @@ from psycopg import conninfo
 from sqlalchemy import Connection, QueuePool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.changes import Reencrypt
 from keysvc.errors import ConfigurationError
 from keysvc.location import Location
 from keysvc.model import SecretText
+from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 
@@ -44,7 +43,7 @@ CONNECTION = {
 }
 
 
-_kind = operator.attrgetter("application", "version")
+_kind = operator.itemgetter("application", "version")
 _REENCRYPT = """
     UPDATE credentials SET version = %b, ciphertext = new.ciphertext, revision = credentials.revision + 1
     FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS new ("user", revision, ciphertext)
@@ -52,20 +51,8 @@ _REENCRYPT = """
 """
 
 
-def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """One statement for each application and version: rows that changed match nothing. In binary (`%b`): as text, each
-    element would be quoted here and parsed there, which takes longer than the update."""
-    for (application, version), alike in itertools.groupby(batch.credentials, _kind):
-        rows = list(alike)
-        users, revisions = [row.user for row in rows], [row.revision for row in rows]
-        ciphertexts = [row.ciphertext for row in rows]
-        connection.exec_driver_sql(_REENCRYPT, (version, users, revisions, ciphertexts, application))
-
-
 class PostgreSQLMappingStore(SQLMappingStore):
     """A mapping store in the PostgreSQL database that a libpq URI names. Opens no connection before it is used."""
-
-    changes: ClassVar = MappingProxyType({**SQLMappingStore.changes, Reencrypt: reencrypt})
 
     def __init__(self, uri: str, password: SecretText | None = None) -> None:
         """Raises ConfigurationError for a URI that libpq does not understand."""
@@ -100,6 +87,17 @@ class PostgreSQLMappingStore(SQLMappingStore):
     def _lock(self, connection: Connection, what: int, *, exclusive: bool) -> None:
         mode = "" if exclusive else "_shared"
         connection.execute(text(f"SELECT pg_advisory_xact_lock{mode}(:locks, :what)"), {"locks": LOCKS, "what": what})
+
+    def _write_batch(self, connection: Connection, batch: Batch) -> bool:
+        """A re-encryption is one statement for each application and version. In binary (`%b`): as text, each element
+        would be quoted here and parsed there, which takes longer than the update."""
+        if batch.action is not Action.REENCRYPT:
+            return super()._write_batch(connection, batch)
+        for (application, version), alike in itertools.groupby(batch.rows, _kind):
+            rows = [(row["user"], row["revision"], row["ciphertext"]) for row in alike]
+            users, revisions, ciphertexts = (list(column) for column in zip(*rows, strict=True))
+            connection.exec_driver_sql(_REENCRYPT, (version, users, revisions, ciphertexts, application))
+        return True
 
     def _is_undone(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in UNDONE

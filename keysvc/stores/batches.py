@@ -1,0 +1,186 @@
+"""The changes of a commit as batches: rows of one table that are written alike, which a database takes in one statement.
+
+A commit may hold thousands of changes. They are grouped here once, for every SQL store. How a batch is written is the
+database's own: `write` does it with what all of them know.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections import abc
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+
+from keysvc import changes as change
+from keysvc.errors import InvalidInput
+from keysvc.stores import schema
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = dict[str, Any]
+first_revision = select(schema.guard.c.first_revision).scalar_subquery()
+
+
+class Action(enum.Enum):
+    """What a batch does with its rows."""
+
+    CREATE = "insert rows that have a revision; each begins at the guard's first revision"
+    SWAP = "replace each row if it still has the revision given; every row must be there"
+    REENCRYPT = "replace each row if it still has the revision given; leave the others alone"
+    DELETE = "delete rows by their key; every row must be there"
+    REPLACE = "replace each row; every row must be there"
+    RECORD = "insert each row, or replace the one with its key"
+    APPEND = "insert rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one table, by column, with one action. All rows have the same columns."""
+
+    action: Action
+    table: Table
+    rows: abc.Sequence[Row]
+
+    @property
+    def key(self) -> list[str]:
+        """The columns of the primary key."""
+        return [str(column.name) for column in self.table.primary_key]
+
+    @property
+    def values(self) -> list[str]:
+        """The other columns that the rows give, without the revision."""
+        return [name for name in self.rows[0] if name not in {*self.key, "revision"}]
+
+
+Part = tuple[Batch | None, list[change.Change]]
+
+
+def grouped(changes: abc.Iterable[change.Change]) -> abc.Iterator[Part]:
+    """The changes in their order: neighbours that are written alike as one batch, others without one. Raises
+    InvalidInput for a new row with an empty name."""
+    for kind, group in itertools.groupby(changes, _kind):
+        alike = list(group)
+        rows = [row for each in alike for row in _rows(each)]
+        yield (None if kind is None or not rows else Batch(*kind, _of_kind(*kind, rows))), alike
+
+
+def _kind(each: change.Change) -> tuple[Action, Table] | None:
+    match each:
+        case change.PutMapping(mapping=mapping):
+            return (Action.SWAP if mapping.revision else Action.CREATE), schema.mappings
+        case change.PutCredential(credential=credential):
+            return (Action.SWAP if credential.revision else Action.CREATE), schema.credentials
+        case change.DeleteMapping():
+            return Action.DELETE, schema.mappings
+        case change.DeleteCredential():
+            return Action.DELETE, schema.credentials
+        case change.Reencrypt():
+            return Action.REENCRYPT, schema.credentials
+        case change.SeeServers():
+            return Action.RECORD, schema.servers
+        case change.AppendEvent():
+            return Action.APPEND, schema.outbox
+    return None
+
+
+def _rows(each: change.Change) -> list[Row]:
+    match each:
+        case change.PutMapping(mapping=mapping):
+            return [values_of(mapping)]
+        case change.PutCredential(credential=credential):
+            return [values_of(credential)]
+        case change.DeleteMapping() | change.DeleteCredential():
+            return [values_of(each)]
+        case change.Reencrypt(credentials=credentials):
+            return [values_of(credential) for credential in credentials]
+        case change.SeeServers(servers=servers):
+            return [values_of(server) for server in servers]
+        case change.AppendEvent(event=event):
+            return [values_of(event)]
+    return []
+
+
+def _of_kind(action: Action, table: Table, rows: list[Row]) -> list[Row]:
+    if action is Action.CREATE:
+        for row in rows:
+            del row["revision"]
+            refuse_empty_names(table, row)
+    if action is Action.RECORD:  # of one that was seen twice, the later record
+        return list({tuple(row[column.name] for column in table.primary_key): row for row in rows}.values())
+    return rows
+
+
+def refuse_empty_names(table: Table, row: Row) -> None:
+    """Paging begins after the empty name. Raises InvalidInput."""
+    if not all(row[column.name] for column in table.primary_key):
+        raise InvalidInput(f"an empty name among the {table.name}")
+
+
+def values_of(record: DataclassInstance) -> Row:
+    """A record by column."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+# -- with what every database knows ----------------------------------------------------------------------------------
+
+
+def write(connection: Connection, batch: Batch) -> bool:
+    """Write a batch of one or more rows. Returns False, or raises IntegrityError, when a row does not fit: which one
+    and why is found by applying the changes one by one."""
+    if batch.action is Action.CREATE:
+        connection.execute(insert(batch.table).values(revision=first_revision).inline(), batch.rows)
+        return True
+    if batch.action is Action.APPEND:
+        connection.execute(insert(batch.table).inline(), batch.rows)
+        return True
+    if batch.action is Action.DELETE:
+        return _delete(connection, batch)
+    changed = connection.execute(_update(batch), _parameters(batch)).rowcount
+    return batch.action is Action.REENCRYPT or changed == len(batch.rows)
+
+
+def _delete(connection: Connection, batch: Batch) -> bool:
+    """No revision of the rows that go is above the highest that is there."""
+    highest = highest_revision(connection)
+    if connection.execute(delete(batch.table).where(_at(batch)), _parameters(batch)).rowcount != len(batch.rows):
+        return False
+    begin_above(connection, highest)
+    return True
+
+
+def _update(batch: Batch) -> Any:
+    table = batch.table
+    new = {name: bindparam(f"new_{name}") for name in batch.values}
+    if batch.action in (Action.RECORD, Action.REPLACE):
+        return update(table).where(_at(batch)).values(new)
+    same = _at(batch) & (table.c.revision == bindparam("of_revision"))
+    return update(table).where(same).values({**new, "revision": table.c.revision + 1})
+
+
+def _at(batch: Batch) -> ColumnElement[bool]:
+    first, *others = (batch.table.c[name] == bindparam(f"of_{name}") for name in batch.key)
+    where: ColumnElement[bool] = first
+    for other in others:
+        where &= other
+    return where
+
+
+def _parameters(batch: Batch) -> list[Row]:
+    values = set(batch.values)
+    return [{f"{'new' if name in values else 'of'}_{name}": row[name] for name in row} for row in batch.rows]
+
+
+def highest_revision(connection: Connection) -> int:
+    """The highest of all mappings and credentials, or 0."""
+    both = (select(func.max(table.c.revision)).scalar_subquery() for table in (schema.mappings, schema.credentials))
+    return max((revision or 0 for revision in connection.execute(select(*both)).one()), default=0)
+
+
+def begin_above(connection: Connection, revision: int) -> None:
+    """Rows that are created from now on have a higher revision."""
+    first = schema.guard.c.first_revision
+    connection.execute(update(schema.guard).where(first <= revision).values(first_revision=revision + 1))

@@ -154,7 +154,7 @@ def _delete(connection: Connection, batch: Batch) -> bool:
 
 def _update(batch: Batch) -> Any:
     table = batch.table
-    new = {name: bindparam(f"new_{name}") for name in batch.values}
+    new: Row = {name: bindparam(f"new_{name}") for name in batch.values}
     if batch.action in (Action.RECORD, Action.REPLACE):
         return update(table).where(_at(batch)).values(new)
     same = _at(batch) & (table.c.revision == bindparam("of_revision"))

@@ -1,4 +1,4 @@
-"""The changes of a commit as batches: rows of one table that are written alike, which a database takes in one statement.
+"""The changes of a commit as batches: rows of one table that are written alike, which one statement can write.
 
 A commit may hold thousands of changes. They are grouped here once, for every SQL store. How a batch is written is the
 database's own: `write` does it with what all of them know.
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 first_revision = select(schema.guard.c.first_revision).scalar_subquery()
+
+
+class DoesNotFit(Exception):
+    """A row of a batch that was written in one go does not fit. Applied one by one, the changes tell which and why."""
 
 
 class Action(enum.Enum):
@@ -56,16 +60,32 @@ class Batch:
         return [name for name in self.rows[0] if name not in {*self.key, "revision"}]
 
 
+_KINDS: abc.Mapping[type, tuple[Action, Table]] = {
+    change.DeleteMapping: (Action.DELETE, schema.mappings),
+    change.DeleteCredential: (Action.DELETE, schema.credentials),
+    change.Reencrypt: (Action.REENCRYPT, schema.credentials),
+    change.SeeServers: (Action.RECORD, schema.servers),
+    change.AppendEvent: (Action.APPEND, schema.outbox),
+}
+
 Part = tuple[Batch | None, list[change.Change]]
 
 
 def grouped(changes: abc.Iterable[change.Change]) -> abc.Iterator[Part]:
-    """The changes in their order: neighbours that are written alike as one batch, others without one. Raises
-    InvalidInput for a new row with an empty name."""
-    for kind, group in itertools.groupby(changes, _kind):
-        alike = list(group)
-        rows = [row for each in alike for row in _rows(each)]
-        yield (None if kind is None or not rows else Batch(*kind, _of_kind(*kind, rows))), alike
+    """The changes as batches; those that are none, without one. Each has its place in their order, but the new and the
+    changed rows of one table that follow each other are two batches, however they are mixed: a commit that has the same
+    row twice does not fit, and is applied one by one. Raises InvalidInput for a new row with an empty name."""
+    for _, neighbours in itertools.groupby(changes, _run):
+        kinds: dict[tuple[Action, Table] | None, list[change.Change]] = {}
+        for each in neighbours:
+            kinds.setdefault(_kind(each), []).append(each)
+        for kind, alike in kinds.items():
+            rows = [row for each in alike for row in _rows(each)]
+            yield (None if kind is None or not rows else Batch(*kind, _of_kind(*kind, rows))), alike
+
+
+def _run(each: change.Change) -> object:
+    return type(each) if isinstance(each, change.PutMapping | change.PutCredential) else _kind(each)
 
 
 def _kind(each: change.Change) -> tuple[Action, Table] | None:
@@ -74,33 +94,17 @@ def _kind(each: change.Change) -> tuple[Action, Table] | None:
             return (Action.SWAP if mapping.revision else Action.CREATE), schema.mappings
         case change.PutCredential(credential=credential):
             return (Action.SWAP if credential.revision else Action.CREATE), schema.credentials
-        case change.DeleteMapping():
-            return Action.DELETE, schema.mappings
-        case change.DeleteCredential():
-            return Action.DELETE, schema.credentials
-        case change.Reencrypt():
-            return Action.REENCRYPT, schema.credentials
-        case change.SeeServers():
-            return Action.RECORD, schema.servers
-        case change.AppendEvent():
-            return Action.APPEND, schema.outbox
-    return None
+    return _KINDS.get(type(each))
 
 
 def _rows(each: change.Change) -> list[Row]:
     match each:
-        case change.PutMapping(mapping=mapping):
-            return [values_of(mapping)]
-        case change.PutCredential(credential=credential):
-            return [values_of(credential)]
+        case change.PutMapping(mapping=record) | change.PutCredential(credential=record) | change.AppendEvent(record):
+            return [values_of(record)]
+        case change.Reencrypt(credentials=records) | change.SeeServers(servers=records):
+            return [values_of(record) for record in records]
         case change.DeleteMapping() | change.DeleteCredential():
             return [values_of(each)]
-        case change.Reencrypt(credentials=credentials):
-            return [values_of(credential) for credential in credentials]
-        case change.SeeServers(servers=servers):
-            return [values_of(server) for server in servers]
-        case change.AppendEvent(event=event):
-            return [values_of(event)]
     return []
 
 

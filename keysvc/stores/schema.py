@@ -43,7 +43,7 @@ from keysvc.errors import InvalidInput
 from keysvc.model import AuditTrail
 
 NAME_CHARACTERS = 256
-MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there
+MSSQL_NAME_BYTES = 848  # with a version, two of them are 1,700 bytes: the longest key of an index there
 LONG = "long"
 """In the `info` of a key that may have more than the 900 bytes at which a clustered index of SQL Server ends."""
 _COLLATIONS = {"mssql": "Latin1_General_100_BIN2", "postgresql": "C"}

@@ -42,7 +42,7 @@ from keysvc.model import (
     VersionRecord,
 )
 from keysvc.stores import schema, sql_audit, sql_changes
-from keysvc.stores.batches import Action, Batch, grouped, write
+from keysvc.stores.batches import Action, Batch, DoesNotFit, grouped, write
 from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, looked_up, read
 
@@ -69,10 +69,6 @@ _look_up = (
 
 
 Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
-
-
-class _OneByOne(Exception):
-    """Changes that were applied in one go did not all fit: repeat it one by one, to tell which and why."""
 
 
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
@@ -274,16 +270,17 @@ class SQLMappingStore(SQLDatabase):
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
             sql_audit.write(connection, changes, self._lock_head, self._write_batch)
+            self._finish_batches(connection)
 
         def run_together(connection: Connection, row: GuardRow) -> None:
             try:
                 run(connection, row, self._apply_together)
             except IntegrityError:
-                raise _OneByOne from None
+                raise DoesNotFit from None
 
         try:
             self._write(run_together, exclusive=exclusive)
-        except _OneByOne:
+        except DoesNotFit:
             self._write(lambda connection, row: run(connection, row, self._apply_each), exclusive=exclusive)
 
     def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:
@@ -334,7 +331,7 @@ class SQLMappingStore(SQLDatabase):
             if batch is None or own or not self._takes(batch):
                 self._apply_each(connection, alike)
             elif not self._write_batch(connection, batch):
-                raise _OneByOne
+                raise DoesNotFit
 
     def _takes(self, batch: Batch) -> bool:
         """Whether `_write_batch` is the better way for it. A single row is not: its own error costs nothing."""
@@ -346,9 +343,12 @@ class SQLMappingStore(SQLDatabase):
         return connection.execute(sql_audit.head(trail).with_for_update()).first()
 
     def _write_batch(self, connection: Connection, batch: Batch) -> bool:
-        """Write all rows of it, in one statement where the database can. False, or IntegrityError, when one of them
-        does not fit."""
+        """Write all rows of it, in one statement where the database can. False, DoesNotFit or IntegrityError when one
+        of them does not fit."""
         return write(connection, batch)
+
+    def _finish_batches(self, connection: Connection) -> None:
+        """Write what `_write_batch` has put off. Called after the last of a commit; raises as it."""
 
     # -- inside -------------------------------------------------------------------------------------------------
 

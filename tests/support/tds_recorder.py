@@ -348,8 +348,8 @@ def _error(failure: Failure) -> bytes:
 _TYPES = {
     "int": b"\x26\x04",
     "bigint": b"\x26\x08",
-    "nvarchar": b"\xe7" + struct.pack("<H", 8000) + _COLLATION,
-    "varbinary": b"\xa5" + struct.pack("<H", 8000),
+    "nvarchar": b"\xe7\xff\xff" + _COLLATION,
+    "varbinary": b"\xa5\xff\xff",
     "datetime2": b"\x2a\x06",
 }
 
@@ -366,7 +366,10 @@ def _rows(answer: Rows) -> bytes:
 def _cell(kind: str, value: Any) -> bytes:
     if kind in ("nvarchar", "varbinary"):
         content = value.encode("utf-16-le") if isinstance(value, str) else value
-        return b"\xff\xff" if value is None else struct.pack("<H", len(content)) + content
+        if value is None:
+            return b"\xff" * 8
+        chunk = struct.pack("<I", len(content)) + content if content else b""
+        return struct.pack("<Q", len(content)) + chunk + bytes(4)
     if value is None:
         return b"\0"
     if kind == "datetime2":

@@ -135,6 +135,8 @@ class _Session:
             call = Call(body[_headers(body) :].decode("utf-16-le"))
             self._recorder.requests.append((call,))
             return self._results(call, _DONE, 0)
+        if kind != _RPC:
+            return None  # as a server does that is spoken to in TLS, and knows no TDS 8
         return self._remote_calls(_Reader(body, _headers(body)))
 
     def _remote_calls(self, reader: _Reader) -> bytes | None:

@@ -22,7 +22,7 @@ from keysvc.changes import (
     Reencrypt,
     SealAudit,
 )
-from keysvc.errors import Conflict, NotFound
+from keysvc.errors import Conflict, InvalidInput, NotFound
 from keysvc.model import AuditEntry, AuditTrail, EncryptedCredential, Mapping, VersionRecord, VersionState
 from keysvc.testing.mapping_store_batches import LONGEST, NAMES, every_batch
 from keysvc.testing.mapping_store_samples import AT, MINUTE
@@ -156,6 +156,18 @@ def test_a_time_is_sent_to_the_microsecond(recording):
     assert [(p.type, p.value) for p in sent] == [("datetime2(6)", datetime(2026, 2, 3, 0, 1))]
     store.commit([AppendAudit(AuditEntry(AT, "me", "act", "it"))], UNGUARDED)
     assert AT.replace(tzinfo=None) in [p.value for call in recorder.calls for p in call.parameters]
+
+
+def test_each_transaction_is_begun_once_and_none_is_rolled_back_that_was_not(recording):
+    store, recorder = recording(Database())
+    store.commit([CREDENTIAL], UNGUARDED)
+    with pytest.raises(InvalidInput):
+        store.commit([PutMapping(Mapping("SAP", "dave ", "D"))], UNGUARDED)
+    statements = [call.sql.strip() for call in recorder.calls]
+    begun = [sql for sql in statements if sql.startswith("IF @@TRANCOUNT = 0 BEGIN TRANSACTION;")]
+    assert (statements[0], len(begun), statements.count("COMMIT TRANSACTION")) == (begun[0], 2, 1)
+    assert statements[-1] == "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
+    assert not [sql for sql in statements if "dave" in sql]
 
 
 def test_the_head_of_a_trail_is_locked_by_an_update_before_it_is_read(recording):

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import conninfo
-from sqlalchemy import Connection, QueuePool, create_engine, text
+from sqlalchemy import Connection, QueuePool, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
 from keysvc.errors import ConfigurationError
@@ -24,6 +25,10 @@ from keysvc.stores.sql_rows import GuardRow
 
 UNDONE = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs of a serialization failure, a deadlock, and a lock that was not to be had in time."""
+
+ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05", "08"})
+"""SQLSTATEs, and a class of them, of a server that was made a standby, ends, starts, or has lost a connection. The
+pool is emptied: its other connections are to the same server."""
 
 LOCKS = 0x6B657973  # "keys", in the space of advisory locks
 SCHEMA, GUARD = 1, 2
@@ -68,6 +73,7 @@ class PostgreSQLMappingStore(SQLMappingStore):
             max_overflow=24,
             pool_use_lifo=True,
         )
+        event.listen(engine, "handle_error", _close_what_is_elsewhere)
         super().__init__(
             engine, url=str(Location.parse(uri)), reading=engine.execution_options(isolation_level="AUTOCOMMIT")
         )
@@ -101,6 +107,12 @@ class PostgreSQLMappingStore(SQLMappingStore):
 
     def _is_undone(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in UNDONE
+
+
+def _close_what_is_elsewhere(context: ExceptionContext) -> None:
+    state = getattr(context.original_exception, "sqlstate", None) or ""
+    if state in ELSEWHERE or state[:2] in ELSEWHERE:
+        context.is_disconnect = True
 
 
 def connection_parameters(uri: str) -> dict[str, Any]:

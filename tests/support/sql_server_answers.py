@@ -52,6 +52,8 @@ class Database:
         sql = call.sql
         if "@@version" in sql:
             return [one("v", "nvarchar", "Microsoft SQL Server 2022 - 16.0.1000.6")]
+        if "SERVERPROPERTY" in sql:
+            return [one("v", "nvarchar", "16.0.1000.6")]
         if "is_read_committed_snapshot_on" in sql:
             return [one("on", "int", self.snapshots)]
         if "SYSUTCDATETIME" in sql:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from keysvc_mssql.refusals import NUMBERS, Refusal
 from sql_server_answers import Database, opened
@@ -79,6 +82,12 @@ def test_a_commit_that_the_server_refuses_with_this_number_finds_the_store_unava
 def test_what_may_succeed_at_once_is_repeated_before_anybody_notices(store, database, number):
     database.instead = Refusing(number, 1)
     assert store.grant_lease("one", MINUTE).epoch == 2
+
+
+def test_the_readme_lists_every_number_and_what_it_does():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    listed = {int(found[1]): found[2] for found in re.finditer(r"^\| (\d+) \| .* \| (\w+)", readme, re.MULTILINE)}
+    assert listed == {number: kind.value.split()[0].strip(":") for number, (kind, _) in NUMBERS.items()}
 
 
 def three_at_once(store) -> set[object]:

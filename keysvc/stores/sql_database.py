@@ -36,7 +36,10 @@ PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 REPEAT_SECONDS = 15.0
 """After this a transaction that the database undid is not repeated any more: locks may be waited for long each time."""
 
-_guard_row = select(*(column for column in schema.guard.c if column.name not in {"id", "first_revision"}))
+GUARD_COLUMNS = tuple(column for column in schema.guard.c if column.name not in {"id", "first_revision"})
+"""What a `GuardRow` is read from."""
+
+_guard_row = select(*GUARD_COLUMNS)
 
 
 class Undone(MappingStoreUnavailable):

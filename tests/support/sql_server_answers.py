@@ -16,10 +16,10 @@ from keysvc.chain import AuditHead
 from keysvc.location import Location
 from keysvc.model import AuditTrail
 from keysvc.stores import schema
+from keysvc.stores.sql_database import GUARD_COLUMNS
 
 _KINDS = {"Integer": "int", "BigInteger": "bigint", "LargeBinary": "varbinary", "Instant": "datetime2"}
-_GUARD = [column for column in schema.guard.c if column.name not in {"id", "first_revision"}]
-_GUARD_ROW = (len(schema.MIGRATIONS), 1, 1, None, None, None, 0)
+_GUARD = {"schema_version": len(schema.MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
 
 
 def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
@@ -27,6 +27,10 @@ def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
     return Rows(
         tuple((c.name, _KINDS.get(type(c.type).__name__, "nvarchar")) for c in columns), tuple(map(tuple, rows))
     )
+
+
+def _guard() -> Rows:
+    return rows_of(GUARD_COLUMNS, [_GUARD.get(column.name) for column in GUARD_COLUMNS])
 
 
 def one(name: str, kind: str, value: Any) -> Rows:
@@ -69,7 +73,7 @@ class Database:
 
     def _small(self, sql: str) -> abc.Sequence[Answer]:
         if sql.startswith("SELECT guard.schema_version, "):
-            return [rows_of(_GUARD, _GUARD_ROW)]
+            return [_guard()]
         if sql.startswith(("SELECT guard.schema_version", "SELECT 1 ")) or "OBJECT_ID" in sql:
             return [one("found", "int", len(schema.MIGRATIONS))]
         if sql.startswith(("SELECT max(", "SELECT (SELECT max(")):
@@ -79,7 +83,7 @@ class Database:
     def _locked(self, sql: str) -> Rows:
         if "LEFT JOIN guard" not in sql:
             return one("result", "int", 0)
-        guard = rows_of(_GUARD, _GUARD_ROW)
+        guard = _guard()
         return Rows((("result", "int"), *guard.columns), ((0, *guard.rows[0]),))
 
     def _probed(self, call: Call) -> Answer:

@@ -19,6 +19,7 @@ from keysvc.model import AuditTrail
 from keysvc.stores import schema, sql_audit
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore, Undone
+from keysvc.stores.sql_database import GUARD_COLUMNS
 from keysvc.stores.sql_rows import GuardRow, read
 from keysvc_mssql import rows, types, wire
 from keysvc_mssql.connecting import Server
@@ -40,9 +41,8 @@ SET NOCOUNT OFF;
 SELECT @result AS result{also};
 """
 
-_guard_columns = [column for column in schema.guard.c if column.name not in {"id", "first_revision"}]
 _GUARD = (
-    "".join(f", g.[{column.name}]" for column in _guard_columns)
+    "".join(f", g.[{column.name}]" for column in GUARD_COLUMNS)
     + " FROM (SELECT 1 AS one) AS o LEFT JOIN guard AS g ON g.[id] = o.[one]"
 )
 _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
@@ -128,7 +128,7 @@ class SQLServerMappingStore(SQLMappingStore):
         """`also` is what is read after the lock, in the same round trip."""
         mode = "Exclusive" if exclusive else "Shared"
         batch = text(LOCK.format(what=what, mode=mode, milliseconds=LOCK_MILLISECONDS, also=also))
-        row = connection.execute(batch.columns(column("result", Integer), *_guard_columns) if also else batch).one()
+        row = connection.execute(batch.columns(column("result", Integer), *GUARD_COLUMNS) if also else batch).one()
         if row.result < 0:
             raise Undone(f"{self._url}: the lock of the {what} was not to be had: {row.result}")
         return row

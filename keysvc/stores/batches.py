@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
-from keysvc import changes as change
 from keysvc.errors import InvalidInput
+from keysvc.plugin import changes as change
 from keysvc.stores import schema
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keysvc import changes as change
 from keysvc.described import described
 from keysvc.errors import Conflict, NotFound, VersionInUse
 from keysvc.model import Settings, VersionState
+from keysvc.plugin import changes as change
 from keysvc.stores import schema
 from keysvc.stores.batches import begin_above, first_revision, grouped, refuse_empty_names, values_of, write
 from keysvc.stores.sql_database import Undone

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, CursorResult, QueuePool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
-from keysvc.interfaces import LookedUp
 from keysvc.model import Application, CredentialKey, EncryptedCredential
+from keysvc.plugin.interfaces import LookedUp
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.chain import START, link
-from keysvc.changes import (
+from keysvc.model import AuditEntry, EncryptedCredential, Event, Mapping, Role, Server
+from keysvc.plugin.audit_chain import START, link
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendAudit,
     AppendEvent,
@@ -25,8 +26,7 @@ from keysvc.changes import (
     Reencrypt,
     SeeServers,
 )
-from keysvc.interfaces import MappingStore
-from keysvc.model import AuditEntry, EncryptedCredential, Event, Mapping, Role, Server
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application
 
 TWINS = (

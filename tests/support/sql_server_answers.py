@@ -12,9 +12,7 @@ from keysvc_mssql.connecting import Server
 from keysvc_mssql.store import SQLServerMappingStore
 from tds_recorder import Answer, Call, Failure, Recorder, Rows
 
-from keysvc.chain import AuditHead
-from keysvc.location import Location
-from keysvc.model import AuditTrail
+from keysvc.plugin import AuditHead, AuditTrail, Location
 from keysvc.stores import schema
 from keysvc.stores.sql_database import GUARD_COLUMNS
 

@@ -11,9 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.errors import ConfigurationError, MappingStoreUnavailable
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, Location, MappingStoreUnavailable, SecretText
 from keysvc_mssql.wire import Connection
 
 # ConnectRetryCount 0: a connection that the library restores by itself, and fails to, is never told as lost.

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Integer, QueuePool, Row, column, create_engin
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable
-from keysvc.model import AuditTrail
+from keysvc.plugin import AuditTrail, ConfigurationError, KeysvcError, MappingStoreUnavailable
 from keysvc.stores import schema, sql_audit
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore, Undone

@@ -10,9 +10,16 @@ from keysvc_mssql.refusals import NUMBERS, Refusal
 from sql_server_answers import Database, opened
 from tds_recorder import HANG_UP, Call, Failure, Recorder
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutMapping
-from keysvc.errors import ConfigurationError, MappingStoreError, MappingStoreUnavailable
-from keysvc.model import AuditEntry, Mapping
+from keysvc.plugin import (
+    UNGUARDED,
+    AppendAudit,
+    AuditEntry,
+    ConfigurationError,
+    Mapping,
+    MappingStoreError,
+    MappingStoreUnavailable,
+    PutMapping,
+)
 from keysvc.stores import sql_database
 from keysvc.testing.mapping_store_samples import AT, MINUTE
 

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutApplication
-from keysvc.errors import MappingStoreUnavailable
-from keysvc.model import AuditEntry
+from keysvc.plugin import UNGUARDED, AppendAudit, AuditEntry, MappingStoreUnavailable, PutApplication
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users
 

@@ -12,11 +12,8 @@ from sqlalchemy import BigInteger, Column, Integer
 from sqlalchemy.dialects import mssql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from keysvc.errors import ConfigurationError, MappingStoreUnavailable
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, Location, MappingStoreUnavailable, Opening, SecretText
+from keysvc.plugin.loading import Plugins
 from keysvc.stores import schema
 
 DIALECT = mssql.dialect(deprecate_large_types=True)

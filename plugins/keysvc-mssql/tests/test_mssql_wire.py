@@ -12,18 +12,25 @@ from keysvc_mssql import wire
 from sql_server_answers import Database, opened
 from tds_recorder import Failure, Recorder, Rows
 
-from keysvc.changes import (
+from keysvc.plugin import (
     UNGUARDED,
     AppendAudit,
+    AuditEntry,
+    AuditTrail,
+    Conflict,
     DeleteMapping,
+    EncryptedCredential,
+    InvalidInput,
+    Mapping,
+    NotFound,
     PutCredential,
     PutMapping,
     PutVersion,
     Reencrypt,
     SealAudit,
+    VersionRecord,
+    VersionState,
 )
-from keysvc.errors import Conflict, InvalidInput, NotFound
-from keysvc.model import AuditEntry, AuditTrail, EncryptedCredential, Mapping, VersionRecord, VersionState
 from keysvc.testing.mapping_store_batches import LONGEST, NAMES, every_batch
 from keysvc.testing.mapping_store_samples import AT, MINUTE
 from keysvc.testing.mapping_store_trails import KEYS

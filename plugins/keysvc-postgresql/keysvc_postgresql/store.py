@@ -16,9 +16,7 @@ from sqlalchemy import Connection, QueuePool, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.errors import ConfigurationError
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, Location, SecretText
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow

@@ -8,11 +8,11 @@ from collections import abc
 from typing import Any
 
 import pytest
-from keysvc.master.cluster_member import Member
 from sql_server_answers import Database, opened
 from systems import POLL_INTERVAL, System, configured, eventually
 from tds_recorder import Call, Failure, Recorder
 
+from keysvc.master.cluster_member import Member
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 from keysvc.plugin import Guard, Identity, KeysvcError, PutIdentity, Role, utc_now

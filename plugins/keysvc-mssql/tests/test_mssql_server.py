@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from systems import configured
 
+from keysvc.installation import migration
 from keysvc.plugin import UNGUARDED, AppendAudit, AuditEntry, MappingStoreUnavailable, PutApplication
+from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users
 
@@ -101,3 +104,16 @@ def test_writers_share_the_guard_and_a_grant_waits_for_them(open_store, filled):
         assert granted.result(20).epoch == 1
         for writer in writers:
             writer.result(20)
+
+
+def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(tmp_path, open_store):
+    system, there = configured(tmp_path), open_store()
+    system.with_users()
+    source = system.store()
+    source.commit(new_mappings(), UNGUARDED)
+    source.commit(new_credentials(), UNGUARDED)
+    migration.migrate(source, there, "administrator")
+    assert {m.user: m.external_user for m in there.mappings("SAP")} == {name: external(name) for name in NAMES}
+    assert {c.user: c.ciphertext for c in there.credentials()} == {name: sealed(name) for name in NAMES}
+    there.close()
+    system.close()

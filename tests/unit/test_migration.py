@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from rows import move_twins
 from systems import System
 
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
@@ -25,7 +26,6 @@ from keysvc.plugin.changes import (
 )
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_line
-from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 
 USERS = [f"user{number}" for number in range(7)]
 
@@ -194,10 +194,4 @@ def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, 
 
 
 def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(system, target):
-    system.with_users()
-    source = system.store()
-    source.commit(new_mappings(), UNGUARDED)
-    source.commit(new_credentials(), UNGUARDED)
-    migration.migrate(source, target, "administrator")
-    assert {m.user: m.external_user for m in target.mappings("SAP")} == {name: external(name) for name in NAMES}
-    assert {c.user: c.ciphertext for c in target.credentials()} == {name: sealed(name) for name in NAMES}
+    move_twins(system, target)

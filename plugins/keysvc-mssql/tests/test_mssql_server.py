@@ -6,13 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rows import move_twins
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from systems import configured
 
-from keysvc.installation import migration
 from keysvc.plugin import UNGUARDED, AppendAudit, AuditEntry, MappingStoreUnavailable, PutApplication
-from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users
 
@@ -108,12 +107,6 @@ def test_writers_share_the_guard_and_a_grant_waits_for_them(open_store, filled):
 
 def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(tmp_path, open_store):
     system, there = configured(tmp_path), open_store()
-    system.with_users()
-    source = system.store()
-    source.commit(new_mappings(), UNGUARDED)
-    source.commit(new_credentials(), UNGUARDED)
-    migration.migrate(source, there, "administrator")
-    assert {m.user: m.external_user for m in there.mappings("SAP")} == {name: external(name) for name in NAMES}
-    assert {c.user: c.ciphertext for c in there.credentials()} == {name: sealed(name) for name in NAMES}
+    move_twins(system, there)
     there.close()
     system.close()

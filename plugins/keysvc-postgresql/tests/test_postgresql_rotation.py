@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import systems
 from keysvc_postgresql.store import PostgreSQLMappingStore
+from rows import move_twins
 from sqlalchemy import insert
 from systems import System, configured, eventually
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.installation import migration
-from keysvc.plugin import UNGUARDED, MappingStore, MappingStoreUnavailable, SecretText
+from keysvc.plugin import MappingStore, MappingStoreUnavailable, SecretText
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore
-from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 
 CLIENTS = 8
 ROWS = int(os.environ.get("KEYSVC_TEST_ROWS", "100000"))
@@ -178,12 +178,6 @@ def test_a_system_moves_from_sqlite_to_postgresql_and_back(tmp_path, url):
 
 def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(tmp_path, url):
     system, there = configured(tmp_path), PostgreSQLMappingStore(url)
-    system.with_users()
-    source = system.store()
-    source.commit(new_mappings(), UNGUARDED)
-    source.commit(new_credentials(), UNGUARDED)
-    migration.migrate(source, there, "administrator")
-    assert {m.user: m.external_user for m in there.mappings("SAP")} == {name: external(name) for name in NAMES}
-    assert {c.user: c.ciphertext for c in there.credentials()} == {name: sealed(name) for name in NAMES}
+    move_twins(system, there)
     there.close()
     system.close()

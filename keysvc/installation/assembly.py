@@ -346,8 +346,8 @@ def connect(config: str | Path | None = None) -> SSO:
 
 
 def shareable_mapping_store(config: Config) -> str:
-    """The mapping store's URL as a machine that joins is told it: without a password."""
-    return str(Location.parse(config.mapping_store))
+    """The mapping store's URL for a machine that joins: without a password, which that machine must be given itself."""
+    return Location.parse(config.mapping_store).without_secrets()
 
 
 def write_identity(directory: Path, pair: KeyPair, authority_certificate: bytes) -> None:

@@ -55,13 +55,21 @@ class Location:
         return self._url.reveal()
 
     def __str__(self) -> str:
+        return self._written(":***", {name: _hide_option(name, value) for name, value in self.options.items()})
+
+    def without_secrets(self) -> str:
+        """The URL for another machine, which has secrets of its own: without a password, and without the options that
+        hold one."""
+        return self._written("", {n: value for n, value in self.options.items() if _hide_option(n, value) == value})
+
+    def _written(self, password: str, options: abc.Mapping[str, str]) -> str:
         parts = urlsplit(self._url.reveal())
         network = parts.netloc
         if "@" in network:
             credentials, _, host = network.rpartition("@")
             user, colon, _ = credentials.partition(":")
-            network = f"{user}{':***' if colon else ''}@{host}"
-        shown = "&".join(f"{name}={_hide_option(name, value)}" for name, value in self.options.items())
+            network = f"{user}{password if colon else ''}@{host}"
+        shown = "&".join(f"{name}={value}" for name, value in options.items())
         raw_path = self._url.reveal().partition(":")[2].partition("?")[0]
         if parts.netloc:
             raw_path = raw_path.replace(parts.netloc, network, 1)

@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from keysvc.errors import InvalidInput
 
 NAME_CHARACTERS = 256
-MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there
+MSSQL_NAME_BYTES = 848  # with a version, two of them are 1,700 bytes: the longest key of an index there
 _COLLATIONS = {"mssql": "Latin1_General_100_BIN2", "postgresql": "C"}
 
 

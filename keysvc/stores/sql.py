@@ -7,14 +7,13 @@ reports its errors; the rest is here. This module and `keysvc.stores.schema` are
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import abc
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, event, exists, func, select, update
+from sqlalchemy import Connection, Row, Select, Table, bindparam, event, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -43,6 +42,7 @@ from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.changes import Change, PutVersion
 from keysvc.plugin.interfaces import LookedUp, MappingStoreInfo
 from keysvc.stores import schema, sql_audit, sql_changes
+from keysvc.stores.batches import Action, Batch, DoesNotFit, grouped, write
 from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, looked_up, read
 
@@ -69,10 +69,6 @@ _look_up = (
 
 
 Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
-
-
-class _OneByOne(Exception):
-    """Changes that were applied in one go did not all fit: repeat it one by one, to tell which and why."""
 
 
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
@@ -259,11 +255,18 @@ class SQLMappingStore(SQLDatabase):
             apply(connection, others)
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
-            sql_audit.write(connection, changes)
+            sql_audit.write(connection, changes, self._lock_head, self._write_batch)
+            self._finish_batches(connection)
+
+        def run_together(connection: Connection, row: GuardRow) -> None:
+            try:
+                run(connection, row, self._apply_together)
+            except IntegrityError:
+                raise DoesNotFit from None
 
         try:
-            self._write(lambda connection, row: run(connection, row, self._apply_together), exclusive=exclusive)
-        except _OneByOne:
+            self._write(run_together, exclusive=exclusive)
+        except DoesNotFit:
             self._write(lambda connection, row: run(connection, row, self._apply_each), exclusive=exclusive)
 
     def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:
@@ -308,23 +311,30 @@ class SQLMappingStore(SQLDatabase):
             known(connection, change)
 
     def _apply_together(self, connection: Connection, changes: abc.Iterable[Change]) -> None:
-        """Many rows that follow each other in one go."""
-
-        def together(change: Change) -> sql_changes.Together | None:
-            own = self.changes.get(type(change)) is not sql_changes.APPLY.get(type(change))
-            return None if own else sql_changes.together(change)
-
-        for apply, group in itertools.groupby(changes, together):
-            alike = list(group)
-            if apply is None or len(alike) == 1:
+        """A batch that does not fit whole is given up: one by one, the changes tell which of them does not and why."""
+        for batch, alike in grouped(changes):
+            own = self.changes.get(type(alike[0])) is not sql_changes.APPLY.get(type(alike[0]))
+            if batch is None or own or not self._takes(batch):
                 self._apply_each(connection, alike)
-                continue
-            try:
-                done = apply(connection, alike)
-            except IntegrityError:
-                done = False
-            if not done:
-                raise _OneByOne
+            elif not self._write_batch(connection, batch):
+                raise DoesNotFit
+
+    def _takes(self, batch: Batch) -> bool:
+        """Whether `_write_batch` is the better way for it. A single row is not: its own error costs nothing."""
+        return len(batch.rows) > 1 or batch.action is Action.REENCRYPT
+
+    def _lock_head(self, connection: Connection, trail: AuditTrail) -> Row[Any] | None:
+        """Lock the head of a trail until the transaction ends, and read it, with the active version as the last column.
+        None where it was removed."""
+        return connection.execute(sql_audit.head(trail).with_for_update()).first()
+
+    def _write_batch(self, connection: Connection, batch: Batch) -> bool:
+        """Write all rows of it, in one statement where the database can. False, DoesNotFit or IntegrityError when one
+        of them does not fit."""
+        return write(connection, batch)
+
+    def _finish_batches(self, connection: Connection) -> None:
+        """Write what `_write_batch` has put off. Called after the last of a commit; raises as it."""
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -7,17 +7,21 @@ each other.
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, select
 
 from keysvc.errors import Conflict, MappingStoreError
 from keysvc.model import AuditEntry, AuditTrail
 from keysvc.plugin import changes as change
 from keysvc.plugin.audit_chain import AuditHead, AuditKeys, link
 from keysvc.stores import schema
+from keysvc.stores.batches import Action, Batch, values_of
 from keysvc.stores.sql_rows import read
+
+LockHead = abc.Callable[[Connection, AuditTrail], Row[Any] | None]
+WriteBatch = abc.Callable[[Connection, Batch], bool]
 
 OF_TRAILS = (change.AppendAudit, change.SealAudit, change.PruneAudit, change.AcceptAudit, change.PutAuditHead)
 
@@ -28,7 +32,15 @@ def entries(trail: AuditTrail, after: int) -> Select[Any]:
     return select(table).where(table.c.trail == trail, table.c.sequence > after).order_by(table.c.sequence)
 
 
-def write(connection: Connection, changes: abc.Iterable[change.Change]) -> None:
+def head(trail: AuditTrail) -> Select[Any]:
+    """Its head, and the active version."""
+    active = select(schema.guard.c.active_version).scalar_subquery().label("active_version")
+    return select(schema.audit_heads, active).where(schema.audit_heads.c.trail == trail)
+
+
+def write(
+    connection: Connection, changes: abc.Iterable[change.Change], lock_head: LockHead, write_batch: WriteBatch
+) -> None:
     """What the changes of a commit do to the trails."""
     of_trail: dict[AuditTrail, list[change.Change]] = {}
     for each in changes:
@@ -40,27 +52,21 @@ def write(connection: Connection, changes: abc.Iterable[change.Change]) -> None:
             case change.SealAudit() | change.PruneAudit() | change.AcceptAudit():
                 of_trail.setdefault(each.trail, []).append(each)
     for trail in sorted(of_trail):
-        _Writing(connection, trail).apply(of_trail[trail])
+        found = lock_head(connection, trail)
+        if found is None:
+            raise MappingStoreError(f"the head of the audit trail {trail} was removed", hint="see docs/how-to/audit.md")
+        _Writing(connection, trail, found, write_batch).apply(of_trail[trail])
 
 
 class _Writing:
     """One trail, in one commit."""
 
-    def __init__(self, connection: Connection, trail: AuditTrail) -> None:
+    def __init__(self, connection: Connection, trail: AuditTrail, found: Row[Any], write_batch: WriteBatch) -> None:
         self._connection = connection
         self._trail = trail
-        table = schema.audit_heads
-        active = select(schema.guard.c.active_version).scalar_subquery().label("active_version")
-        found = connection.execute(
-            select(table, active)
-            .where(table.c.trail == trail)
-            .with_for_update()
-            .with_hint(table, "WITH (UPDLOCK, ROWLOCK)", dialect_name="mssql")
-        ).all()
-        if not found:
-            raise MappingStoreError(f"the head of the audit trail {trail} was removed", hint="see docs/how-to/audit.md")
-        self._head = read(AuditHead, table, found)[0]
-        self._active_version: int = found[0].active_version or 0
+        self._write_batch = write_batch
+        self._head = read(AuditHead, schema.audit_heads, [found])[0]
+        self._active_version: int = found.active_version or 0
         sealed = self._head.sealed_sequence, self._head.sealed_link
         self._was_sealed_to_its_end = sealed == (self._head.sequence, self._head.link)
 
@@ -79,8 +85,7 @@ class _Writing:
                 case change.PutAuditHead(head=head):
                     self._put(head)
         if self._head != before:
-            table = schema.audit_heads
-            self._connection.execute(update(table).where(table.c.trail == self._trail).values(_values(self._head)))
+            self._write_batch(self._connection, Batch(Action.REPLACE, schema.audit_heads, [values_of(self._head)]))
 
     def _append(self, new: abc.Iterable[AuditEntry]) -> None:
         sequence, last = self._head.sequence, self._head.link
@@ -89,9 +94,9 @@ class _Writing:
             sequence += 1
             numbered = replace(entry, sequence=sequence)
             last = link(last, numbered)
-            rows.append({"trail": self._trail, **_values(replace(numbered, link=last))})
+            rows.append({"trail": self._trail, **values_of(replace(numbered, link=last))})
         if rows:
-            self._connection.execute(insert(schema.audit).inline(), rows)
+            self._write_batch(self._connection, Batch(Action.APPEND, schema.audit, rows))
             self._head = replace(self._head, sequence=sequence, link=last)
 
     def _sealed(self, keys: AuditKeys, *, first: bool = False) -> AuditHead | None:
@@ -158,7 +163,3 @@ class _Writing:
     def _with_mac(self, head: AuditHead, version: int, keys: AuditKeys) -> AuditHead:
         sealed = replace(head, sealed_version=version)
         return replace(sealed, mac=keys.mac(sealed))
-
-
-def _values(record: AuditEntry | AuditHead) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keysvc.described import described
-from keysvc.errors import Conflict, InvalidInput, NotFound, VersionInUse
+from keysvc.errors import Conflict, NotFound, VersionInUse
 from keysvc.model import Settings, VersionState
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
+from keysvc.stores.batches import begin_above, first_revision, grouped, refuse_empty_names, values_of, write
 from keysvc.stores.sql_database import Undone
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Apply = abc.Callable[[Connection, Any], None]
 
@@ -34,8 +31,6 @@ EXCLUSIVE = (
 """Changes that write the guard row, or compare before they write: a commit with any of them locks that row alone from
 its beginning."""
 
-_first_revision = select(schema.guard.c.first_revision).scalar_subquery()
-
 
 def put_system(connection: Connection, put: change.PutSystem) -> None:
     """Another system's record is never replaced. The guard row is locked: nobody writes after the look at it."""
@@ -45,7 +40,7 @@ def put_system(connection: Connection, put: change.PutSystem) -> None:
         if [msgspec.convert(settings, described(Settings)) for settings in found] != [put.instead_of]:
             raise Conflict("the settings of the system have changed")
     if not _update(connection, schema.system, same, {"settings": put.system.settings}):
-        _insert(connection, schema.system, {"id": 1, **_values(put.system)}, "the database holds another system")
+        _insert(connection, schema.system, {"id": 1, **values_of(put.system)}, "the database holds another system")
 
 
 def put_version(connection: Connection, put: change.PutVersion) -> None:
@@ -56,7 +51,7 @@ def put_version(connection: Connection, put: change.PutVersion) -> None:
     same = (table.c.version == record.version) & (table.c.check_value == record.check_value)
     changing = {name: getattr(record, name) for name in ("state", "completed_at", "compromised_at")}
     if not _update(connection, table, same, changing):
-        _insert(connection, table, _values(record), f"version {record.version} is another secret already")
+        _insert(connection, table, values_of(record), f"version {record.version} is another secret already")
 
 
 def name_active_version(connection: Connection) -> None:
@@ -79,19 +74,19 @@ def _refuse_if_in_use(connection: Connection, version: int) -> None:
 
 def put_rotation_settings(connection: Connection, put: change.PutRotationSettings) -> None:
     """One row."""
-    _upsert(connection, schema.rotation, {"id": 1, **_values(put.settings)})
+    _upsert(connection, schema.rotation, {"id": 1, **values_of(put.settings)})
 
 
 def put_backup(connection: Connection, put: change.PutBackup) -> None:
     """One row."""
-    _upsert(connection, schema.backup, {"id": 1, **_values(put.backup)})
+    _upsert(connection, schema.backup, {"id": 1, **values_of(put.backup)})
 
 
 def put_application(connection: Connection, put: change.PutApplication) -> None:
     """The id is compared too: an application made again under an old name is another one."""
     table, application = schema.applications, put.application
     changed = f"the application {application.name!r} exists already or has changed"
-    values = _values(application)
+    values = values_of(application)
     if application.revision == 0:
         _insert_new(connection, table, values, changed)
         return
@@ -113,7 +108,7 @@ def delete_application(connection: Connection, deletion: change.DeleteApplicatio
 def put_mapping(connection: Connection, put: change.PutMapping) -> None:
     """NotFound before Conflict: without the application there is nothing to repeat."""
     table, mapping = schema.mappings, put.mapping
-    values = _values(mapping)
+    values = values_of(mapping)
     if mapping.revision and _compare_and_swap(connection, table, _at(table, mapping.application, mapping.user), values):
         return
     if not _exists(connection, schema.applications, schema.applications.c.name == mapping.application):
@@ -134,7 +129,7 @@ def delete_mapping(connection: Connection, deletion: change.DeleteMapping) -> No
 def put_credential(connection: Connection, put: change.PutCredential) -> None:
     """NotFound before Conflict: without the mapping there is nothing to repeat."""
     table, credential = schema.credentials, put.credential
-    where, values = (credential.application, credential.user), _values(credential)
+    where, values = (credential.application, credential.user), values_of(credential)
     if credential.revision and _compare_and_swap(connection, table, _at(table, *where), values):
         return
     if not _exists(connection, schema.mappings, _at(schema.mappings, *where)):
@@ -152,63 +147,24 @@ def delete_credential(connection: Connection, deletion: change.DeleteCredential)
     _delete(connection, schema.credentials, rows, missing)
 
 
-_reencrypt = (
-    update(schema.credentials)
-    .with_hint("WITH (UPDLOCK, ROWLOCK)", dialect_name="mssql")
-    .where(
-        schema.credentials.c.application == bindparam("of_application"),
-        schema.credentials.c.user == bindparam("of_user"),
-        schema.credentials.c.revision == bindparam("expected"),
-    )
-    .values(
-        version=bindparam("new_version"),
-        ciphertext=bindparam("new_ciphertext"),
-        revision=schema.credentials.c.revision + 1,
-    )
-)
-
-
 def reencrypt(connection: Connection, batch: change.Reencrypt) -> None:
-    """One executemany: rows that changed match nothing."""
-    if batch.credentials:
-        connection.execute(
-            _reencrypt,
-            [
-                {
-                    "of_application": credential.application,
-                    "of_user": credential.user,
-                    "expected": credential.revision,
-                    "new_version": credential.version,
-                    "new_ciphertext": credential.ciphertext,
-                }
-                for credential in batch.credentials
-            ],
-        )
+    """Rows that changed match nothing."""
+    for rows, _ in grouped([batch]):
+        if rows is not None:
+            write(connection, rows)
 
 
 def use_ticket(connection: Connection, use: change.UseTicket) -> None:
     """One of two who redeem at once finds it used."""
     table = schema.used_tickets
-    _insert(connection, table, _values(use.ticket), "the ticket was used already")
+    _insert(connection, table, values_of(use.ticket), "the ticket was used already")
     connection.execute(delete(table).where(table.c.expires_at < use.ended_before))
 
 
-_see_again = (
-    update(schema.servers)
-    .where(schema.servers.c.name == bindparam("of_name"), schema.servers.c.instance == bindparam("of_instance"))
-    .values({column.name: bindparam(f"new_{column.name}") for column in schema.servers.c if not column.primary_key})
-)
-
-
 def see_servers(connection: Connection, seen: change.SeeServers) -> None:
-    """The others stay. Those that are all known already, as they are every few seconds, in one go."""
-    servers = [_values(server) for server in seen.servers]
-    keys = {"name", "instance"}
-    again = [{f"{'of' if name in keys else 'new'}_{name}": each[name] for name in each} for each in servers]
-    if len(again) > 1 and connection.execute(_see_again, again).rowcount == len(again):
-        return
-    for server in servers:
-        _upsert(connection, schema.servers, server)
+    """The others stay."""
+    for server in seen.servers:
+        _upsert(connection, schema.servers, values_of(server))
 
 
 def forget_server(connection: Connection, forgotten: change.ForgetServer) -> None:
@@ -220,12 +176,12 @@ def forget_server(connection: Connection, forgotten: change.ForgetServer) -> Non
 
 def put_identity(connection: Connection, put: change.PutIdentity) -> None:
     """By name."""
-    _upsert(connection, schema.identities, _values(put.identity))
+    _upsert(connection, schema.identities, values_of(put.identity))
 
 
 def put_enrolment(connection: Connection, put: change.PutEnrolment) -> None:
     """By the hash of its token."""
-    _insert(connection, schema.enrolments, _values(put.enrolment), "this join token exists already")
+    _insert(connection, schema.enrolments, values_of(put.enrolment), "this join token exists already")
 
 
 def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment) -> None:
@@ -241,7 +197,7 @@ def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment)
 
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
     """The database orders it."""
-    _insert(connection, schema.outbox, _values(append.event), "this event is in the outbox already")
+    _insert(connection, schema.outbox, values_of(append.event), "this event is in the outbox already")
 
 
 def event_delivered(connection: Connection, delivered: change.EventDelivered) -> None:
@@ -317,76 +273,6 @@ APPLY: abc.Mapping[type, Apply] = {
 }
 
 
-Together = abc.Callable[[Connection, abc.Sequence[Any]], bool]
-
-
-def together(alike: change.Change) -> Together | None:
-    """What applies many such changes in one go, of which a commit may hold thousands. It returns False, or raises
-    IntegrityError, when any of them cannot be applied: which one and why is told by applying them one by one."""
-    match alike:
-        case change.PutMapping(mapping=row):
-            return _update_mappings if row.revision else _insert_mappings
-        case change.PutCredential(credential=credential):
-            return _update_credentials if credential.revision else _insert_credentials
-        case change.DeleteMapping():
-            return _delete_mappings
-    return None
-
-
-def _insert_mappings(connection: Connection, puts: abc.Sequence[change.PutMapping]) -> bool:
-    _insert_first(connection, schema.mappings, [_values(put.mapping) for put in puts])
-    return True
-
-
-def _update_mappings(connection: Connection, puts: abc.Sequence[change.PutMapping]) -> bool:
-    return _swap_all(connection, schema.mappings, [_values(put.mapping) for put in puts])
-
-
-def _insert_credentials(connection: Connection, puts: abc.Sequence[change.PutCredential]) -> bool:
-    _insert_first(connection, schema.credentials, [_values(put.credential) for put in puts])
-    return True
-
-
-def _update_credentials(connection: Connection, puts: abc.Sequence[change.PutCredential]) -> bool:
-    return _swap_all(connection, schema.credentials, [_values(put.credential) for put in puts])
-
-
-def _delete_mappings(connection: Connection, deletions: abc.Sequence[change.DeleteMapping]) -> bool:
-    """No revision of what goes is above the highest that is there."""
-    highest = [connection.scalar(select(func.max(t.c.revision))) or 0 for t in (schema.mappings, schema.credentials)]
-    this = _at_parameters(schema.mappings)
-    rows = [{"of_application": deletion.application, "of_user": deletion.user} for deletion in deletions]
-    if connection.execute(delete(schema.mappings).where(this), rows).rowcount != len(rows):
-        return False
-    _begin_above(connection, max(highest))
-    return True
-
-
-def _swap_all(connection: Connection, table: Table, rows: abc.Sequence[dict[str, Any]]) -> bool:
-    names = [name for name in rows[0] if name not in {"application", "user", "revision"}]
-    swap = (
-        update(table)
-        .where(_at_parameters(table), table.c.revision == bindparam("of_revision"))
-        .values({**{name: bindparam(f"new_{name}") for name in names}, "revision": table.c.revision + 1})
-    )
-    parameters = [
-        {
-            **{f"of_{name}": row[name] for name in ("application", "user", "revision")},
-            **{f"new_{name}": row[name] for name in names},
-        }
-        for row in rows
-    ]
-    return connection.execute(swap, parameters).rowcount == len(rows)
-
-
-def _at_parameters(table: Table) -> ColumnElement[bool]:
-    return (table.c.application == bindparam("of_application")) & (table.c.user == bindparam("of_user"))
-
-
-def _values(record: DataclassInstance) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
 def _at(table: Table, application: str, user: str) -> ColumnElement[bool]:
     return (table.c.application == application) & (table.c.user == user)
 
@@ -407,18 +293,12 @@ def _insert(connection: Connection, table: Table, values: dict[str, Any], confli
 
 
 def _insert_new(connection: Connection, table: Table, values: dict[str, Any], conflict: str) -> None:
+    refuse_empty_names(table, values)
+    del values["revision"]
     try:
-        _insert_first(connection, table, [values])
+        connection.execute(insert(table).values(revision=first_revision).inline(), values)
     except IntegrityError:
         raise Conflict(conflict) from None
-
-
-def _insert_first(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        if not all(row[column.name] for column in table.primary_key):
-            raise InvalidInput(f"an empty name among the {table.name}")  # paging begins behind the empty name
-        del row["revision"]
-    connection.execute(insert(table).values(revision=_first_revision).inline(), rows)
 
 
 def _compare_and_swap(connection: Connection, table: Table, where: ColumnElement[bool], values: dict[str, Any]) -> bool:
@@ -446,10 +326,4 @@ def _delete(connection: Connection, table: Table, rows: abc.Sequence[ColumnEleme
     ]
     if connection.execute(delete(table).where(rows[0])).rowcount == 0:
         raise Conflict(missing)
-    _begin_above(connection, max(revisions))
-
-
-def _begin_above(connection: Connection, revision: int) -> None:
-    """Rows that are made from now on."""
-    first = schema.guard.c.first_revision
-    connection.execute(update(schema.guard).where(first <= revision).values(first_revision=revision + 1))
+    begin_above(connection, max(revisions))

@@ -41,7 +41,10 @@ REPEAT_SECONDS = 15.0
 OLDEST_READER_SINCE = 2
 """The first schema whose guard row has `oldest_reader`."""
 
-_guard_row = select(*(schema.guard.c[field.name] for field in fields(GuardRow)))
+GUARD_COLUMNS = tuple(schema.guard.c[field.name] for field in fields(GuardRow))
+"""What a `GuardRow` is read from."""
+
+_guard_row = select(*GUARD_COLUMNS)
 
 
 class Undone(MappingStoreUnavailable):

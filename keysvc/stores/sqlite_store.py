@@ -10,16 +10,15 @@ import time
 from collections import abc
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import Connection, CursorResult, QueuePool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.model import Application, CredentialKey, EncryptedCredential
-from keysvc.plugin.changes import Reencrypt
 from keysvc.plugin.interfaces import LookedUp
+from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
@@ -39,17 +38,9 @@ _COLUMNS = """
 _PRAGMAS = ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON")
 _ASK_AGAIN_SECONDS = (0.0005, 0.003)
 _REENCRYPT = """
-    UPDATE credentials SET version = ?, ciphertext = ?, revision = revision + 1
-    WHERE application = ? AND user = ? AND revision = ?
+    UPDATE credentials SET version = :version, ciphertext = :ciphertext, revision = revision + 1
+    WHERE application = :application AND user = :user AND revision = :revision
 """
-
-
-def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """As `sql_changes.reencrypt`, without what SQLAlchemy does to each parameter of each row: it took longer than the
-    rest of the re-encryption."""
-    rows = [(row.version, row.ciphertext, row.application, row.user, row.revision) for row in batch.credentials]
-    if rows:
-        connection.exec_driver_sql(_REENCRYPT, rows)
 
 
 def _is_busy(error: OperationalError) -> bool:
@@ -58,8 +49,6 @@ def _is_busy(error: OperationalError) -> bool:
 
 class SQLiteMappingStore(SQLMappingStore):
     """A mapping store in the file `path`, in memory when that is None. Only `prepare` creates the file (0600)."""
-
-    changes: ClassVar = MappingProxyType({**SQLMappingStore.changes, Reencrypt: reencrypt})
 
     def __init__(self, path: Path | None, *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self._path = path
@@ -162,6 +151,13 @@ class SQLiteMappingStore(SQLMappingStore):
 
     def _lock_guard(self, connection: Connection, *, exclusive: bool) -> GuardRow:  # noqa: ARG002
         return self._read_guard(connection)
+
+    def _write_batch(self, connection: Connection, batch: Batch) -> bool:
+        """A re-encryption without what SQLAlchemy does to each parameter of each row: it took longer than the rest."""
+        if batch.action is not Action.REENCRYPT:
+            return super()._write_batch(connection, batch)
+        connection.exec_driver_sql(_REENCRYPT, list(batch.rows))
+        return True
 
     def _now(self, connection: Connection) -> datetime:
         shown: str = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')").scalar_one()

@@ -8,7 +8,8 @@
             return lambda: MyMappingStore(tmp_path)      # opens the same data again: that is a restart
 
 `open_store()` opens one and the same database each time; at the beginning of a test nothing has prepared it.
-The tests of single rows are in `mapping_store_rows`, those of what happens at once in `mapping_store_races`.
+The tests of single rows are in `mapping_store_rows`, those of many rows of one commit in `mapping_store_batches`, those
+of what happens at once in `mapping_store_races`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from keysvc.plugin.changes import (
 )
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.conformance import Conformance
+from keysvc.testing.mapping_store_batches import MappingStoreBatches
 from keysvc.testing.mapping_store_races import MappingStoreRaces
 from keysvc.testing.mapping_store_rows import MappingStoreRows
 from keysvc.testing.mapping_store_samples import (
@@ -62,7 +64,9 @@ from keysvc.testing.mapping_store_samples import (
 from keysvc.testing.mapping_store_trails import MappingStoreTrails
 
 
-class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStoreRaces, Conformance):
+class MappingStoreConformance(
+    MappingStoreRows, MappingStoreBatches, MappingStoreTrails, MappingStoreRaces, Conformance
+):
     """Subclass it and give `open_store`."""
 
     @pytest.fixture

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from systems import System
 
 from keysvc.crypto.credentials import CredentialCipher
+from keysvc.installation import migration
 from keysvc.master.delivery import Subscription
 from keysvc.model import EncryptedCredential, Event, Guard, Mapping, SecretText
-from keysvc.plugin.changes import PutCredential, PutMapping
+from keysvc.plugin.changes import UNGUARDED, PutCredential, PutMapping
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 
 
 def fill(system: System, count: int, *, version: int = 1) -> None:
@@ -46,3 +49,14 @@ class Told:
 
     def close(self) -> None:
         pass
+
+
+def move_twins(system: System, target: MappingStore) -> None:
+    """Move names that differ only in what a code page folds to another store; they stay apart."""
+    system.with_users()
+    source = system.store()
+    source.commit(new_mappings(), UNGUARDED)
+    source.commit(new_credentials(), UNGUARDED)
+    migration.migrate(source, target, "administrator")
+    assert {m.user: m.external_user for m in target.mappings("SAP")} == {name: external(name) for name in NAMES}
+    assert {c.user: c.ciphertext for c in target.credentials()} == {name: sealed(name) for name in NAMES}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from rows import move_twins
 from systems import System
 
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
@@ -190,3 +191,7 @@ def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, 
     assert migration.Contents.of(target).counts["credentials"] == len(USERS)
     assert states(target) == [(1, VersionState.ACTIVE)]
     assert len([entry for entry in trail(target) if entry.action == "credential.set"]) == len(USERS)
+
+
+def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(system, target):
+    move_twins(system, target)

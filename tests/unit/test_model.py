@@ -76,6 +76,13 @@ def test_a_location_hides_what_is_secret_in_its_url(url: str, shown: str) -> Non
     assert location.reveal() == url
 
 
+def test_a_url_for_another_machine_has_no_secret_and_nothing_in_its_place() -> None:
+    location = Location.parse("mssql://keysvc:geheim@sql.example:1433/keysvc?Encrypt=yes&password=geheim")
+    assert location.without_secrets() == "mssql://keysvc@sql.example:1433/keysvc?Encrypt=yes"
+    source = "postgresql://keysvc@db.example/keysvc?password-source=file:/etc/keysvc.password"
+    assert Location.parse(source).without_secrets() == source
+
+
 @pytest.mark.parametrize("bad", ["", "no-scheme", "1x:y", "file:///x?a=1&a=2", "file:///x?=&=", "http://[::1"])
 def test_what_is_no_url_is_refused_without_repeating_it(bad: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -8,13 +8,13 @@ import sys
 import pytest
 from keysvc_mssql import open_mssql
 from keysvc_mssql.connecting import Server
+from sqlalchemy import BigInteger, Column, Integer
 from sqlalchemy.dialects import mssql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from keysvc.plugin import ConfigurationError, Location, MappingStoreUnavailable, Opening, SecretText
 from keysvc.plugin.loading import Plugins
 from keysvc.stores import schema
-from keysvc.stores.sql_changes import _reencrypt
 
 DIALECT = mssql.dialect(deprecate_large_types=True)
 OLD = (" VARCHAR", " TEXT", " DATETIME ", "IMAGE", "ROWVERSION", "TIMESTAMP")
@@ -38,6 +38,12 @@ def test_a_user_and_a_password_are_taken_whatever_they_hold():
     assert (found["UID"], found["PWD"], found["Server"]) == ("{us@er}", "{p}}w%}", "{sql.example,1434}".strip("{}"))
     assert (found["Encrypt"], found["TrustServerCertificate"], "Trusted_Connection" in found) == ("no", "yes", False)
     assert words("mssql://keysvc@sql.example/keysvc", "from elsewhere")["PWD"] == "{from elsewhere}"
+
+
+def test_a_managed_identity_that_a_user_names_has_no_password():
+    found = words("mssql://client-id@x.database.windows.net/keysvc?Authentication=ActiveDirectoryMSI")
+    assert (found["UID"], found["Authentication"]) == ("client-id", "ActiveDirectoryMSI")
+    assert not {"PWD", "Trusted_Connection"} & set(found)
 
 
 def test_an_instance_is_named_behind_its_host():
@@ -92,6 +98,19 @@ def test_importing_the_plugin_imports_no_library_of_microsofts():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def longest(column: Column) -> int:
+    """Bytes in a key."""
+    if isinstance(column.type, schema.Name):
+        return min(schema.MSSQL_NAME_BYTES, 4 * column.type.length)
+    return 4 if isinstance(column.type, Integer) and not isinstance(column.type, BigInteger) else 8
+
+
+def test_every_index_has_room_for_the_longest_names():
+    for table in schema.metadata.sorted_tables:
+        for key in (table.primary_key, *table.indexes):
+            assert sum(longest(column) for column in key.columns) <= 1700, f"an index of {table.name}"
+
+
 def test_text_is_unicode_compared_exactly_and_times_are_datetime2():
     made = "".join(str(CreateTable(table).compile(dialect=DIALECT)) for table in schema.metadata.sorted_tables)
     assert "NVARCHAR(512) COLLATE Latin1_General_100_BIN2 NOT NULL" in made
@@ -107,7 +126,3 @@ def test_no_key_is_clustered_because_a_clustered_one_ends_at_900_bytes():
         assert "PRIMARY KEY NONCLUSTERED" in str(CreateTable(table).compile(dialect=DIALECT))
         for index in table.indexes:
             assert "CLUSTERED" not in str(CreateIndex(index).compile(dialect=DIALECT))
-
-
-def test_reencryption_locks_rows_not_pages():
-    assert "WITH (UPDLOCK, ROWLOCK)" in str(_reencrypt.compile(dialect=DIALECT))

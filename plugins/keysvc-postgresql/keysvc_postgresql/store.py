@@ -7,22 +7,27 @@ import itertools
 import operator
 from collections import abc
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import conninfo
-from sqlalchemy import Connection, QueuePool, create_engine, text
+from sqlalchemy import Connection, QueuePool, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.plugin import ConfigurationError, Location, Reencrypt, SecretText
+from keysvc.plugin import ConfigurationError, Location, SecretText
 from keysvc.stores import schema
+from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 
 UNDONE = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs of a serialization failure, a deadlock, and a lock that was not to be had in time."""
+
+ELSEWHERE = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05", "08"})
+"""SQLSTATEs, and a class of them, of a server that was made a standby, ends, starts, or has lost a connection. The
+pool is emptied: its other connections are to the same server."""
 
 LOCKS = 0x6B657973  # "keys", in the space of advisory locks
 SCHEMA, GUARD = 1, 2
@@ -42,7 +47,7 @@ CONNECTION = {
 }
 
 
-_kind = operator.attrgetter("application", "version")
+_kind = operator.itemgetter("application", "version")
 _REENCRYPT = """
     UPDATE credentials SET version = %b, ciphertext = new.ciphertext, revision = credentials.revision + 1
     FROM unnest(%b::text[], %b::bigint[], %b::bytea[]) AS new ("user", revision, ciphertext)
@@ -57,20 +62,8 @@ _COLUMNS = """
 """
 
 
-def reencrypt(connection: Connection, batch: Reencrypt) -> None:
-    """One statement for each application and version: rows that changed match nothing. In binary (`%b`): as text, each
-    element would be quoted here and parsed there, which takes longer than the update."""
-    for (application, version), alike in itertools.groupby(batch.credentials, _kind):
-        rows = list(alike)
-        users, revisions = [row.user for row in rows], [row.revision for row in rows]
-        ciphertexts = [row.ciphertext for row in rows]
-        connection.exec_driver_sql(_REENCRYPT, (version, users, revisions, ciphertexts, application))
-
-
 class PostgreSQLMappingStore(SQLMappingStore):
     """A mapping store in the PostgreSQL database that a libpq URI names. Opens no connection before it is used."""
-
-    changes: ClassVar = MappingProxyType({**SQLMappingStore.changes, Reencrypt: reencrypt})
 
     def __init__(self, uri: str, password: SecretText | None = None) -> None:
         """Raises ConfigurationError for a URI that libpq does not understand."""
@@ -86,6 +79,7 @@ class PostgreSQLMappingStore(SQLMappingStore):
             max_overflow=24,
             pool_use_lifo=True,
         )
+        event.listen(engine, "handle_error", _close_what_is_elsewhere)
         super().__init__(
             engine, url=str(Location.parse(uri)), reading=engine.execution_options(isolation_level="AUTOCOMMIT")
         )
@@ -113,8 +107,25 @@ class PostgreSQLMappingStore(SQLMappingStore):
         mode = "" if exclusive else "_shared"
         connection.execute(text(f"SELECT pg_advisory_xact_lock{mode}(:locks, :what)"), {"locks": LOCKS, "what": what})
 
+    def _write_batch(self, connection: Connection, batch: Batch) -> bool:
+        """A re-encryption is one statement for each application and version. In binary (`%b`): as text, each element
+        would be quoted here and parsed there, which takes longer than the update."""
+        if batch.action is not Action.REENCRYPT:
+            return super()._write_batch(connection, batch)
+        for (application, version), alike in itertools.groupby(batch.rows, _kind):
+            rows = [(row["user"], row["revision"], row["ciphertext"]) for row in alike]
+            users, revisions, ciphertexts = (list(column) for column in zip(*rows, strict=True))
+            connection.exec_driver_sql(_REENCRYPT, (version, users, revisions, ciphertexts, application))
+        return True
+
     def _is_undone(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in UNDONE
+
+
+def _close_what_is_elsewhere(context: ExceptionContext) -> None:
+    state = getattr(context.original_exception, "sqlstate", None) or ""
+    if state in ELSEWHERE or state[:2] in ELSEWHERE:
+        context.is_disconnect = True
 
 
 def connection_parameters(uri: str) -> dict[str, Any]:

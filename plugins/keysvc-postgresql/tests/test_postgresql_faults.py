@@ -100,6 +100,27 @@ def test_a_pool_survives_a_restart_of_the_database(server, store):
     assert len(store.mappings("SAP")) == 3
 
 
+def test_after_a_switchover_the_pool_finds_the_server_that_writes(store):
+    """The server of the pool's connections is a standby now; a new connection would find the primary."""
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: store.epoch(), range(8)))
+    held = [store._engine.connect() for _ in range(3)]
+    for connection in held:
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.commit()
+        connection.close()
+    store.commit([*users("carol"), NOTE], UNGUARDED)
+    assert len(store.mappings("SAP")) == 3
+
+
+def test_a_primary_that_stays_read_only_is_an_outage_and_no_error_of_ours(server, url, store):
+    own = PostgreSQLMappingStore(url + "?options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(MappingStoreUnavailable, match="read-only"):
+        own.commit([*users("carol"), NOTE], UNGUARDED)
+    assert len(own.mappings("SAP")) == 2
+    own.close()
+
+
 def test_while_the_database_is_down_every_call_is_one_clear_error_and_afterwards_all_work(server, store):
     server.stop()
     try:

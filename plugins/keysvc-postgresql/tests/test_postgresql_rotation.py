@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import systems
 from keysvc_postgresql.store import PostgreSQLMappingStore
+from rows import move_twins
 from sqlalchemy import insert
 from systems import System, configured, eventually
 
@@ -173,3 +174,10 @@ def test_a_system_moves_from_sqlite_to_postgresql_and_back(tmp_path, url):
     all_decrypt(system, 3000, {})
     for store in (there, back, system):
         store.close()
+
+
+def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(tmp_path, url):
+    system, there = configured(tmp_path), PostgreSQLMappingStore(url)
+    move_twins(system, there)
+    there.close()
+    system.close()

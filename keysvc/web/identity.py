@@ -94,6 +94,7 @@ class IdentityFiles:
         that was replaced is shown from the next connection on."""
         context = self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.num_tickets = 0  # a session that is resumed shows no certificate, and its dates are checked by nobody
         shown = [self.certificate()]
 
         def show_the_newest(_connection: object, _name: str | None, _context: object) -> None:

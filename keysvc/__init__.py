@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keysvc.sso import SSO, Credential
     from keysvc.web.agent_client import AgentClient
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["SSO", "AgentClient", "Credential", "KeysvcError", "__version__", "connect"]
 
 _HOMES = {

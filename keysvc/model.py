@@ -246,6 +246,7 @@ class Server:
     role: Role = Role.SERVER
     url: str = ""
     problem: str = ""
+    schema_version: int = 1
 
 
 def host_name(role: Role, system_id: str) -> str:
@@ -265,6 +266,7 @@ class Identity:
     revoked_at: datetime | None = None
     expires_at: datetime | None = None
     previous_serial: str = ""
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,8 @@ class Enrolment:
     role: Role
     expires_at: datetime
     redeemed_at: datetime | None = None
+    ended_at: datetime | None = None
+    revision: int = 0
 
 
 # -- applications, mappings, credentials ---------------------------------------------------------------------------

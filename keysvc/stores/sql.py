@@ -99,10 +99,9 @@ class SQLMappingStore(SQLDatabase):
                 raise self._mismatch(found)
             if found:
                 self._lock_guard(connection, exclusive=True)
-            for step in self.migrations[found:]:
+            for number, step in enumerate(self.migrations[found:], found + 1):
                 step(connection)
-            if found < len(self.migrations):
-                connection.execute(update(schema.guard).values(schema_version=len(self.migrations)))
+                connection.execute(update(schema.guard).values(schema_version=number))
 
         self._transaction(upgrade)
 

@@ -10,6 +10,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections import abc
+from dataclasses import fields
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
@@ -26,6 +27,7 @@ from keysvc.errors import (
     SchemaMismatch,
 )
 from keysvc.stores import schema
+from keysvc.stores.migrations import MIGRATIONS, Migration
 from keysvc.stores.sql_rows import GuardRow, read
 
 Result = TypeVar("Result")
@@ -36,7 +38,7 @@ PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 REPEAT_SECONDS = 15.0
 """After this a transaction that the database undid is not repeated any more: locks may be waited for long each time."""
 
-_guard_row = select(*(column for column in schema.guard.c if column.name not in {"id", "first_revision"}))
+_guard_row = select(*(schema.guard.c[field.name] for field in fields(GuardRow)))
 
 
 class Undone(MappingStoreUnavailable):
@@ -50,7 +52,7 @@ class SQLDatabase(ABC):
     A subclass gives `_now` and may override every method with one underscore, and `migrations` (it appends).
     """
 
-    migrations: ClassVar[tuple[schema.Migration, ...]] = schema.MIGRATIONS
+    migrations: ClassVar[tuple[Migration, ...]] = MIGRATIONS
 
     def __init__(self, engine: Engine, *, url: str | None = None, reading: Engine | None = None) -> None:
         """`url` is what is shown of the store; by default the engine's without its password. `reading` shares the

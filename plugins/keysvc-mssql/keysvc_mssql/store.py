@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
 from keysvc.changes import Reencrypt
-from keysvc.stores import schema, sql_changes
+from keysvc.stores import sql_changes
 from keysvc.stores.sql import SQLMappingStore, Undone
 from keysvc.stores.sql_rows import GuardRow
 from keysvc_mssql.connecting import Server, options_of
@@ -47,10 +47,6 @@ UNDONE = (
 
 
 LOST = ("IMC06", "connection is broken", "kill state")
-
-for _table in schema.metadata.tables.values():  # here, because it loads SQLAlchemy's dialect of SQL Server
-    if schema.LONG in _table.primary_key.info:
-        _table.primary_key.dialect_options["mssql"]["clustered"] = False
 
 
 def reencrypt(connection: Connection, batch: Reencrypt) -> None:

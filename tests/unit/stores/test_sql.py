@@ -26,10 +26,12 @@ from keysvc.model import (
     VersionState,
 )
 from keysvc.stores import schema
+from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.sqlite import SQLiteMappingStore
 
 AT = datetime(2026, 2, 3, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+NOW = len(MIGRATIONS)
 SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
 
 
@@ -65,11 +67,11 @@ def fail_half_way(connection):
 
 
 class Newer(SQLiteMappingStore):
-    migrations = (*schema.MIGRATIONS, add_a_column)
+    migrations = (*MIGRATIONS, add_a_column)
 
 
 class Broken(SQLiteMappingStore):
-    migrations = (*schema.MIGRATIONS, add_a_column, fail_half_way)
+    migrations = (*MIGRATIONS, add_a_column, fail_half_way)
 
 
 # -- the schema ------------------------------------------------------------------------------------------------------
@@ -93,11 +95,11 @@ def test_a_connection_that_is_in_use_while_the_store_is_closed_is_closed_afterwa
 def test_an_older_schema_is_upgraded_in_place_and_keeps_its_rows(store, path):
     before = store.mappings("SAP"), store.credentials(), store.system()
     newer = Newer(path)
-    with pytest.raises(SchemaMismatch, match="schema 1, this keysvc needs schema 2"):
+    with pytest.raises(SchemaMismatch, match=f"schema {NOW}, this keysvc needs schema {NOW + 1}"):
         newer.credentials()
     newer.prepare()
     newer.prepare()
-    assert newer.info().schema_version == 2
+    assert newer.info().schema_version == NOW + 1
     assert (newer.credentials(), newer.system()) == before[1:]
     with newer._engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM mappings WHERE note IS NULL")) == 1
@@ -109,7 +111,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path):
     with pytest.raises(MappingStoreError):
         broken.prepare()
     broken.close()
-    assert store.info().schema_version == 1
+    assert store.info().schema_version == NOW
     assert len(store.credentials()) == 1
     Newer(path).prepare()  # the column of the step before had gone with it
 
@@ -120,7 +122,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store, path):
     for call in (late.prepare, late.credentials, lambda: late.commit([], UNGUARDED)):
         with pytest.raises(SchemaMismatch):
             call()
-    assert late.info().schema_version == 2
+    assert late.info().schema_version == NOW + 1
     late.close()
 
 

@@ -192,9 +192,13 @@ def master_renewal(config: Config, member: Member) -> Renewal:
                 return client.renew()
         peer = files.peer()
         request, key = certificates.request(peer.name)
-        return identities.renew(identities.admit(peer), peer.serial, request), key
+        return identities.renew(identities.admit(peer).name, peer.serial, request), key
 
-    return Renewal(files, None, renew)
+    def replaced() -> None:
+        with contextlib.suppress(KeysvcError):  # a standby shows it when it polls
+            member.active.identities.admit(files.peer())
+
+    return Renewal(files, None, renew, replaced)
 
 
 def agent_client(config: Config) -> AgentClient:

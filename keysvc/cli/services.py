@@ -16,7 +16,7 @@ from keysvc.crypto.memory import harden_process
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.logs import log_to_stderr
 from keysvc.model import Role
-from keysvc.web.identity import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.identity import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.renewal import kept_renewed
 from keysvc.web.serving import Server, listen
 from keysvc.web.waiting import Waiting
@@ -45,7 +45,7 @@ def serve(config: Path | None) -> None:
     facts = Facts(
         settings.system_id,
         assembly.shareable_mapping_store(settings),
-        (identity.directory / AUTHORITY).read_bytes(),
+        identity.authority(),
         settings.polling,
         settings.lease,
     )
@@ -79,7 +79,9 @@ def agent(config: Path | None) -> None:
     with contextlib.ExitStack() as ending:
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
-        admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))
+        admission = ending.enter_context(
+            Admission(store, settings.system_id, identity.authority(), sso.poll_interval)
+        )
         access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:

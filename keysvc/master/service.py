@@ -17,7 +17,7 @@ from keysvc.master import backup, status
 from keysvc.master.attendance import Attendance
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
-from keysvc.master.events import EventKind, audit, event, told
+from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
@@ -192,7 +192,7 @@ class MasterSecretServer:
         secret = self._secrets.get(version)
         context = transport.fetch_context(self.system_id, version, receiver)
         sealed = transport.seal_to(kem, public, secret.material, context)
-        entry = audit(receiver, "version.fetched", f"version {version}", role=role.value)
+        entry = audit_of_member(receiver, "version.fetched", f"version {version}", role=role.value)
         self._store.commit([entry], self._leadership.guard)
         return sealed
 
@@ -202,7 +202,7 @@ class MasterSecretServer:
         self._leadership.require()
         context = transport.authority_context(self.system_id, receiver)
         sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
-        self._store.commit([audit(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
+        self._store.commit([audit_of_member(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
         return sealed
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
@@ -287,6 +287,7 @@ class MasterSecretServer:
                         self._delivery.wake()
                     self._delivery.forget_delivered()
                     self._attendance.tell()
+                    self.identities.record_seen()
                     self.identities.tell_of_ending()
                     self._tell_of_plugins()
                 self._tell("")

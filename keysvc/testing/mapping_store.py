@@ -47,6 +47,7 @@ from keysvc.model import (
     VersionState,
 )
 from keysvc.testing.conformance import Conformance
+from keysvc.testing.mapping_store_identities import MappingStoreIdentities
 from keysvc.testing.mapping_store_races import MappingStoreRaces
 from keysvc.testing.mapping_store_rows import MappingStoreRows
 from keysvc.testing.mapping_store_samples import (
@@ -62,7 +63,9 @@ from keysvc.testing.mapping_store_samples import (
 from keysvc.testing.mapping_store_trails import MappingStoreTrails
 
 
-class MappingStoreConformance(MappingStoreRows, MappingStoreTrails, MappingStoreRaces, Conformance):
+class MappingStoreConformance(
+    MappingStoreRows, MappingStoreIdentities, MappingStoreTrails, MappingStoreRaces, Conformance
+):
     """Subclass it and give `open_store`."""
 
     @pytest.fixture

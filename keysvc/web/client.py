@@ -47,7 +47,7 @@ class MasterClient:
         self._instance = secrets.token_hex(8)
         context = identity.client_context()
         self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find)
-        self._renewal = Renewal(identity, context, self.renew)
+        self._renewal = Renewal(identity, context, self.renew, replaced=self._master.reconnect)
 
     def keep_certificate(self) -> None:
         """Renew this machine's certificate when it is in the last third of its life. Never raises."""

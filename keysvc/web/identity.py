@@ -74,6 +74,10 @@ class IdentityFiles:
         """PEM. Raises ConfigurationError."""
         return self._read(CERTIFICATE)
 
+    def authority(self) -> bytes:
+        """The certificate (PEM) of the authority that signed it. Raises ConfigurationError."""
+        return self._read(AUTHORITY)
+
     def require(self, *roles: Role) -> certificates.Peer:
         """Who this machine is. Raises ConfigurationError unless it has one of `roles`."""
         peer = self.peer()

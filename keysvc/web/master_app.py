@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from keysvc import errors
-from keysvc.crypto.certificates import Peer
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.member import Member
 from keysvc.master.servers import Said
@@ -114,7 +113,7 @@ class MasterOperations:
                 content=messages.RenewalRequest,
                 answer=messages.RenewalAnswer,
                 roles=EVERYBODY,
-                errors=(errors.ConfigurationError, *NOT_MASTER),
+                errors=(errors.ConfigurationError, errors.Conflict, errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="GET",
@@ -291,9 +290,8 @@ class MasterOperations:
 
     def renew(self, call: Call[NoParameters, messages.RenewalRequest]) -> messages.RenewalAnswer:
         """Of its own name only."""
-        caller, identities = call.caller, self._master.identities
-        identity = identities.admit(Peer(caller.name, caller.role, self._master.system_id, caller.serial))
-        certificate = identities.renew(identity, caller.serial, call.content.request.encode("utf-8", "replace"))
+        caller, request = call.caller, call.content.request.encode("utf-8", "replace")
+        certificate = self._master.identities.renew(caller.name, caller.serial, request)
         return messages.RenewalAnswer(certificate.decode("ascii"))
 
     def status(self, _call: Call[NoParameters, NoContent]) -> SystemStatus:

@@ -177,8 +177,17 @@ class MasterClient:
             after = page.next
         return found
 
+    def tokens(self) -> tuple[messages.TokenEntry, ...]:
+        """The join tokens that can be redeemed."""
+        return self._master.get("/v1/enrolments", messages.TokenPage).items
+
+    def cancel_tokens(self, name: str) -> int:
+        """End the join tokens of a name. Returns how many."""
+        response = self._master.request("DELETE", f"/v1/enrolments/{quote(name, safe='')}")
+        return self._master.decode(response, messages.TokensCancelled).cancelled
+
     def revoke(self, name: str) -> None:
-        """Let it in no more."""
+        """Deny an identity from now on, and end the join tokens of its name."""
         self._master.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
 
     def close(self) -> None:

@@ -206,6 +206,25 @@ class MasterOperations:
             ),
             Operation(
                 method="GET",
+                path="/v1/enrolments",
+                summary="The join tokens that can be redeemed",
+                handler=self.tokens,
+                answer=messages.TokenPage,
+                roles=ADMINISTERING,
+                errors=NOT_MASTER,
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/enrolments/{name}",
+                summary="Cancel the join tokens of a name",
+                handler=self.cancel_tokens,
+                parameters=parameters.OneIdentity,
+                answer=messages.TokensCancelled,
+                roles=ADMINISTERING,
+                errors=(errors.NotFound, errors.Conflict, *NOT_MASTER),
+            ),
+            Operation(
+                method="GET",
                 path="/v1/identities",
                 summary="Everyone who was enrolled",
                 handler=self.identities,
@@ -216,11 +235,11 @@ class MasterOperations:
             Operation(
                 method="DELETE",
                 path="/v1/identities/{name}",
-                summary="Revoke a certificate",
+                summary="Revoke a certificate, and cancel the join tokens of its name",
                 handler=self.revoke,
                 parameters=parameters.OneIdentity,
                 roles=ADMINISTERING,
-                errors=(errors.NotFound, errors.ProtocolError, *NOT_MASTER),
+                errors=(errors.NotFound, errors.ProtocolError, errors.Conflict, *NOT_MASTER),
             ),
         ]
 
@@ -327,6 +346,16 @@ class MasterOperations:
                 f"{asked.role!r} is not a role", hint="server, application, user, administrator or master"
             )
         return messages.EnrolAnswer(str(self._master.identities.enroll(asked.name, Role(asked.role), call.caller.name)))
+
+    def tokens(self, _call: Call[NoParameters, NoContent]) -> messages.TokenPage:
+        """Not the tokens themselves: nobody keeps those."""
+        found = self._master.identities.tokens()
+        return messages.TokenPage(tuple(messages.TokenEntry(e.name, e.role.value, e.expires_at) for e in found))
+
+    def cancel_tokens(self, call: Call[parameters.OneIdentity, NoContent]) -> messages.TokensCancelled:
+        """At once."""
+        cancelled = self._master.identities.cancel_tokens(call.parameters.name, call.caller.name)
+        return messages.TokensCancelled(cancelled)
 
     def identities(self, call: Call[parameters.Page, NoContent]) -> messages.IdentityPage:
         """By name."""

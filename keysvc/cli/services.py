@@ -79,9 +79,7 @@ def agent(config: Path | None) -> None:
     with contextlib.ExitStack() as ending:
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
-        admission = ending.enter_context(
-            Admission(store, settings.system_id, identity.authority(), sso.poll_interval)
-        )
+        admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
         access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:

@@ -80,7 +80,7 @@ class Identities:
         return self._authority.certificate
 
     def admit(self, peer: certificates.Peer) -> Identity:
-        """Raises AccessDenied unless this very certificate is enrolled, valid now and not revoked. Waits for nothing."""
+        """Raises AccessDenied unless this very certificate is enrolled, valid now and not revoked. Does not block."""
         known = self._known.get(peer.name)
         identity = admitted(peer, self._system_id, known, self._authority.certificate, utc_now())
         if identity.previous_may_renew and peer.serial == identity.serial:

@@ -119,7 +119,6 @@ class MappingStoreIdentities:
     ) -> None:
         stores = [open_store() for _ in range(4)]
         for number in range(ROUNDS):
-
             external_user, names = f"x{number}", [f"u{number}-{each}" for each in range(len(stores))]
             claims: list[list[Change]] = [
                 [ClaimExternalUser("SAP", name, external_user), PutMapping(Mapping("SAP", name, external_user))]

@@ -7,13 +7,22 @@ from collections import abc
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from keysvc.errors import AccessDenied
+from keysvc.model import Role
 from keysvc.sso import SSO
 from keysvc.sso.access import Access
-from keysvc.sso.roles import Right
+from keysvc.sso.rate import RateLimit
+from keysvc.sso.roles import Reach, Right
 from keysvc.web.answering import Caller
 from keysvc.web.messages import NeedsRights
 from keysvc.web.operations import Call, Operation, Operations
+
+CHANGING = frozenset({Right.CHANGE_MAPPINGS, Right.CHANGE_CREDENTIALS})
+"""The rights by which somebody changes what is its own."""
+OWN_BURST, OWN_PER_MINUTE = 60, 10
+"""How often it may."""
 
 
 class Authorization:
@@ -22,10 +31,14 @@ class Authorization:
     def __init__(self, sso: SSO, access: Access) -> None:
         self.access = access
         self._sso = sso
+        self._own_changes = RateLimit(OWN_BURST, OWN_PER_MINUTE)
 
     def sso_for(self, caller: Caller) -> SSO:
-        """The SSO server, acting in its name."""
-        return self._sso.acting_as(caller.name)
+        """The SSO server, acting in its name. What SSO servers and users do is recorded apart from what administrators
+        do: they hold no right over others that was given to them by name."""
+        return self._sso.acting_as(
+            caller.name, own=caller.own, as_member=caller.own or caller.role in {Role.SERVER, Role.USER}
+        )
 
     def guarded(self, operations: Operations) -> Operations:
         """The same, each behind its right."""
@@ -36,16 +49,21 @@ class Authorization:
         depends_on_content = issubclass(operation.content, NeedsRights)
 
         def handle(call: Call[Any, Any]) -> Any:
+            own = False
             for right in call.content.rights() if depends_on_content else operation.rights:
-                self._require(call.caller, right, application_of(call), user_of(call))
+                reach = self._require(call.caller, right, application_of(call), user_of(call))
+                own = own or (reach is Reach.OWN and right in CHANGING)
+            if own:
+                self._own_changes.spend(call.caller.name)
+                call = msgspec.structs.replace(call, caller=replace(call.caller, own=True))
             return operation.handler(call)
 
         return handle
 
-    def _require(self, caller: Caller, right: Right, application: str | None, user: str | None) -> None:
+    def _require(self, caller: Caller, right: Right, application: str | None, user: str | None) -> Reach:
         """For the application and the user that a call is about. Raises AccessDenied, AuthorizerUnavailable."""
         try:
-            self.access.require(caller, right, application, user)
+            return self.access.require(caller, right, application, user)
         except AccessDenied as error:
             self._sso.audit.refused(caller.name, right.value, application or "*", user or "*", error)
             raise

@@ -10,7 +10,8 @@ from keysvc.stores.migrations.step_1 import audit_heads
 
 
 def step_2(connection: Connection) -> None:
-    """Add columns, and the head of one more audit trail. Release 0.1 refuses every schema but its own, so no release reads below 2."""
+    """Add columns, and the head of one more audit trail. Release 0.1 refuses every schema but its own, so no release
+    reads below 2."""
     add_column(connection, "identities", Column("revision", BigInteger, nullable=False, server_default=text("1")))
     add_column(connection, "identities", Column("previous_may_renew", Switch, nullable=False, server_default=text("0")))
     add_column(connection, "enrolments", Column("ended_at", Instant))

@@ -183,7 +183,9 @@ class RedeemsACancelledToken(SQLiteMappingStore):
 
 
 class LetsAnExternalUserBeClaimed(SQLiteMappingStore):
-    changes = MappingProxyType({**SQLiteMappingStore.changes, change.ClaimExternalUser: lambda _connection, _claim: None})
+    changes = MappingProxyType(
+        {**SQLiteMappingStore.changes, change.ClaimExternalUser: lambda _connection, _claim: None}
+    )
 
 
 SINS = {

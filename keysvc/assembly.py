@@ -17,12 +17,12 @@ from keysvc.config import Config, NotifierSettings
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.location import Location
 from keysvc.logs import get_logger
-from keysvc.model import Role, SecretBytes
+from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.web.client import MasterClient
 from keysvc.web.identity import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
-    from keysvc.crypto.certificates import KeyPair
+    from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
     from keysvc.isolation import PluginFailure, Tell
     from keysvc.master.delivery import Subscription
@@ -59,6 +59,21 @@ def no_prompt(what: str) -> NoReturn:
 def identity(config: Config) -> IdentityFiles:
     """This machine's own."""
     return IdentityFiles(config.resolve(config.identity))
+
+
+def verified(config: Config, store: MappingStore, *roles: Role) -> Peer:
+    """Who this machine is, verified as a server would: key, chain, dates, system, and what the store knows of it.
+
+    With `roles`, it must have one of them. Raises ConfigurationError, AccessDenied, Revoked.
+    """
+    from keysvc.crypto import certificates
+    from keysvc.master.enrolment import admitted
+
+    files = identity(config)
+    peer = files.require(*roles) if roles else files.peer()
+    certificates.check_key(files.key_pair())
+    admitted(peer, config.system_id, store.identity(peer.name), files.authority(), utc_now())
+    return peer
 
 
 def open_mapping_store(config: Config) -> MappingStore:
@@ -306,9 +321,9 @@ def open_sso(config: Config) -> SSO:
     """An SSO server in this process."""
     from keysvc.sso import SSO
 
-    peer = identity(config).peer()
     with contextlib.ExitStack() as opened:  # is closed when the rest fails
         store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
+        peer = verified(config, store)
         find = _quietly(lambda: _url_in_lease(store))
         client = MasterClient(config.masters, identity(config), config.system_id, find)
         authorizer = open_authorizer(config)
@@ -321,6 +336,7 @@ def open_sso(config: Config) -> SSO:
             long_poll=config.long_poll,
             sealed=_open_sealed_cache(config),
             authorizer=authorizer,
+            as_member=peer.role is not Role.ADMINISTRATOR,
         )
         opened.pop_all()
         return sso

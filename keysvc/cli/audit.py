@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 TrailOption = Annotated[
     str | None,
-    typer.Option(metavar="TRAIL", help="Only changes, deleted-applications, deleted-mappings or lookups."),
+    typer.Option(metavar="TRAIL", help="Only changes, deleted-applications, deleted-mappings, lookups or members."),
 ]
 AfterOption = Annotated[int, typer.Option(metavar="SEQUENCE", help="Only what came later; with --trail.")]
 
@@ -126,7 +126,6 @@ def accept(
     \b
     keysvc audit accept changes
     """
-    from keysvc import assembly
     from keysvc.master import trails
     from keysvc.master.lease import Leadership
 
@@ -139,7 +138,7 @@ def accept(
     leadership = Leadership(found.store, settings.lease)
     leadership.take_or_refuse()
     try:
-        trails.accept(found.store, leadership, chosen, keys, assembly.identity(settings).peer().name)
+        trails.accept(found.store, leadership, chosen, keys, found.actor)
     finally:
         leadership.release()
         found.store.close()

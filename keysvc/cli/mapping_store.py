@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keysvc.cli.output import print_json, progress
-from keysvc.cli.shared import ConfigOption, JsonOption, load
+from keysvc.cli.shared import ConfigOption, JsonOption, load, with_the_stores_rights
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -36,12 +36,13 @@ def migrate(
     from keysvc import config as configuration
 
     settings = load(config)
+    actor = with_the_stores_rights(settings)
     source = assembly.open_mapping_store(settings)
     target = assembly.plugins(settings.plugins).mapping_stores.open(to, assembly.no_prompt, settings.system_id)
     try:
         rows = sum(source.rows_by_version().values())
         with progress("copying credentials", rows) as bar:
-            moved = migration.migrate(source, target, assembly.identity(settings).peer().name, bar)
+            moved = migration.migrate(source, target, actor, bar)
     finally:
         source.close()
         target.close()

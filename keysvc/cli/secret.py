@@ -108,7 +108,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     keysvc secret restore /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    require_administrator(settings)
+    actor = with_the_stores_rights(settings)
     from keysvc.assembly import open_key_store
     from keysvc.master.backup import read_file
     from keysvc.master.backup import restore as restoring
@@ -117,7 +117,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     store = open_store(settings)
     try:
         key_store = open_key_store(settings, key_store_prompt(settings))
-        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
+        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store, actor)
         key_store.close()
     finally:
         store.close()
@@ -241,7 +241,7 @@ def recover(
     if source is None and not from_shares:
         raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
-    actor = require_administrator(settings)
+    actor = with_the_stores_rights(settings)
     from keysvc import protectors
     from keysvc.cli.shares import key_store_of, prompt_for
     from keysvc.crypto.memory import harden_process

@@ -79,8 +79,7 @@ def init(
 
 
 def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
-    from keysvc import installation
-    from keysvc.assembly import open_mapping_store
+    from keysvc.assembly import STORE_RIGHTS, open_mapping_store
     from keysvc.master import backup as backups
     from keysvc.master import lifecycle
     from keysvc.master.lease import Leadership
@@ -90,7 +89,7 @@ def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
     leadership.take_or_refuse()
     try:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, installation.ADMINISTRATOR)
+        backups.record(store, leadership.guard, record, STORE_RIGHTS)
     finally:
         leadership.release()
         store.close()

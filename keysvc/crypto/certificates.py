@@ -88,6 +88,12 @@ def check_name(name: str) -> None:
         )
 
 
+def check_key(pair: KeyPair) -> None:
+    """Raise ConfigurationError unless the private key is that of the certificate."""
+    if _private_key(pair).public_key() != _load(pair.certificate).public_key():
+        raise ConfigurationError("the private key is not that of the certificate")
+
+
 def create_authority(system_id: str, *, now: datetime) -> KeyPair:
     """A self-signed authority that signs leaves only, good for ten years."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -261,7 +267,7 @@ def _private_key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigurationError("the private key of the certificate authority cannot be read") from None
+        raise ConfigurationError("the private key cannot be read, or is not on a curve") from None
     return key
 
 

@@ -90,7 +90,9 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     )
 
 
-def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore) -> tuple[int, ...]:
+def restore(
+    content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore, actor: str
+) -> tuple[int, ...]:
     """Seal into the key store every version of the backup that this system has not destroyed. Checks all before it
     writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
     BackupDamaged, KeyStoreError."""
@@ -106,7 +108,7 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
         store.commit(
-            told("restore", EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
+            told(actor, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
             leadership.guard,
         )
         return versions

@@ -9,6 +9,9 @@ from typing import Self
 from keysvc.changes import AppendAudit, AppendEvent, Change
 from keysvc.model import AuditEntry, AuditTrail, Event, Severity, utc_now
 
+STORE_RIGHTS = "the store's own rights"
+"""The actor of what no certificate is needed for: whoever has the login to the mapping store may do it."""
+
 
 class EventKind(StrEnum):
     """Every event, how much it matters and what it says. The names are stable: receivers filter by them.

@@ -26,7 +26,12 @@ def refuse_if_configured(store: MappingStore) -> None:
 
 
 def configure(
-    store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity, *others: Identity
+    store: MappingStore,
+    key_store: KeyStore,
+    system_id: str,
+    administrator: Identity,
+    *others: Identity,
+    actor: str = "",
 ) -> MasterSecret:
     """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
     run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
@@ -41,7 +46,7 @@ def configure(
                 PutSystem(SystemRecord(system_id, utc_now())),
                 PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
                 *map(PutIdentity, (administrator, *others)),
-                audit(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
+                audit(actor or administrator.name, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
                 event(EventKind.SYSTEM_CONFIGURED, subject=system_id),
                 *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
             ],

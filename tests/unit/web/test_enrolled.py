@@ -118,9 +118,8 @@ def test_a_replaced_certificate_renews_once_more_because_the_answer_may_be_lost(
     with pytest.raises(RateLimited, match="not due"):
         renewed(identities, copied(files, tmp_path / "soon"))
     hours_pass(monkeypatch, 1.1)
-    assert (
-        identities.admit(renewed(identities, copied(files, tmp_path / "again"))).previous_serial == files.peer().serial
-    )
+    again = renewed(identities, copied(files, tmp_path / "again"))
+    assert identities.admit(again).previous_serial == files.peer().serial
     hours_pass(monkeypatch, 2.2)
     with pytest.raises(AccessDenied, match="was replaced"):
         renewed(identities, copied(files, tmp_path / "thrice"))

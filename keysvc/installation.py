@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from keysvc import config as configuration
-from keysvc.assembly import STORE_RIGHTS, authority, open_mapping_store, open_protectors, write_identity
+from keysvc.assembly import authority, open_mapping_store, open_protectors, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
 from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError, KeysvcError
@@ -90,7 +90,7 @@ def _configure(config: Config, prompt: Prompt) -> Installed:
         identities = _make_identities(config)
         key_store = open_protectors(config, prompt)
         try:
-            secret = lifecycle.configure(store, key_store, config.system_id, *identities, actor=STORE_RIGHTS)
+            secret = lifecycle.configure(store, key_store, config.system_id, *identities)
             return Installed(config, secret, key_store.info().root)
         finally:
             key_store.close()

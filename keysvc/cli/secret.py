@@ -18,6 +18,7 @@ from keysvc.cli.shared import (
     load,
     open_store,
     require_administrator,
+    with_the_stores_rights,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     keysvc secret restore /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    actor = with_the_stores_rights(settings)
+    with_the_stores_rights(settings)
     from keysvc.assembly import open_key_store
     from keysvc.master.backup import read_file
     from keysvc.master.backup import restore as restoring
@@ -117,7 +118,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     store = open_store(settings)
     try:
         key_store = open_key_store(settings, key_store_prompt(settings))
-        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store, actor)
+        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
         key_store.close()
     finally:
         store.close()

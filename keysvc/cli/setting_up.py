@@ -79,9 +79,10 @@ def init(
 
 
 def _back_up(made: Installed, backup: Path, secret: SecretText) -> None:
-    from keysvc.assembly import STORE_RIGHTS, open_mapping_store
+    from keysvc.assembly import open_mapping_store
     from keysvc.master import backup as backups
     from keysvc.master import lifecycle
+    from keysvc.master.events import STORE_RIGHTS
     from keysvc.master.lease import Leadership
 
     store = open_mapping_store(made.config)

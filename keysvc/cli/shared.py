@@ -64,8 +64,8 @@ def require_administrator(config: Config) -> str:
 
 def with_the_stores_rights(config: Config) -> str:
     """The actor of a command that needs no certificate, only the login to the mapping store; says so."""
-    from keysvc.assembly import STORE_RIGHTS
     from keysvc.cli.output import warn
+    from keysvc.master.events import STORE_RIGHTS
 
     warn(f"no certificate is checked: {config.path} has the login to the mapping store, and the audit says so")
     return STORE_RIGHTS

@@ -12,7 +12,7 @@ from keysvc.changes import PutBackup
 from keysvc.crypto import backup as age
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
 from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.master.events import EventKind, told
+from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
@@ -90,9 +90,7 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     )
 
 
-def restore(
-    content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore, actor: str
-) -> tuple[int, ...]:
+def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore) -> tuple[int, ...]:
     """Seal into the key store every version of the backup that this system has not destroyed. Checks all before it
     writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
     BackupDamaged, KeyStoreError."""
@@ -108,7 +106,7 @@ def restore(
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
         store.commit(
-            told(actor, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
+            told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
             leadership.guard,
         )
         return versions

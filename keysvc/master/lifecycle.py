@@ -9,7 +9,7 @@ from keysvc.changes import PutIdentity, PutSystem, PutVersion, SealAudit
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import AlreadyConfigured
 from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.master.events import EventKind, audit, event
+from keysvc.master.events import STORE_RIGHTS, EventKind, audit, event
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
@@ -26,12 +26,7 @@ def refuse_if_configured(store: MappingStore) -> None:
 
 
 def configure(
-    store: MappingStore,
-    key_store: KeyStore,
-    system_id: str,
-    administrator: Identity,
-    *others: Identity,
-    actor: str = "",
+    store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity, *others: Identity
 ) -> MasterSecret:
     """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
     run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
@@ -46,7 +41,7 @@ def configure(
                 PutSystem(SystemRecord(system_id, utc_now())),
                 PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
                 *map(PutIdentity, (administrator, *others)),
-                audit(actor or administrator.name, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
+                audit(STORE_RIGHTS, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
                 event(EventKind.SYSTEM_CONFIGURED, subject=system_id),
                 *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
             ],

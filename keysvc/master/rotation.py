@@ -24,7 +24,7 @@ from keysvc.interfaces import MappingStore
 from keysvc.logs import get_logger
 from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.hindrance import Hindrances
+from keysvc.master.hindrance import WAITING_LONG, Hindrances
 from keysvc.master.lease import Leadership
 from keysvc.master.reencryption import FullReencryption, Left
 from keysvc.master.sample import check_sample
@@ -161,7 +161,8 @@ class Rotation:
         return self._reencrypt(records, active, settings)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
-        servers = self._servers.waiting_for(new.version)
+        overdue = utc_now() - new.created_at >= WAITING_LONG
+        servers = self._servers.waiting_for(new.version, overdue=overdue)
         if servers:
             self._hindrances.waiting(new, servers)
             return False

@@ -35,11 +35,14 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.rate_limit import RateLimit
 
 log = get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
 REPEAT_WARNINGS_SECONDS = 3600.0
 REPEAT_OVERDUE_SECONDS = 86400.0
+FETCH_BURST, FETCHES_PER_MINUTE = 600, 30
+"""How often one certificate that is no administrator's may fetch a version: each time is recorded."""
 
 
 class MasterSecretServer:
@@ -89,6 +92,7 @@ class MasterSecretServer:
         self._problem = ""
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
         self._announcing = threading.Lock()
+        self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
@@ -187,8 +191,11 @@ class MasterSecretServer:
         self._wake.set()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
-        """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError."""
+        """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError,
+        RateLimited."""
         self._leadership.require()
+        if role is not Role.ADMINISTRATOR:
+            self._fetches.spend(receiver)
         secret = self._secrets.get(version)
         context = transport.fetch_context(self.system_id, version, receiver)
         sealed = transport.seal_to(kem, public, secret.material, context)
@@ -198,8 +205,9 @@ class MasterSecretServer:
 
     def fetch_authority_key(self, kem: str, public: bytes, receiver: str) -> bytes:
         """The certificate authority's private key, sealed to `public` of the standby named `receiver`: whoever becomes
-        the master secret server enrols. Raises ProtocolError."""
+        the master secret server enrols. Raises ProtocolError, RateLimited."""
         self._leadership.require()
+        self._fetches.spend(receiver)
         context = transport.authority_context(self.system_id, receiver)
         sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
         self._store.commit([audit_of_member(receiver, "authority-key.fetched", receiver)], self._leadership.guard)

@@ -11,9 +11,9 @@ import msgspec
 
 from keysvc.errors import AccessDenied
 from keysvc.model import Role
+from keysvc.rate_limit import RateLimit
 from keysvc.sso import SSO
 from keysvc.sso.access import Access
-from keysvc.sso.rate import RateLimit
 from keysvc.sso.roles import Reach, Right
 from keysvc.web.answering import Caller
 from keysvc.web.messages import NeedsRights

@@ -83,7 +83,7 @@ class MasterOperations:
                 etag="changes when there is something to do; for If-None-Match",
                 other_answers={304: "Nothing changed since the ETag"},
                 roles=FETCHING,
-                errors=NOT_MASTER,
+                errors=(errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="POST",
@@ -94,7 +94,13 @@ class MasterOperations:
                 content=messages.FetchRequest,
                 answer=messages.FetchAnswer,
                 roles=FETCHING,
-                errors=(errors.VersionNotFound, errors.ProtocolError, errors.KeyStoreError, *NOT_MASTER),
+                errors=(
+                    errors.VersionNotFound,
+                    errors.ProtocolError,
+                    errors.RateLimited,
+                    errors.KeyStoreError,
+                    *NOT_MASTER,
+                ),
             ),
             Operation(
                 method="POST",
@@ -136,7 +142,7 @@ class MasterOperations:
                 content=messages.FetchRequest,
                 answer=messages.FetchAnswer,
                 roles=(Role.MASTER,),
-                errors=(errors.ProtocolError, *NOT_MASTER),
+                errors=(errors.ProtocolError, errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="POST",

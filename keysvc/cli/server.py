@@ -35,7 +35,7 @@ def enroll(
 
 def print_token(name: str, role: str, config: Path | None, *, as_json: bool) -> None:
     """And what to do with it."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     settings = load(config)
     client = master_client(settings)
@@ -62,7 +62,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def print_identities(config: Path | None, roles: abc.Collection[str] = (), *, as_json: bool) -> None:
     """Of these roles, or all."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     client = master_client(load(config))
     try:
@@ -105,7 +105,7 @@ def tokens(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     \b
     keysvc server tokens
     """
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     with contextlib.closing(master_client(load(config))) as client:
         found = client.tokens()
@@ -123,7 +123,7 @@ def cancel(name: NameArgument, config: ConfigOption = None) -> None:
     \b
     keysvc server cancel web-01
     """
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     with contextlib.closing(master_client(load(config))) as client:
         cancelled = client.cancel_tokens(name)
@@ -132,7 +132,7 @@ def cancel(name: NameArgument, config: ConfigOption = None) -> None:
 
 def revoke_identity(name: str, config: Path | None) -> None:
     """At the master secret server."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     client = master_client(load(config))
     try:

@@ -13,10 +13,10 @@ import typer
 from keysvc.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
-    from keysvc.interfaces import MappingStore
+    from keysvc.installation.config import Config
+    from keysvc.plugin.interfaces import MappingStore
     from keysvc.sso.administration import Administration
-    from keysvc.web.client import MasterClient
+    from keysvc.web.master.client import MasterClient
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -28,21 +28,21 @@ PassphraseFileOption = Annotated[
 
 def load(path: Path | None) -> Config:
     """The configuration. Raises NotConfigured, ConfigurationError."""
-    from keysvc import config
+    from keysvc.installation import config
 
     return config.load(path)
 
 
 def open_store(config: Config) -> MappingStore:
     """The mapping store. Raises NotConfigured before `keysvc init`."""
-    from keysvc.assembly import open_mapping_store
+    from keysvc.installation.assembly import open_mapping_store
 
     return open_mapping_store(config)
 
 
 def administration(path: Path | None, *, changing: bool = True) -> Administration:
     """Changes need an SSO administrator's identity; an SSO server may read. It is verified as a server would."""
-    from keysvc import assembly
+    from keysvc.installation import assembly
     from keysvc.model import Role
     from keysvc.sso.administration import Administration
 
@@ -55,7 +55,7 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
 def require_administrator(config: Config) -> str:
     """The name of this machine's identity, verified as a server would. Raises ConfigurationError, AccessDenied,
     Revoked unless it is an SSO administrator's."""
-    from keysvc.assembly import verified
+    from keysvc.installation.assembly import verified
     from keysvc.model import Role
 
     with contextlib.closing(open_store(config)) as store:
@@ -74,7 +74,7 @@ def with_the_stores_rights(config: Config) -> str:
 @contextlib.contextmanager
 def administrator(config: Config) -> abc.Iterator[MasterClient]:
     """An SSO administrator's way to the master secret server."""
-    from keysvc.assembly import identity, master_client
+    from keysvc.installation.assembly import identity, master_client
     from keysvc.model import Role
 
     identity(config).require(Role.ADMINISTRATOR)  # which the master secret server verifies

@@ -10,7 +10,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keysvc.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
 from keysvc.errors import (
     AccessDenied,
@@ -22,11 +21,12 @@ from keysvc.errors import (
     RateLimited,
     Revoked,
 )
-from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
+from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.plugin.interfaces import MappingStore
 
 TOKEN_LIFETIME = timedelta(hours=1)
 RENEWAL_PAUSE = timedelta(hours=1)

@@ -6,8 +6,8 @@ import uuid
 from enum import StrEnum
 from typing import Self
 
-from keysvc.changes import AppendAudit, AppendEvent, Change
 from keysvc.model import AuditEntry, AuditTrail, Event, Severity, utc_now
+from keysvc.plugin.changes import AppendAudit, AppendEvent, Change
 
 STORE_RIGHTS = "the store's own rights"
 """The actor of what no certificate is needed for: whoever has the login to the mapping store may do it."""

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from keysvc.errors import MasterSecretServerUnavailable, RateLimited
+from keysvc.master.allowance import RateLimit
 from keysvc.model import Role, Server, utc_now
-from keysvc.rate_limit import RateLimit
 
 PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""
@@ -22,7 +22,7 @@ NEW_PER_MINUTE = 30
 """How many more of them may begin each minute once so many did."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class PollRequest(msgspec.Struct, frozen=True):
     """What a process says of itself when it polls: a server, but for when it was seen. Cheap to make and to compare."""
 
     name: str
@@ -35,7 +35,7 @@ class Said(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Seen:
-    said: Said
+    said: PollRequest
     at: float  # monotonic
     before: datetime | None = None  # it was seen then, and not by this process
 
@@ -67,7 +67,7 @@ class LiveServers:
         self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def saw(self, said: Said) -> Server | None:
+    def saw(self, said: PollRequest) -> Server | None:
         """A server polled. Returned when it must be recorded before it gets its answer: nothing of it was yet. Raises
         MasterSecretServerUnavailable while a version becomes active that it does not hold, or has waited for it for
         long; RateLimited when more processes than may be share its certificate."""
@@ -84,7 +84,7 @@ class LiveServers:
             self._silent.discard(key)
             return None if key in self._recorded else seen.server
 
-    def saw_again(self, said: Said) -> bool:
+    def saw_again(self, said: PollRequest) -> bool:
         """A server polled. False, and nothing changes, unless it was recorded before and says what it said then, and no
         version becomes active: else it is for `saw`."""
         key = (said.name, said.instance)
@@ -146,7 +146,7 @@ class LiveServers:
             for seen in self._seen.values()
         )
 
-    def _is_overdue(self, said: Said) -> bool:
+    def _is_overdue(self, said: PollRequest) -> bool:
         demanded = time.monotonic() < self._demanded_until and said.role is not Role.MASTER
         return demanded and self._demanded not in said.versions_held
 
@@ -212,5 +212,5 @@ class LiveServers:
             return gone
 
 
-def _said(server: Server) -> Said:
-    return Said(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)
+def _said(server: Server) -> PollRequest:
+    return PollRequest(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)

@@ -9,20 +9,7 @@ from collections import abc
 from dataclasses import replace
 from types import MappingProxyType
 
-from keysvc.chain import AuditKeys
-from keysvc.changes import (
-    UNGUARDED,
-    AppendAudit,
-    Change,
-    DeleteApplication,
-    DeleteMapping,
-    PutApplication,
-    PutMapping,
-    PutSystem,
-    SealAudit,
-)
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
     ApplicationType,
@@ -35,9 +22,22 @@ from keysvc.model import (
     Settings,
     utc_now,
 )
+from keysvc.plugin.audit_chain import AuditKeys
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    Change,
+    DeleteApplication,
+    DeleteMapping,
+    PutApplication,
+    PutMapping,
+    PutSystem,
+    SealAudit,
+)
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso.credential_writer import claimed
 from keysvc.sso.credentials import refuse_local, same_label
 from keysvc.sso.entries import detail_of, subject_of
-from keysvc.sso.storing import claimed
 
 MAXIMUM_NAME_LENGTH = 256
 PAGE = 500

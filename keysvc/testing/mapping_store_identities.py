@@ -8,10 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.changes import UNGUARDED, Change, ClaimExternalUser, PutEnrolment, PutIdentity, PutMapping, RedeemEnrolment
 from keysvc.errors import Conflict, NotFound
-from keysvc.interfaces import MappingStore
 from keysvc.model import Enrolment, Identity, Mapping, Role
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    Change,
+    ClaimExternalUser,
+    PutEnrolment,
+    PutIdentity,
+    PutMapping,
+    RedeemEnrolment,
+)
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore
 

@@ -10,14 +10,14 @@ from datetime import timedelta
 import pytest
 from systems import SYSTEM_ID, System
 
-from keysvc.changes import Change, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, KeysvcError, MappingStoreUnavailable, NotFound, Revoked
-from keysvc.interfaces import MappingStore
 from keysvc.master import enrolment
 from keysvc.master.enrolment import Identities
 from keysvc.master.lease import Leadership
 from keysvc.model import Guard, Identity, Role, utc_now
+from keysvc.plugin.changes import Change, PutIdentity, RedeemEnrolment
+from keysvc.plugin.interfaces import MappingStore
 
 WAIT = 30
 

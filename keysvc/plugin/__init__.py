@@ -105,6 +105,7 @@ if TYPE_CHECKING:
         AppendAudit as AppendAudit,
         AppendEvent as AppendEvent,
         Change as Change,
+        ClaimExternalUser as ClaimExternalUser,
         DeleteApplication as DeleteApplication,
         DeleteCredential as DeleteCredential,
         DeleteMapping as DeleteMapping,

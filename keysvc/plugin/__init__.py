@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NotifierUnavailable as NotifierUnavailable,
         PluginError as PluginError,
         ProtocolError as ProtocolError,
+        RateLimited as RateLimited,
         Revoked as Revoked,
         SchemaMismatch as SchemaMismatch,
         SealBroken as SealBroken,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attackers import Attacked, Kept, answers
+from attackers import Attacked, when_there
 
 from keysvc.model import Role
 
@@ -14,8 +14,7 @@ def test_a_user_cannot_claim_an_external_user_that_another_row_has(attacked: Att
     attacked("mapping", "set", "SAP", "bert", "BERT", "--enable")
     attacked.serve()
     _, url = attacked.agent()
-    answers(lambda: Kept(url, anna.client_context()).ask("GET", "/v1/status"))
-    agent, theirs = Kept(url, anna.client_context()), Kept(url, bert.client_context())
+    agent, theirs = when_there(url, anna), when_there(url, bert)
 
     def claims() -> list[int]:
         mapping, credential = "/v1/mapping?application=SAP&user=anna", "/v1/credential?application=SAP&user=anna"

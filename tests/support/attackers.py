@@ -138,14 +138,19 @@ class Attacked(Site):
         return process, f"https://{at}"
 
 
-def answers(call: abc.Callable[[], object]) -> None:
-    """Wait until somebody is there."""
+def when_there(url: str, files: IdentityFiles) -> Kept:
+    """A connection, as soon as somebody is there."""
+    found: list[Kept] = []
 
     def tried() -> bool:
+        kept = Kept(url, files.client_context())
         try:
-            call()
+            kept.ask("GET", "/v1/status")
         except OSError:
+            kept.close()
             return False
+        found.append(kept)
         return True
 
     eventually(tried)
+    return found[0]

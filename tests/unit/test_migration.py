@@ -12,7 +12,7 @@ from systems import System
 
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
 from keysvc.installation import migration
-from keysvc.model import BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
+from keysvc.model import AuditTrail, BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
 from keysvc.plugin.changes import (
     UNGUARDED,
     AppendEvent,
@@ -51,8 +51,8 @@ def target(tmp_path):
     store.close()
 
 
-def trail(store):
-    return [replace(entry, sequence=0) for entry in store.audit(limit=10_000)]
+def trail(store, of=AuditTrail.CHANGES):
+    return [replace(entry, sequence=0) for entry in store.audit(of, limit=10_000)]
 
 
 def states(store):
@@ -68,6 +68,7 @@ def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
         "system": 1, "backup": 1, "rotation": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
     }  # fmt: skip
     assert (trail(target)[:-1], target.events(9)) == before
+    assert trail(target, AuditTrail.MEMBERS) == trail(source, AuditTrail.MEMBERS) != []
     assert (trail(target)[-1].action, trail(target)[-1].actor) == ("system.moved", "administrator")
     assert states(target) == [(1, VersionState.ACTIVE)]
     assert target.epoch() > source.epoch()
@@ -188,4 +189,4 @@ def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, 
     assert deaths > 50
     assert migration.Contents.of(target).counts["credentials"] == len(USERS)
     assert states(target) == [(1, VersionState.ACTIVE)]
-    assert len([entry for entry in trail(target) if entry.action == "credential.set"]) == len(USERS)
+    assert len([entry for entry in trail(target, AuditTrail.MEMBERS) if entry.action == "credential.set"]) == len(USERS)

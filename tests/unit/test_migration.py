@@ -20,6 +20,7 @@ from keysvc.plugin.changes import (
     DeleteMapping,
     PutBackup,
     PutCredential,
+    PutIdentity,
     PutVersion,
     UseTicket,
 )
@@ -99,9 +100,12 @@ def test_after_the_end_a_repetition_changes_nothing_and_another_target_is_refuse
     with pytest.raises(Conflict, match="moved away"):
         migration.migrate(source, third, "administrator")
     third.close()
+    known = source.identity("administrator")
+    source.commit([PutIdentity(replace(known, revoked_at=utc_now()))], UNGUARDED)  # in the store that was left
     back = SQLiteMappingStore(tmp_path / "keysvc.db")
     assert migration.migrate(target, back, "administrator").counts["mappings"] == 6
     assert states(back) == [(1, VersionState.ACTIVE)]
+    assert back.identity("administrator").revoked_at is None
     back.close()
 
 

@@ -16,6 +16,7 @@ from keysvc.errors import (
 )
 from keysvc.model import (
     Application,
+    AuditTrail,
     Detail,
     Guard,
     Mapping,
@@ -47,6 +48,7 @@ from keysvc.sso.version_cache import VersionCache
 from keysvc.sso.version_ciphers import Ciphers
 
 NO_DETAIL: Detail = MappingProxyType({})
+REDEEMED = "ticket.redeemed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ class SSO:
             claims = self._tickets.open(self._stored.application(application), text, sender)
             found, _ = self._stored.of_user(application, claims.user)
             detail = {"requester": claims.requester}
-            self._tickets.use(claims, *self._audit("ticket.redeemed", application, claims.user, detail))
+            self._tickets.use(claims, *self._audit(REDEEMED, application, claims.user, detail))
         return found
 
     def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
@@ -342,7 +344,8 @@ class SSO:
         return 60.0 * system.settings.credential_cache_minutes
 
     def _audit(self, action: str, application: str, user: str, detail: Detail = NO_DETAIL) -> abc.Iterator[Change]:
-        entry = of_user(self._actor, action, application, user, detail, trail=self._trail)
+        trail = AuditTrail.MEMBERS if action == REDEEMED else self._trail  # one for each sign-on
+        entry = of_user(self._actor, action, application, user, detail, trail=trail)
         yield AppendAudit(entry)
         keys = self._cache.audit_keys
         if keys is not None:

@@ -34,11 +34,10 @@ class Authorization:
         self._own_changes = RateLimit(OWN_BURST, OWN_PER_MINUTE)
 
     def sso_for(self, caller: Caller) -> SSO:
-        """The SSO server, acting in its name. What SSO servers and users do is recorded apart from what administrators
-        do: they hold no right over others that was given to them by name."""
-        return self._sso.acting_as(
-            caller.name, own=caller.own, as_member=caller.own or caller.role in {Role.SERVER, Role.USER}
-        )
+        """The SSO server, acting in its name. What SSO servers do, and what others do to their own, is recorded apart
+        from what is done by a right that somebody gave by name."""
+        as_member = caller.own or caller.role is Role.SERVER
+        return self._sso.acting_as(caller.name, own=caller.own, as_member=as_member)
 
     def guarded(self, operations: Operations) -> Operations:
         """The same, each behind its right."""

@@ -36,6 +36,7 @@ KeysvcError
 │   └── NotifierRefused
 ├── CannotDecrypt
 ├── VersionInUse
+├── RateLimited                        retryable
 ├── ProtocolError
 └── BackupError
     ├── WrongPassphrase
@@ -315,6 +316,14 @@ class VersionInUse(KeysvcError):
 
     code = "version-in-use"
     default_hint = "finish the rotation and make a backup first: keysvc secret rotate --wait, keysvc secret backup FILE"
+
+
+class RateLimited(KeysvcError):
+    """One identity asks for more than it may in a time; nothing was changed."""
+
+    code = "rate-limited"
+    default_hint = "wait a minute and ask again; if this identity should ask so much, enrol more than one"
+    retryable = True
 
 
 class ProtocolError(KeysvcError):

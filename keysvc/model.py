@@ -176,6 +176,7 @@ class Settings:
     audit_deleted_mappings: int = 1000
     audit_credential_lookups: int = 1000
     audit_changes: int = 100_000
+    audit_members: int = 100_000
     audit_positive_level: int = 0
     audit_negative_level: int = 1
     enabled: bool = True
@@ -258,7 +259,8 @@ def host_name(role: Role, system_id: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An enrolled certificate, which ends at `expires_at`: only `serial` (hex) is let in under `name`, and until it
-    ends `previous_serial`, which it replaced when it was renewed."""
+    ends `previous_serial`, which it replaced when it was renewed. `previous_may_renew` once more until the new one was
+    seen: the answer to a renewal may be lost."""
 
     name: str
     role: Role
@@ -268,6 +270,7 @@ class Identity:
     expires_at: datetime | None = None
     previous_serial: str = ""
     revision: int = 0
+    previous_may_renew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,6 +460,8 @@ class AuditTrail(StrEnum):
     DELETED_APPLICATIONS = "deleted-applications"
     DELETED_MAPPINGS = "deleted-mappings"
     LOOKUPS = "lookups"
+    MEMBERS = "members"
+    """What servers, applications and users did for themselves, and to credentials."""
 
 
 LOOKED_UP = "credential.looked-up"
@@ -500,11 +505,12 @@ class AuditEntry:
     result: str = DONE
     sequence: int = 0
     link: bytes = field(default=b"", repr=False, compare=False)
+    trail: AuditTrail = AuditTrail.CHANGES
 
-    @property
-    def trail(self) -> AuditTrail:
-        """The trail that its action belongs to."""
-        return _TRAILS.get(self.action, AuditTrail.CHANGES)
+    def __post_init__(self) -> None:
+        """Some actions have a trail of their own, unless whoever records them names another."""
+        if self.trail is AuditTrail.CHANGES and self.action in _TRAILS:
+            object.__setattr__(self, "trail", _TRAILS[self.action])
 
 
 def utc_now() -> datetime:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 TrailOption = Annotated[
     str | None,
-    typer.Option(metavar="TRAIL", help="Only changes, deleted-applications, deleted-mappings or lookups."),
+    typer.Option(metavar="TRAIL", help="Only changes, deleted-applications, deleted-mappings, lookups or members."),
 ]
 AfterOption = Annotated[int, typer.Option(metavar="SEQUENCE", help="Only what came later; with --trail.")]
 
@@ -123,7 +123,6 @@ def accept(
     \b
     keysvc audit accept changes
     """
-    from keysvc.installation import assembly
     from keysvc.master import audit_trails
     from keysvc.master.lease import Leadership
 
@@ -136,7 +135,7 @@ def accept(
     leadership = Leadership(found.store, settings.lease)
     leadership.take_or_refuse()
     try:
-        audit_trails.accept(found.store, leadership, chosen, keys, assembly.identity(settings).peer().name)
+        audit_trails.accept(found.store, leadership, chosen, keys, found.actor)
     finally:
         leadership.release()
     typer.echo(f"the trail {trail} is proved from now on")

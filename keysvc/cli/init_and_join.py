@@ -79,8 +79,8 @@ def init(
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
-    from keysvc.installation import init_and_join
     from keysvc.master import backup as backups, lifecycle
+    from keysvc.master.events import STORE_RIGHTS
     from keysvc.master.lease import Leadership
 
     store = open_store(made.config)
@@ -88,7 +88,7 @@ def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
     leadership.take_or_refuse()
     try:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, init_and_join.ADMINISTRATOR)
+        backups.record(store, leadership.guard, record, STORE_RIGHTS)
     finally:
         leadership.release()
     typer.echo(f"the backup {backup.absolute()} is written and proved")

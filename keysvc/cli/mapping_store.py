@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from keysvc.cli.output import print_json, progress
-from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store
+from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store, with_the_stores_rights
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,13 +33,14 @@ def migrate(
     \b
     keysvc mapping-store migrate --to postgresql://keysvc@db.example/keysvc
     """
-    from keysvc.installation import assembly, config as configuration, migration
+    from keysvc.installation import config as configuration, migration
 
     settings = load(config)
+    actor = with_the_stores_rights(settings)
     source, target = open_store(settings), open_store(replace(settings, mapping_store=to))
     rows = sum(source.rows_by_version().values())
     with progress("copying credentials", rows) as bar:
-        moved = migration.migrate(source, target, assembly.identity(settings).peer().name, bar)
+        moved = migration.migrate(source, target, actor, bar)
     configuration.change(Path(settings.path), {"mapping_store": to})
     if as_json:
         print_json({"moved": moved.counts, "digest": f"{moved.digest:064x}"})

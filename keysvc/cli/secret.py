@@ -19,6 +19,7 @@ from keysvc.cli.shared import (
     load,
     open_store,
     require_administrator,
+    with_the_stores_rights,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     keysvc secret restore /media/usb/keysvc-2026-11.age
     """
     settings = load(config)
-    require_administrator(settings)
+    with_the_stores_rights(settings)
     from keysvc.installation.assembly import open_key_store
     from keysvc.master.backup import read_file, restore as restoring
 
@@ -233,7 +234,7 @@ def recover(
     if source is None and not from_shares:
         raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
-    actor = require_administrator(settings)
+    actor = with_the_stores_rights(settings)
     from keysvc.cli.shares import key_store_of, prompt_for
     from keysvc.crypto.memory import harden_process
     from keysvc.installation import key_store_changes

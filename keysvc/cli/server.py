@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import abc
 from pathlib import Path
 from typing import Annotated
@@ -87,12 +88,46 @@ def print_identities(config: Path | None, roles: abc.Collection[str] = (), *, as
 
 @app.command()
 def revoke(name: NameArgument, config: ConfigOption = None) -> None:
-    """Let a certificate in no more: the master secret server at once, agents within one poll interval.
+    """Revoke a certificate: the master secret server denies it at once, agents within one poll interval.
+
+    Cancels the join tokens of its name too.
 
     \b
     keysvc server revoke web-01
     """
     revoke_identity(name, config)
+
+
+@app.command()
+def tokens(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the join tokens that can still be redeemed, by name. No token itself is shown.
+
+    \b
+    keysvc server tokens
+    """
+    from keysvc.installation.assembly import master_client
+
+    with contextlib.closing(master_client(load(config))) as client:
+        found = client.tokens()
+    if as_json:
+        print_json(found)
+        return
+    rows = [(token.name, token.role, f"{token.expires_at:%Y-%m-%d %H:%M} UTC") for token in found]
+    print_table(("name", "role", "expires"), rows, empty="no join token can be redeemed")
+
+
+@app.command()
+def cancel(name: NameArgument, config: ConfigOption = None) -> None:
+    """Cancel the join tokens of a name. A certificate that was issued for one stays good: see revoke.
+
+    \b
+    keysvc server cancel web-01
+    """
+    from keysvc.installation.assembly import master_client
+
+    with contextlib.closing(master_client(load(config))) as client:
+        cancelled = client.cancel_tokens(name)
+    typer.echo(f"cancelled {cancelled} join token{'' if cancelled == 1 else 's'} of {name}")
 
 
 def revoke_identity(name: str, config: Path | None) -> None:
@@ -105,3 +140,4 @@ def revoke_identity(name: str, config: Path | None) -> None:
     finally:
         client.close()
     typer.echo(f"revoked {name}; if it held the master secret, rotate: keysvc secret rotate")
+    typer.echo("if it had a login to the mapping store's database, take that away too", err=True)

@@ -17,7 +17,7 @@ from keysvc.model import Role
 from keysvc.plugin.logs import log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, listen
-from keysvc.web.tls.identity_files import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
 
@@ -42,7 +42,7 @@ def serve(config: Path | None) -> None:
     facts = JoinInfo(
         settings.system_id,
         assembly.shareable_mapping_store(settings),
-        (identity.directory / AUTHORITY).read_bytes(),
+        identity.authority(),
         settings.polling,
         settings.lease,
     )
@@ -79,7 +79,7 @@ def agent(config: Path | None) -> None:
             local = ending.enter_context(listen_at(settings.resolve(settings.agent_socket)))
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
-        admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))
+        admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
         access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
         if local is not None:

@@ -46,31 +46,43 @@ def open_store(config: Config) -> MappingStore:
 
 def administration(path: Path | None, *, changing: bool = True) -> Administration:
     """Open the mapping store until the end of the command, as this machine's identity. Changes need an SSO
-    administrator's; an SSO server may read."""
+    administrator's; an SSO server may read. The identity is verified as a server would."""
     from keysvc.installation import assembly
     from keysvc.model import Role
     from keysvc.sso.administration import Administration
 
     config = load(path)
     roles = (Role.ADMINISTRATOR,) if changing else (Role.ADMINISTRATOR, Role.SERVER)
-    peer = assembly.identity(config).require(*roles)
-    return Administration(open_store(config), peer.name)
+    store = open_store(config)
+    return Administration(store, assembly.verified(config, store, *roles).name)
 
 
 def require_administrator(config: Config) -> str:
-    """The name of this machine's identity. Raises AccessDenied unless it is an SSO administrator's."""
-    from keysvc.installation.assembly import identity
+    """The name of this machine's identity, verified as a server would. Raises ConfigurationError, AccessDenied,
+    Revoked unless it is an SSO administrator's."""
+    from keysvc.installation.assembly import verified
     from keysvc.model import Role
 
-    return identity(config).require(Role.ADMINISTRATOR).name
+    with contextlib.closing(open_store(config)) as store:
+        return verified(config, store, Role.ADMINISTRATOR).name
+
+
+def with_the_stores_rights(config: Config) -> str:
+    """The actor of a command that needs no certificate, only the login to the mapping store; says so."""
+    from keysvc.cli.output import warn
+    from keysvc.master.events import STORE_RIGHTS
+
+    warn(f"no certificate is checked: {config.path} has the login to the mapping store, and the audit says so")
+    return STORE_RIGHTS
 
 
 @contextlib.contextmanager
 def administrator(config: Config) -> abc.Iterator[MasterClient]:
     """An SSO administrator's way to the master secret server."""
-    from keysvc.installation.assembly import master_client
+    from keysvc.installation.assembly import identity, master_client
+    from keysvc.model import Role
 
-    require_administrator(config)
+    identity(config).require(Role.ADMINISTRATOR)  # which the master secret server verifies
     with contextlib.closing(master_client(config)) as client:
         yield client
 

@@ -42,7 +42,9 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def revoke(name: NameArgument, config: ConfigOption = None) -> None:
-    """Let a certificate in no more: the master secret server at once, agents within one poll interval.
+    """Revoke a certificate: the master secret server denies it at once, agents within one poll interval.
+
+    Cancels the join tokens of its name too.
 
     \b
     keysvc user revoke anna

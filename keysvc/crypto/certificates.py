@@ -5,6 +5,7 @@ A certificate names its owner in a URI: `keysvc://SYSTEM/ROLE/NAME`.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import secrets
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote, urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -31,6 +33,7 @@ AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
 MAXIMUM_NAME_LENGTH = 200
+REMEMBERED_CERTIFICATES = 16384
 _COMMON_NAME_BYTES = 64
 _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
@@ -51,6 +54,30 @@ class Peer:
     role: Role
     system_id: str
     serial: str
+    certificate: x509.Certificate = field(repr=False, compare=False)
+
+    def check(self, authority: bytes, now: datetime) -> None:
+        """Raise AccessDenied unless `authority` (PEM) itself signed the certificate and it is valid at `now`.
+
+        TLS also accepts what an authority below ours signed, and checks the dates only when a connection begins.
+        """
+        if not _issued_by(self.certificate, authority):
+            raise AccessDenied(f"the certificate of {self.name} was not signed by this system's own authority")
+        if not self.certificate.not_valid_before_utc <= now < self.certificate.not_valid_after_utc:
+            raise AccessDenied(
+                f"the certificate of {self.name} has expired, or is not yet valid",
+                hint="enrol it again: keysvc server enroll NAME, then keysvc join; or correct the clock",
+            )
+
+
+@functools.lru_cache(maxsize=REMEMBERED_CERTIFICATES)
+def _issued_by(certificate: x509.Certificate, authority: bytes) -> bool:
+    """Remembered, because it is asked for each request."""
+    try:
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def check_name(name: str) -> None:
@@ -59,6 +86,12 @@ def check_name(name: str) -> None:
         raise InvalidInput(
             f"a name has 1 to {MAXIMUM_NAME_LENGTH} printable characters, no slash, and no blanks around it"
         )
+
+
+def check_key(pair: KeyPair) -> None:
+    """Raise ConfigurationError unless the private key is that of the certificate."""
+    if _private_key(pair).public_key() != _load(pair.certificate).public_key():
+        raise ConfigurationError("the private key is not that of the certificate")
 
 
 def create_authority(system_id: str, *, now: datetime) -> KeyPair:
@@ -135,7 +168,7 @@ def sign_request(
         found = x509.load_pem_x509_csr(csr)
         public = found.public_key()
         valid = found.is_signature_valid
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise InvalidInput("the certificate request cannot be read") from None
     if not valid or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise InvalidInput("the certificate request must be signed with its own P-256 key")
@@ -152,7 +185,7 @@ def peer_of(certificate_der: bytes) -> Peer:
         _, role, name = uri.path.split("/")
         if uri.scheme != "keysvc":
             raise ValueError(uri.scheme)
-        return Peer(unquote(name), Role(role), uri.netloc, f"{certificate.serial_number:x}")
+        return Peer(unquote(name), Role(role), uri.netloc, f"{certificate.serial_number:x}", certificate)
     except (ValueError, IndexError, x509.ExtensionNotFound):
         raise AccessDenied("the certificate names no owner in a keysvc system") from None
 
@@ -234,7 +267,7 @@ def _private_key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigurationError("the private key of the certificate authority cannot be read") from None
+        raise ConfigurationError("the private key cannot be read, or is not on a curve") from None
     return key
 
 

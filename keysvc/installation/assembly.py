@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
 from keysvc.installation.config import Config, NotifierSettings
-from keysvc.model import Role, SecretBytes
+from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.plugin.location import Location
 from keysvc.plugin.logs import get_logger
 from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
-    from keysvc.crypto.certificates import KeyPair
+    from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
     from keysvc.master.protectors import Protectors, Recovery
@@ -61,6 +61,21 @@ def no_prompt(what: str) -> NoReturn:
 def identity(config: Config) -> IdentityFiles:
     """This machine's own."""
     return IdentityFiles(config.resolve(config.identity))
+
+
+def verified(config: Config, store: MappingStore, *roles: Role) -> Peer:
+    """Who this machine is, verified as a server would: key, chain, dates, system, and what the store knows of it.
+
+    With `roles`, it must have one of them. Raises ConfigurationError, AccessDenied, Revoked.
+    """
+    from keysvc.crypto import certificates
+    from keysvc.master.enrolment import admitted
+
+    files = identity(config)
+    peer = files.require(*roles) if roles else files.peer()
+    certificates.check_key(files.key_pair())
+    admitted(peer, config.system_id, store.identity(peer.name), files.authority(), utc_now())
+    return peer
 
 
 def open_mapping_store(config: Config) -> MappingStore:
@@ -203,9 +218,13 @@ def master_renewal(config: Config, member: Member) -> Renewal:
                 return client.renew()
         peer = files.peer()
         request, key = certificates.request(peer.name)
-        return identities.renew(identities.admit(peer), peer.serial, request), key
+        return identities.renew(identities.admit(peer).name, peer.serial, request), key
 
-    return Renewal(files, None, renew)
+    def replaced() -> None:
+        with contextlib.suppress(KeysvcError):  # a standby shows it when it polls
+            member.active.identities.admit(files.peer())
+
+    return Renewal(files, None, renew, replaced)
 
 
 def agent_client(config: Config) -> AgentClient:
@@ -315,9 +334,9 @@ def open_sso(config: Config) -> SSO:
     """An SSO server in this process."""
     from keysvc.sso import SSO
 
-    peer = identity(config).peer()
     with contextlib.ExitStack() as opened:  # is closed when the rest fails
         store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
+        peer = verified(config, store)
         find = _quietly(lambda: _url_in_lease(store))
         client = MasterClient(config.masters, identity(config), config.system_id, find, schema_version=newest_schema())
         authorizer = open_authorizer(config)
@@ -330,6 +349,7 @@ def open_sso(config: Config) -> SSO:
             long_poll=config.long_poll,
             sealed=_open_sealed_cache(config),
             authorizer=authorizer,
+            as_member=peer.role is not Role.ADMINISTRATOR,
         )
         opened.pop_all()
         return sso

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import secrets
 from collections import abc
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from keysvc.model import (
     AuditTrail,
     CredentialKey,
     EncryptedCredential,
+    Enrolment,
     Mapping,
     SystemRecord,
     UsedTicket,
@@ -42,11 +44,13 @@ from keysvc.plugin.changes import (
     PutAuditHead,
     PutBackup,
     PutCredential,
+    PutEnrolment,
     PutIdentity,
     PutMapping,
     PutRotationSettings,
     PutSystem,
     PutVersion,
+    RedeemEnrolment,
     UseTicket,
 )
 from keysvc.plugin.interfaces import MappingStore
@@ -209,7 +213,8 @@ class _Move:
         source, target = self._source, self._target
         backup = source.backup()
         settings = PutRotationSettings(source.rotation_settings())
-        self._put([settings, *([PutBackup(backup)] if backup else []), *map(PutIdentity, source.identities())])
+        self._put([settings, *([PutBackup(backup)] if backup else [])])
+        self._copy_identities()
         names = {application.name for application in source.applications()}
         self._put([DeleteApplication(a.name) for a in target.applications() if a.name not in names])
         for application in source.applications():
@@ -222,6 +227,20 @@ class _Move:
             self._copy_mappings(application.name)
         self._copy_credentials()
         self._copy_used_tickets()
+
+    def _copy_identities(self) -> None:
+        """After a move back, one that is revoked in the target may have been enrolled again since: so is it there."""
+        there = {identity.name: identity for identity in self._target.identities()}
+        for identity in self._source.identities():
+            old = there.get(identity.name)
+            new = replace(identity, revision=old.revision if old else 0)
+            if old == new:
+                continue
+            if old is None or old.revoked_at is None or new.revoked_at is not None:
+                self._put([PutIdentity(new)])
+                continue
+            token = Enrolment(secrets.token_hex(32), new.name, new.role, new.enrolled_at)
+            self._put([PutEnrolment(token), RedeemEnrolment(token.token_hash, 1, new.enrolled_at, new)])
 
     def _copy_used_tickets(self) -> None:
         """Or they could be redeemed again in the target."""

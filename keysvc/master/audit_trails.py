@@ -20,6 +20,9 @@ log = get_logger("keysvc.audit")
 PAGE = 2000
 ATTEMPTS = 5
 SERVICE = "master secret server"
+BEGUN = "audit.trail-begun"
+ADDED = frozenset({AuditTrail.MEMBERS})
+"""The trails that a system of an earlier release lacks."""
 SEAL_SECONDS = 1.0
 VERIFY_SECONDS = 30.0
 VERIFY_ALL_SECONDS = 6 * 3600.0
@@ -148,6 +151,13 @@ def _missing(first: int, last: int) -> str:
     return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
 
 
+def _begins(entry: AuditEntry, trail: AuditTrail) -> bool:
+    """Whether the entry says that the trail was sealed for the first time."""
+    if entry.action == EventKind.SYSTEM_CONFIGURED:
+        return trail in str(entry.detail.get("trails", "")).split(",")
+    return entry.action == BEGUN and entry.subject == trail
+
+
 def trail_entries(store: MappingStore, trail: AuditTrail, after: int = 0) -> abc.Iterator[AuditEntry]:
     """All of a trail behind `after`."""
     while page := store.audit(trail, after=after, limit=PAGE):
@@ -166,6 +176,7 @@ class Trails(threading.Thread):
         self._marks: dict[AuditTrail, Checkpoint] = {}
         self._verify_at = self._verify_all_at = 0.0
         self._stopping = threading.Event()
+        self._begun: set[AuditTrail] = set()
         self.problems: dict[AuditTrail, str] = {}
 
     def run(self) -> None:
@@ -200,8 +211,21 @@ class Trails(threading.Thread):
         """What others wrote without a key, and what is sealed under a version that is active no more."""
         active = next((r.version for r in self._store.versions() if r.state is VersionState.ACTIVE), 0)
         for head in self._store.audit_heads():
-            if head.sealed_sequence != head.sequence or head.sealed_version != active:
+            if self._is_added(head) and active in (keys := self._audit_keys()):
+                first = SealAudit(head.trail, keys, first=True), audit(SERVICE, BEGUN, head.trail.value)
+                self._store.commit(first, self._leadership.guard)
+            elif head.sealed_sequence != head.sequence or head.sealed_version != active:
                 self._store.commit([SealAudit(head.trail, self._audit_keys())], self._leadership.guard)
+
+    def _is_added(self, head: AuditHead) -> bool:
+        """Whether an upgrade added the trail and nothing sealed it yet. One that was sealed once and is not now was
+        changed by somebody: it stays unsealed, and `verify` reports it."""
+        if head.trail not in ADDED or head.sealed_version or head.base_sequence or head.trail in self._begun:
+            return False
+        entries = trail_entries(self._store, AuditTrail.CHANGES)
+        if any(_begins(entry, head.trail) for entry in entries):
+            self._begun.add(head.trail)
+        return head.trail not in self._begun
 
     def _verify_and_prune(self, now: float) -> None:
         keys = self._audit_keys()
@@ -262,4 +286,5 @@ def bound_of(trail: AuditTrail, settings: Settings) -> int:
         AuditTrail.DELETED_APPLICATIONS: settings.audit_deleted_applications,
         AuditTrail.DELETED_MAPPINGS: settings.audit_deleted_mappings,
         AuditTrail.LOOKUPS: settings.audit_credential_lookups,
+        AuditTrail.MEMBERS: settings.audit_members,
     }[trail]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keysvc.crypto import backup_file as age
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
-from keysvc.master.events import EventKind, told
+from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.spot_check import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
@@ -106,7 +106,7 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
         store.commit(
-            told("restore", EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
+            told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
             leadership.guard,
         )
         return versions

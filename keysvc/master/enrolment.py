@@ -1,23 +1,37 @@
-"""Letting SSO servers, applications and administrators in: one-time join tokens, certificates, revocation."""
+"""Enrolling SSO servers, applications and administrators: one-time join tokens, certificates, revocation."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import threading
+from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keysvc.crypto import certificates
-from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError, Revoked
-from keysvc.master.events import EventKind, audit, event, told
+from keysvc.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidInput,
+    KeysvcError,
+    NotFound,
+    ProtocolError,
+    RateLimited,
+    Revoked,
+)
+from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
-from keysvc.plugin.changes import PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
 
 TOKEN_LIFETIME = timedelta(hours=1)
+RENEWAL_PAUSE = timedelta(hours=1)
+ATTEMPTS = 20
+"""How often a change is repeated whose row another changed between reading and writing."""
 ENDING_PART = 6
 """A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
 
@@ -27,10 +41,14 @@ def token_hash(secret: SecretText) -> str:
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
-def admitted(peer: certificates.Peer, system_id: str, identity: Identity | None) -> Identity:
-    """`identity`, when it is that of the peer's very certificate. Raises AccessDenied, Revoked."""
+def admitted(
+    peer: certificates.Peer, system_id: str, identity: Identity | None, authority: bytes, now: datetime
+) -> Identity:
+    """Return `identity` when it is that of the peer's very certificate, which `authority` (PEM) signed and which is
+    valid `now`. Raises AccessDenied, Revoked."""
     if peer.system_id != system_id or identity is None or identity.role is not peer.role:
         raise AccessDenied(f"{peer.name} is not enrolled in this system", hint="keysvc server enroll NAME")
+    peer.check(authority, now)
     if peer.serial not in (identity.serial, identity.previous_serial):
         raise AccessDenied(f"the certificate of {peer.name} was replaced by another enrolment", hint="enrol it again")
     if identity.revoked_at is not None:
@@ -39,7 +57,10 @@ def admitted(peer: certificates.Peer, system_id: str, identity: Identity | None)
 
 
 class Identities:
-    """Who is let in. Known in memory, so that a poll costs no database work."""
+    """The identities and join tokens of a system. Each change reads the row, then compares and swaps it.
+
+    Identities are also kept in memory, so that a poll costs no database work.
+    """
 
     def __init__(
         self, store: MappingStore, system_id: str, leadership: Leadership, authority: certificates.KeyPair
@@ -50,6 +71,7 @@ class Identities:
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self._seen: dict[str, str] = {}
         self._known = {identity.name: identity for identity in store.identities()}
 
     @property
@@ -58,8 +80,12 @@ class Identities:
         return self._authority.certificate
 
     def admit(self, peer: certificates.Peer) -> Identity:
-        """Raises AccessDenied unless this very certificate is enrolled and not revoked."""
-        return admitted(peer, self._system_id, self._known.get(peer.name))  # of one moment, and waits for no commit
+        """Raises AccessDenied unless this very certificate is enrolled, valid now and not revoked. Does not block."""
+        known = self._known.get(peer.name)
+        identity = admitted(peer, self._system_id, known, self._authority.certificate, utc_now())
+        if identity.previous_may_renew and peer.serial == identity.serial:
+            self._seen[peer.name] = peer.serial
+        return identity
 
     def all(self) -> list[Identity]:
         """By name."""
@@ -81,57 +107,81 @@ class Identities:
         )
         return token
 
+    def tokens(self) -> list[Enrolment]:
+        """The join tokens that can be redeemed now, by name."""
+        now = utc_now()
+        return [enrolment for enrolment in self._store.enrolments() if enrolment.expires_at >= now]
+
+    def cancel_tokens(self, name: str, actor: str) -> int:
+        """End the join tokens of a name. Returns how many. Raises NotFound when there is none."""
+        for _ in range(ATTEMPTS):
+            ended = _ended([each for each in self.tokens() if each.name == name], actor)
+            if not ended:
+                raise NotFound(f"no join token of {name} can be redeemed", hint="keysvc server tokens")
+            with contextlib.suppress(Conflict):  # one was redeemed meanwhile
+                self._store.commit(ended, self._leadership.guard)
+                return len(ended) - 1
+        raise Conflict(f"the join tokens of {name} change too fast")
+
     def redeem(self, secret: SecretText, request: bytes) -> tuple[Identity, bytes]:
         """Redeem a token: an identity and its certificate for the key in `request`. Raises AccessDenied."""
-        key = token_hash(secret)
-        enrolment = self._store.enrolment(key)
+        enrolment = self._store.enrolment(token_hash(secret))
         now = utc_now()
-        if enrolment is None or enrolment.redeemed_at is not None or enrolment.expires_at < now:
+        if enrolment is None or enrolment.redeemed_at or enrolment.ended_at or enrolment.expires_at < now:
             raise AccessDenied(
-                "the join token is unknown, used, or older than an hour",
+                "the join token is unknown, used, cancelled, or older than an hour",
                 hint="make a new one: keysvc server enroll NAME",
             )
-        certificate = certificates.sign_request(
-            self._authority,
-            request,
-            enrolment.name,
-            enrolment.role,
-            now=now,
-            hosts=[host_name(enrolment.role, self._system_id)],
-            system_id=self._system_id,
-        )
-        identity = _identity(enrolment.name, enrolment.role, certificate, now)
+        before = self._store.identity(enrolment.name)
+        certificate = self._sign(request, enrolment.name, enrolment.role, now)
+        identity = _identity(enrolment.name, enrolment.role, certificate, now, before)
+        enrolled = told(identity.name, EventKind.IDENTITY_ENROLLED, identity.name, role=identity.role.value)
         try:
-            self._store.commit(
-                [
-                    RedeemEnrolment(key, now),
-                    PutIdentity(identity),
-                    *told(identity.name, EventKind.IDENTITY_ENROLLED, identity.name, role=identity.role.value),
-                ],
-                self._leadership.guard,
-            )
+            redemption = RedeemEnrolment(enrolment.token_hash, enrolment.revision, now, identity)
+            self._commit(identity, [redemption, *enrolled])
         except (Conflict, NotFound):
-            raise AccessDenied("the join token was used meanwhile") from None
-        with self._lock:
-            self._known[identity.name] = identity
+            raise AccessDenied("the join token was used or cancelled meanwhile") from None
         return identity, certificate
 
-    def renew(self, identity: Identity, serial: str, request: bytes) -> bytes:
-        """A new certificate for the key in `request`, in place of that with `serial`, which stays good until it ends:
-        the answer may be lost, and another process of that machine may not have seen the new one yet."""
-        now, hosts = utc_now(), [host_name(identity.role, self._system_id)]
-        certificate = certificates.sign_request(
-            self._authority, request, identity.name, identity.role, now=now, hosts=hosts, system_id=self._system_id
+    def renew(self, name: str, serial: str, request: bytes) -> bytes:
+        """Return a new certificate for the key in `request`, in place of that with `serial`, which stays good until it
+        expires: another process of that machine may not have seen the new one yet.
+
+        The one with `serial` was admitted. It renews in the last third of its life, once an hour. One that was replaced
+        renews once more, until the new one is seen: the answer may be lost. Raises Revoked, AccessDenied, RateLimited.
+        """
+        now, known = utc_now(), self._store.identity(name)
+        if known is None or known.revoked_at is not None:
+            raise Revoked(f"the certificate of {name} was revoked")
+        if serial != known.serial and not self._may_renew_again(known, serial):
+            raise AccessDenied(
+                f"the certificate of {name} was replaced, and the new one is in use or was renewed",
+                hint="if this machine does not have the new one, somebody copied its key: revoke it and enrol it again",
+            )
+        if not _may_be_renewed(known, serial, now):
+            raise RateLimited(
+                f"the certificate of {name} is not due for renewal",
+                hint="it is renewed in the last third of its life, at most once an hour",
+            )
+        certificate = self._sign(request, name, known.role, now)
+        renewed = replace(
+            _identity(name, known.role, certificate, now, known),
+            previous_serial=serial,
+            previous_may_renew=serial == known.serial,
         )
-        renewed = replace(_identity(identity.name, identity.role, certificate, now), previous_serial=serial)
-        entry = audit(identity.name, "identity.renewed", identity.name, role=identity.role.value)
-        with self._lock:
-            known = self._known.get(identity.name)
-            if known is None or known.revoked_at is not None:
-                raise Revoked(f"the certificate of {identity.name} was revoked")
-            self._store.commit([PutIdentity(renewed), entry], self._leadership.guard)
-            self._known[identity.name] = renewed
+        self._commit(renewed, [PutIdentity(renewed), audit_of_member(name, "identity.renewed", name)])
         return certificate
+
+    def record_seen(self) -> None:
+        """Store that new certificates were seen: those that they replaced renew no more. By the worker alone."""
+        for name, serial in list(self._seen.items()):
+            identity = self._store.identity(name)
+            if identity is not None and identity.serial == serial and identity.previous_may_renew:
+                seen = replace(identity, previous_may_renew=False)
+                with contextlib.suppress(Conflict):  # what it is now is looked at when it is seen again
+                    self._commit(seen, [PutIdentity(seen)])
+            if self._seen.get(name) == serial:
+                del self._seen[name]
 
     def tell_of_ending(self) -> None:
         """An event for each certificate that was not renewed in time, once in the life of this process."""
@@ -146,24 +196,73 @@ class Identities:
             self._told.update(identity.serial for identity in ending)
 
     def revoke(self, name: str, actor: str) -> None:
-        """Let an identity in no more. Repeatable. Raises NotFound."""
+        """Deny an identity from now on, and end the join tokens of its name. Repeatable. Raises NotFound."""
+        for _ in range(ATTEMPTS):
+            identity = self._store.identity(name)
+            if identity is None:
+                raise NotFound(f"nobody is enrolled as {name}", hint="keysvc server list; keysvc server cancel NAME")
+            if identity.role is Role.ADMINISTRATOR and name == actor:
+                raise ProtocolError("an administrator cannot revoke itself", hint="let another administrator do it")
+            changes = _ended([each for each in self._store.enrolments() if each.name == name], actor)
+            if identity.revoked_at is None:
+                identity = replace(identity, revoked_at=utc_now())
+                changes += [PutIdentity(identity), *told(actor, EventKind.IDENTITY_REVOKED, name)]
+            if not changes:
+                return
+            with contextlib.suppress(Conflict):  # it was renewed, or a token redeemed, meanwhile
+                self._commit(identity, changes)
+                return
+        raise Conflict(f"the identity {name} changes too fast")
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _sign(self, request: bytes, name: str, role: Role, now: datetime) -> bytes:
+        hosts = [host_name(role, self._system_id)]
+        return certificates.sign_request(
+            self._authority, request, name, role, now=now, hosts=hosts, system_id=self._system_id
+        )
+
+    def _commit(self, identity: Identity, changes: abc.Sequence[Change]) -> None:
+        """And know what became of the identity, also when the answer of the mapping store was lost."""
+        try:
+            self._store.commit(changes, self._leadership.guard)
+        except KeysvcError:
+            with contextlib.suppress(KeysvcError):
+                self._know(self._store.identity(identity.name))
+            raise
+        self._know(replace(identity, revision=identity.revision + 1))
+
+    def _know(self, identity: Identity | None) -> None:
         with self._lock:
-            identity = self._known.get(name)
-        if identity is None:
-            raise NotFound(f"nobody is enrolled as {name}", hint="keysvc server list")
-        if identity.role is Role.ADMINISTRATOR and name == actor:
-            raise ProtocolError("an administrator cannot revoke itself", hint="let another administrator do it")
-        if identity.revoked_at is None:
-            identity = replace(identity, revoked_at=utc_now())
-            self._store.commit(
-                [PutIdentity(identity), *told(actor, EventKind.IDENTITY_REVOKED, name)], self._leadership.guard
-            )
-            with self._lock:
-                self._known[name] = identity
+            known = self._known.get(identity.name) if identity is not None else None
+            if identity is not None and (known is None or known.revision < identity.revision):
+                self._known[identity.name] = identity
+
+    def _may_renew_again(self, known: Identity, serial: str) -> bool:
+        was_seen = self._seen.get(known.name) == known.serial
+        return serial == known.previous_serial and known.previous_may_renew and not was_seen
 
 
-def _identity(name: str, role: Role, certificate: bytes, now: datetime) -> Identity:
-    return Identity(name, role, certificates.serial(certificate), now, expires_at=certificates.not_after(certificate))
+def _ended(enrolments: abc.Sequence[Enrolment], actor: str) -> list[Change]:
+    """The changes that end these tokens, and one that records it; none for none."""
+    if not enrolments:
+        return []
+    name, now = enrolments[0].name, utc_now()
+    ended: list[Change] = [PutEnrolment(replace(enrolment, ended_at=now)) for enrolment in enrolments]
+    return [*ended, audit(actor, "identity.token-cancelled", name, tokens=len(ended))]
+
+
+def _identity(name: str, role: Role, certificate: bytes, now: datetime, before: Identity | None) -> Identity:
+    serial, ends = certificates.serial(certificate), certificates.not_after(certificate)
+    return Identity(name, role, serial, now, expires_at=ends, revision=before.revision if before else 0)
+
+
+def _may_be_renewed(identity: Identity, serial: str, now: datetime) -> bool:
+    """A certificate that was replaced was due already."""
+    if now - identity.enrolled_at < RENEWAL_PAUSE:
+        return False
+    ends = identity.expires_at
+    return serial != identity.serial or ends is None or ends - now < (ends - identity.enrolled_at) / 3
 
 
 def _ends_soon(identity: Identity, now: datetime) -> bool:

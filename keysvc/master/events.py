@@ -6,8 +6,11 @@ import uuid
 from enum import StrEnum
 from typing import Self
 
-from keysvc.model import AuditEntry, Event, Severity, utc_now
+from keysvc.model import AuditEntry, AuditTrail, Event, Severity, utc_now
 from keysvc.plugin.changes import AppendAudit, AppendEvent, Change
+
+STORE_RIGHTS = "the store's own rights"
+"""The actor of what no certificate is needed for: whoever has the login to the mapping store may do it."""
 
 
 class EventKind(StrEnum):
@@ -152,6 +155,11 @@ def event(kind: EventKind, **detail: str | int | bool) -> AppendEvent:
 def audit(actor: str, action: str, subject: str, **detail: str | int | bool) -> AppendAudit:
     """A change that adds an audit entry."""
     return AppendAudit(AuditEntry(utc_now(), actor, action, subject, detail))
+
+
+def audit_of_member(actor: str, action: str, subject: str, **detail: str | int | bool) -> AppendAudit:
+    """As `audit`, of what a member does for itself: kept apart from what administrators did."""
+    return AppendAudit(AuditEntry(utc_now(), actor, action, subject, detail, trail=AuditTrail.MEMBERS))
 
 
 def told(actor: str, kind: EventKind, subject: str, **detail: str | int | bool) -> tuple[Change, Change]:

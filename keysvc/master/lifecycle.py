@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import AlreadyConfigured
-from keysvc.master.events import EventKind, told
+from keysvc.master.events import STORE_RIGHTS, EventKind, audit, event
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
@@ -41,7 +41,8 @@ def configure(
                 PutSystem(SystemRecord(system_id, utc_now())),
                 PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
                 *map(PutIdentity, (administrator, *others)),
-                *told(administrator.name, EventKind.SYSTEM_CONFIGURED, system_id),
+                audit(STORE_RIGHTS, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
+                event(EventKind.SYSTEM_CONFIGURED, subject=system_id),
                 *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
             ],
             leadership.guard,

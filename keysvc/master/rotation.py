@@ -23,7 +23,7 @@ from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
 from keysvc.master.lease import Leadership
 from keysvc.master.reencryption import FullReencryption, Progress
-from keysvc.master.rotation_alerts import Hindrances
+from keysvc.master.rotation_alerts import WAITING_LONG, Hindrances
 from keysvc.master.schedule import Schedule
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
@@ -161,7 +161,8 @@ class Rotation:
         return self._reencrypt(records, active, settings)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
-        servers = self._servers.waiting_for(new.version)
+        overdue = utc_now() - new.created_at >= WAITING_LONG
+        servers = self._servers.waiting_for(new.version, overdue=overdue)
         if servers:
             self._hindrances.waiting(new, servers)
             return False

@@ -40,7 +40,8 @@ class Attendance:
 
     def left(self, name: str, instance: str) -> None:
         """It encrypts no more: nobody needs to wait for it."""
-        self.live.left(name, instance)
+        if not self.live.left(name, instance):
+            return
         self._store.commit([ForgetServer(name, instance)], self._leadership.guard)
 
     def record(self) -> None:

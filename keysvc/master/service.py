@@ -11,10 +11,11 @@ from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.master import backup, status
+from keysvc.master.allowance import RateLimit
 from keysvc.master.audit_trails import Trails
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
-from keysvc.master.events import EventKind, audit, event, told
+from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
@@ -41,6 +42,8 @@ log = get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
 REPEAT_WARNINGS_SECONDS = 3600.0
 REPEAT_OVERDUE_SECONDS = 86400.0
+FETCH_BURST, FETCHES_PER_MINUTE = 600, 30
+"""How often one certificate that is no administrator's may fetch a version: each time is recorded."""
 
 
 class MasterSecretServer:
@@ -90,6 +93,7 @@ class MasterSecretServer:
         self._problem = ""
         self._worker = threading.Thread(target=self._work, name="master", daemon=True)
         self._announcing = threading.Lock()
+        self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
@@ -191,22 +195,26 @@ class MasterSecretServer:
         self._wake.set()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
-        """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError."""
+        """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError,
+        RateLimited."""
         self._leadership.require()
+        if role is not Role.ADMINISTRATOR:
+            self._fetches.spend(receiver)
         secret = self._secrets.get(version)
         context = transport.fetch_context(self.system_id, version, receiver)
         sealed = transport.seal_to(kem, public, secret.material, context)
-        entry = audit(receiver, "version.fetched", f"version {version}", role=role.value)
+        entry = audit_of_member(receiver, "version.fetched", f"version {version}", role=role.value)
         self._store.commit([entry], self._leadership.guard)
         return sealed
 
     def fetch_authority_key(self, kem: str, public: bytes, receiver: str) -> bytes:
         """The certificate authority's private key, sealed to `public` of the standby named `receiver`: whoever becomes
-        the master secret server enrols. Raises ProtocolError."""
+        the master secret server enrols. Raises ProtocolError, RateLimited."""
         self._leadership.require()
+        self._fetches.spend(receiver)
         context = transport.authority_context(self.system_id, receiver)
         sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
-        self._store.commit([audit(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
+        self._store.commit([audit_of_member(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
         return sealed
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
@@ -291,6 +299,7 @@ class MasterSecretServer:
                         self._delivery.wake()
                     self._delivery.forget_delivered()
                     self._attendance.tell()
+                    self.identities.record_seen()
                     self.identities.tell_of_ending()
                     self._releases.raise_oldest_reader()
                     self._tell_of_plugins()

@@ -81,6 +81,16 @@ class PutMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimExternalUser:
+    """Change nothing. Conflict when another user of the application, enabled or not, is mapped to the external user:
+    nobody maps himself to it between that look and the end of the commit."""
+
+    application: str
+    user: str
+    external_user: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteMapping:
     """Delete a mapping with its credential. Conflict when it is not there."""
 
@@ -137,24 +147,30 @@ class ForgetServer:
 
 @dataclass(frozen=True, slots=True)
 class PutIdentity:
-    """Insert or replace an identity by name."""
+    """`identity.revision` 0 inserts, at revision 1; otherwise replaces the row of just that revision and counts it up.
+    Else Conflict; also for an identity that is not revoked in place of one that is: only a redemption clears that."""
 
     identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
 class PutEnrolment:
-    """Insert a join token. Conflict when its hash exists."""
+    """`enrolment.revision` 0 inserts a join token, at revision 1; otherwise replaces the row of just that revision and
+    counts it up. Else Conflict."""
 
     enrolment: Enrolment
 
 
 @dataclass(frozen=True, slots=True)
 class RedeemEnrolment:
-    """Mark a join token as used. Conflict when it is used already, NotFound when unknown."""
+    """Trade a join token for an identity of its name and role, which is put as by `PutIdentity`, and may replace one
+    that is revoked. Conflict unless the token has just that revision and was neither redeemed nor ended; NotFound when
+    it is unknown."""
 
     token_hash: str
+    revision: int
     at: datetime
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +278,7 @@ Change = (
     | PutApplication
     | DeleteApplication
     | PutMapping
+    | ClaimExternalUser
     | DeleteMapping
     | PutCredential
     | DeleteCredential

@@ -207,8 +207,14 @@ class MappingStore(Protocol):
     def identities(self) -> abc.Sequence[Identity]:
         """By name."""
 
+    def identity(self, name: str) -> Identity | None:
+        """By exact name."""
+
     def enrolment(self, token_hash: str) -> Enrolment | None:
         """A join token by its hash."""
+
+    def enrolments(self) -> abc.Sequence[Enrolment]:
+        """The join tokens that were neither redeemed nor ended, by name and hash; also those that have expired."""
 
     def events(self, limit: int, *, pending_for: str | None = None) -> abc.Sequence[Event]:
         """What is in the outbox, oldest first; of a notifier's name given, what it neither accepted nor parked."""

@@ -10,7 +10,18 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.model import (
+    Application,
+    ApplicationType,
+    AuditEntry,
+    AuditTrail,
+    Detail,
+    Field,
+    Flags,
+    Mapping,
+    Settings,
+    utc_now,
+)
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.changes import (
     UNGUARDED,
@@ -24,7 +35,9 @@ from keysvc.plugin.changes import (
     SealAudit,
 )
 from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso.credential_writer import claimed
 from keysvc.sso.credentials import refuse_local, same_label
+from keysvc.sso.entries import detail_of, subject_of
 
 MAXIMUM_NAME_LENGTH = 256
 PAGE = 500
@@ -43,13 +56,18 @@ class Administration:
         *,
         keys: abc.Callable[[], AuditKeys | None] = lambda: None,
         changed: abc.Callable[[str], object] = lambda _application: None,
+        own: bool = False,
+        trail: AuditTrail = AuditTrail.CHANGES,
     ) -> None:
+        """`own` is somebody who changes what is its own: it gets no external user that another has. `trail` is where
+        it is recorded."""
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
         self.store = store
         self.actor = actor
         self._keys = keys
         self._changed = changed
+        self._own, self._trail = own, trail
 
     # -- applications ----------------------------------------------------------------------------------------------
 
@@ -174,7 +192,7 @@ class Administration:
             enabled=enable or (known is not None and known.enabled),
             revision=known.revision if known else 0,
         )
-        self._commit("mapping.set", f"{application}: {user}", [PutMapping(mapping)])
+        self._commit_of(mapping, "mapping.set", [*([claimed(mapping)] if self._own else []), PutMapping(mapping)])
         return mapping
 
     def mapping(self, application: str, user: str) -> Mapping:
@@ -198,7 +216,8 @@ class Administration:
         mapping = self.mapping(application, user)
         if mapping.enabled != enabled:
             changed = replace(mapping, enabled=enabled)
-            self._commit(f"mapping.{_state(enabled)}", f"{application}: {user}", [PutMapping(changed)])
+            claims = [claimed(mapping)] if self._own and enabled else []
+            self._commit_of(mapping, f"mapping.{_state(enabled)}", [*claims, PutMapping(changed)])
 
     def enable_all_mappings(self, application: str, enabled: bool) -> int:
         """In pages, so that no commit keeps the lease from being renewed. Returns how many were changed."""
@@ -211,8 +230,8 @@ class Administration:
 
     def delete_mapping(self, application: str, user: str) -> None:
         """With its credential. Raises NotFound."""
-        self.mapping(application, user)
-        self._commit("mapping.deleted", f"{application}: {user}", [DeleteMapping(application, user)])
+        mapping = self.mapping(application, user)
+        self._commit_of(mapping, "mapping.deleted", [DeleteMapping(application, user)])
 
     # -- settings --------------------------------------------------------------------------------------------------
 
@@ -254,6 +273,10 @@ class Administration:
             )
         return settings
 
+    def _commit_of(self, mapping: Mapping, action: str, changes: abc.Sequence[Change]) -> None:
+        about = mapping.application, mapping.user
+        self._commit(action, subject_of(*about), changes, detail_of(*about))
+
     def _commit(
         self,
         action: str,
@@ -266,7 +289,7 @@ class Administration:
         system = self.store.system()
         if system is not None and not system.settings.enabled and not even_disabled:
             raise SystemDisabled("the system is disabled: nothing is changed")
-        entry, keys = AuditEntry(utc_now(), self.actor, action, subject, detail), self._keys()
+        entry, keys = AuditEntry(utc_now(), self.actor, action, subject, detail, trail=self._trail), self._keys()
         seal = [] if keys is None else [SealAudit(entry.trail, keys)]
         try:
             self.store.commit([*changes, AppendAudit(entry), *seal], UNGUARDED)

@@ -53,11 +53,16 @@ class Access:
 
     def require(
         self, principal: Principal, right: Right, application: str | None = None, user: str | None = None
-    ) -> None:
-        """Raises AccessDenied, AuthorizerUnavailable. `user` is whose mapping or credential it is about."""
-        remembered = right in FROM_MEMORY and self._may(principal, right, application, user, fresh=False)
-        if remembered or self._may(principal, right, application, user, fresh=True):
-            return
+    ) -> Scope:
+        """How far the right goes: `own` when only for what is the principal's own. Raises AccessDenied,
+        AuthorizerUnavailable. `user` is whose mapping or credential it is about."""
+        reach = Scope.NO
+        if right in FROM_MEMORY:
+            reach = self._may(principal, right, application, user, fresh=False)
+        if reach is Scope.NO:
+            reach = self._may(principal, right, application, user, fresh=True)
+        if reach is not Scope.NO:
+            return reach
         of_what = f" of {application}" if application is not None else ""
         whose = f" for {user}" if user is not None else ""
         raise AccessDenied(
@@ -68,8 +73,9 @@ class Access:
     def visible(self, principal: Principal, applications: abc.Iterable[Application]) -> abc.Iterator[Application]:
         """Those in which it has a role, as they come. Raises AuthorizerUnavailable."""
         settings, right = self._settings(None), Right.SEE_APPLICATION
-        everywhere = self._reaches(principal, right, None, None, settings)
-        return (a for a in applications if everywhere or self._reaches(principal, right, a, None, settings))
+        if self._reach(principal, right, None, None, settings) is not Scope.NO:
+            return iter(applications)
+        return (a for a in applications if self._reach(principal, right, a, None, settings) is not Scope.NO)
 
     def own_mappings(self, principal: Principal, application: str) -> abc.Sequence[Mapping] | None:
         """By user; None for somebody who may see all. Raises AuthorizerUnavailable."""
@@ -96,21 +102,22 @@ class Access:
 
     def _may(
         self, principal: Principal, right: Right, application: str | None, user: str | None, *, fresh: bool
-    ) -> bool:
+    ) -> Scope:
         """From what is remembered, or `fresh` from the mapping store; groups are asked for once an interval anyway."""
         settings = self._settings(None, fresh=fresh)
         if right is Right.ISSUE_TICKETS:  # is of no application: whoever administers one that takes them
             taking = (each for each in self._store.applications() if each.flags.allow_tickets)
             whose = user if user is not None else principal.name
-            return any(self._reaches(principal, right, each, whose, settings) for each in (None, *taking))
+            found = (self._reach(principal, right, each, whose, settings) for each in (None, *taking))
+            return next((reach for reach in found if reach is not Scope.NO), Scope.NO)
         definition = None if application is None else self._application(application, fresh=fresh)
         if fresh and application is not None:
             self._mapped((application, user if user is not None else principal.name), fresh=True)
-        return self._reaches(principal, right, definition, user, settings)
+        return self._reach(principal, right, definition, user, settings)
 
-    def _reaches(
+    def _reach(
         self, principal: Principal, right: Right, application: Application | None, user: str | None, settings: Settings
-    ) -> bool:
+    ) -> Scope:
         """The authorizer is asked only when the name alone does not suffice."""
         row = TABLE[right]
         for accounts in self._accounts(principal):
@@ -118,11 +125,11 @@ class Access:
             for role in self._roles(principal, accounts, application, settings):
                 reach = row.of(role)
                 if reach is Scope.YES:
-                    return True
+                    return Scope.YES
                 own = own or reach is Scope.OWN
             if own and self._owns(principal, accounts, right, application, user):
-                return True
-        return False
+                return Scope.OWN
+        return Scope.NO
 
     def _accounts(self, principal: Principal) -> abc.Iterator[abc.Sequence[str]]:
         yield [principal.name]

@@ -12,7 +12,7 @@ from typing import TypeVar
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, InvalidInput, NotFound, StaleVersion
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
-from keysvc.plugin.changes import Change, PutCredential, PutMapping
+from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credentials import refuse_local
 from keysvc.sso.version_ciphers import Ciphers
@@ -73,17 +73,25 @@ class Storing:
         self._forget = forget
 
     def store(
-        self, application: Application, new: NewCredential, audit: Audit, expected_revision: int | None = None
+        self,
+        application: Application,
+        new: NewCredential,
+        audit: Audit,
+        expected_revision: int | None = None,
+        *,
+        own: bool = False,
     ) -> int:
-        """The version that encrypted it. Raises NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+        """The version that encrypted it. `own` is by its user, who gets no external user that another has. Raises
+        NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
 
         def put(cipher: CredentialCipher) -> int:
             there = _There(self._store, application.name)
             row = there.credential(new.user)
             if expected_revision is not None and expected_revision != (row.revision if row else 0):
                 raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
-            mapping = mapped(application, new, there.mapping(new.user))
-            changes: list[Change] = [*mapping, _encrypted(application, new, row, cipher)]
+            mapping = list(mapped(application, new, there.mapping(new.user)))
+            claims = [claimed(put.mapping) for put in mapping if own]
+            changes: list[Change] = [*claims, *mapping, _encrypted(application, new, row, cipher)]
             self._commit(application, changes, audit, cipher)
             return cipher.version
 
@@ -204,6 +212,11 @@ class _There:
                     return
                 yield row
             after = page[-1].key
+
+
+def claimed(mapping: Mapping) -> ClaimExternalUser:
+    """What keeps a user from an external user that another has."""
+    return ClaimExternalUser(mapping.application, mapping.user, mapping.external_user)
 
 
 def mapped(application: Application, new: NewCredential, mapping: Mapping | None) -> abc.Iterator[PutMapping]:

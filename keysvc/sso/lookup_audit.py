@@ -17,11 +17,12 @@ from keysvc.errors import (
     MappingStoreUnavailable,
     NotFound,
 )
-from keysvc.model import DENIED, DONE, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord, utc_now
+from keysvc.model import DENIED, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, SealAudit
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso.entries import of_user
 from keysvc.sso.memory_alone import about_to_wait
 
 BY_EXTERNAL_USER: Final = 1
@@ -92,20 +93,19 @@ class LookupAudit:
         except MappingStoreUnavailable:
             raise  # nor could its entry be written
         except KeysvcError as error:
-            self._failed(error, AuditEntry(utc_now(), actor, LOOKED_UP, _subject(application, user), result=error.code))
+            self._failed(error, of_user(actor, LOOKED_UP, application, user, result=error.code))
             raise
         self.succeeded(actor, application, user, level)
 
     def succeeded(self, actor: str, application: str, user: str, level: int) -> None:
         """Records a look-up where `level` asks for it. Raises AuditUnavailable."""
         if self.settings.audit_positive_level >= level:
-            self._record(AuditEntry(utc_now(), actor, LOOKED_UP, _subject(application, user), result=DONE))
+            self._record(of_user(actor, LOOKED_UP, application, user))
 
     def refused(self, actor: str, right: str, application: str, user: str, error: KeysvcError) -> None:
         """Records, where the negative level asks for it, an operation that the caller has no `right` to. Raises
         AuditUnavailable."""
-        about, detail = _subject(application, user), {"right": right}
-        self._failed(error, AuditEntry(utc_now(), actor, DENIED, about, detail, result=error.code))
+        self._failed(error, of_user(actor, DENIED, application, user, {"right": right}, result=error.code))
 
     def _failed(self, error: KeysvcError, entry: AuditEntry) -> None:
         if self.settings.audit_negative_level >= negative_level(error):
@@ -141,10 +141,6 @@ class LookupAudit:
             error = why
         for waiting in together:
             waiting.error, waiting.done = error, True
-
-
-def _subject(application: str, user: str) -> str:
-    return f"{application}: {user}"[:1000].rstrip()
 
 
 def _unavailable(why: str) -> AuditUnavailable:

@@ -16,14 +16,12 @@ from keysvc.errors import (
 )
 from keysvc.model import (
     Application,
-    AuditEntry,
     AuditTrail,
     Detail,
     Guard,
     Mapping,
     SecretText,
     SystemRecord,
-    utc_now,
 )
 from keysvc.plugin.changes import (
     AppendAudit,
@@ -41,6 +39,7 @@ from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credential_reader import StoredCredentials
 from keysvc.sso.credential_writer import NewCredential, Stored, Storing
 from keysvc.sso.credentials import Credential, labelled
+from keysvc.sso.entries import of_user, trail_of
 from keysvc.sso.lookup_audit import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
@@ -49,6 +48,7 @@ from keysvc.sso.version_cache import VersionCache
 from keysvc.sso.version_ciphers import Ciphers
 
 NO_DETAIL: Detail = MappingProxyType({})
+REDEEMED = "ticket.redeemed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,16 @@ class SSO:
         long_poll: bool = False,
         sealed: SealedCache | None = None,
         authorizer: Authorizer | None = None,
+        as_member: bool = True,
     ) -> None:
+        """What an administrator does is recorded apart: unless `as_member`, `actor` is one."""
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
         self._system: SystemRecord = system
         self._store = store
         self._actor = actor
+        self._own, self._trail = False, trail_of(as_member=as_member)
         self._cache = VersionCache()
         self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
@@ -111,17 +114,24 @@ class SSO:
         """In seconds: within it, what changed elsewhere is known here."""
         return self._cache.interval()
 
-    def acting_as(self, caller: str) -> Self:
-        """This SSO server for another caller: the audit names it. Only the original is closed."""
+    def acting_as(self, caller: str, *, own: bool = False, as_member: bool = True) -> Self:
+        """This SSO server for another caller: the audit names it. With `own` it may change only what is its own: it
+        gets no external user that another has. Only the original is closed."""
         view = object.__new__(type(self))  # an agent does so for each request: copy.copy takes ten times as long
-        view.__dict__ = {**self.__dict__, "_actor": caller}
+        changed = {"_actor": caller, "_own": own, "_trail": trail_of(as_member=as_member)}
+        view.__dict__ = {**self.__dict__, **changed}
         return view
 
     @property
     def administration(self) -> Administration:
         """Applications and mappings, changed in the caller's name."""
         return Administration(
-            self._store, self._actor, keys=lambda: self._cache.audit_keys, changed=self._credentials.forget
+            self._store,
+            self._actor,
+            keys=lambda: self._cache.audit_keys,
+            changed=self._credentials.forget,
+            own=self._own,
+            trail=self._trail,
         )
 
     @property
@@ -220,7 +230,7 @@ class SSO:
         definition = self._stored.application(application)
         new = NewCredential.of(definition, user, labelled(definition, fields), external_user)
         audit = functools.partial(self._audit, "credential.set", application, new.user)
-        return self._storing.store(definition, new, audit, expected_revision)
+        return self._storing.store(definition, new, audit, expected_revision, own=self._own)
 
     def store_credentials(
         self, application: str, credentials: abc.Sequence[NewCredential], *, dry_run: bool = False
@@ -273,7 +283,7 @@ class SSO:
             claims = self._tickets.open(self._stored.application(application), text, sender)
             found, _ = self._stored.of_user(application, claims.user)
             detail = {"requester": claims.requester}
-            self._tickets.use(claims, *self._audit("ticket.redeemed", application, claims.user, detail))
+            self._tickets.use(claims, *self._audit(REDEEMED, application, claims.user, detail))
         return found
 
     def set_config_info(self, application: str, properties: abc.Mapping[str, str | SecretText], /, *, name: str) -> int:
@@ -334,7 +344,9 @@ class SSO:
         return 60.0 * system.settings.credential_cache_minutes
 
     def _audit(self, action: str, application: str, user: str, detail: Detail = NO_DETAIL) -> abc.Iterator[Change]:
-        yield AppendAudit(AuditEntry(utc_now(), self._actor, action, f"{application}: {user}", detail))
+        trail = AuditTrail.MEMBERS if action == REDEEMED else self._trail  # one for each sign-on
+        entry = of_user(self._actor, action, application, user, detail, trail=trail)
+        yield AppendAudit(entry)
         keys = self._cache.audit_keys
         if keys is not None:
-            yield SealAudit(AuditTrail.CHANGES, keys)
+            yield SealAudit(entry.trail, keys)

@@ -172,6 +172,7 @@ identities = Table(
     Column("expires_at", Instant),
     Column("previous_serial", Name(128), nullable=False),
     Column("revision", BigInteger, nullable=False, server_default=text("1")),
+    Column("previous_may_renew", Switch, nullable=False, server_default=text("0")),
     LongKey("name"),
 )
 

@@ -205,6 +205,17 @@ class SQLMappingStore(SQLDatabase):
         """By name."""
         return self._all(Identity, schema.identities, select(schema.identities).order_by("name"))
 
+    def identity(self, name: str) -> Identity | None:
+        """By exact name."""
+        table = schema.identities
+        return self._one(Identity, table, select(table).where(table.c.name == name))
+
+    def enrolments(self) -> abc.Sequence[Enrolment]:
+        """Those that may still be good, by name."""
+        table = schema.enrolments
+        may_be_good = select(table).where(table.c.redeemed_at.is_(None), table.c.ended_at.is_(None))
+        return self._all(Enrolment, table, may_be_good.order_by("name", "token_hash"))
+
     def enrolment(self, token_hash: str) -> Enrolment | None:
         """By its hash."""
         table = schema.enrolments

@@ -27,6 +27,7 @@ EXCLUSIVE = (
     change.DeleteMapping,
     change.DeleteCredential,
     change.RaiseOldestReader,
+    change.ClaimExternalUser,
 )
 """Changes that write the guard row, or compare before they write: a commit with any of them locks that row alone from
 its beginning."""
@@ -119,6 +120,21 @@ def put_mapping(connection: Connection, put: change.PutMapping) -> None:
     _insert_new(connection, table, values, changed)
 
 
+def claim_external_user(connection: Connection, claim: change.ClaimExternalUser) -> None:
+    """The guard row is locked: no row comes meanwhile."""
+    table = schema.mappings
+    theirs = (
+        (table.c.application == claim.application)
+        & (table.c.external_user == claim.external_user)
+        & (table.c.user != claim.user)
+    )
+    if _exists(connection, table, theirs):
+        raise Conflict(
+            f"another user of {claim.application!r} is mapped to {claim.external_user!r}",
+            hint="an administrator of the application can change that mapping",
+        )
+
+
 def delete_mapping(connection: Connection, deletion: change.DeleteMapping) -> None:
     """The credential goes by cascade."""
     where = deletion.application, deletion.user
@@ -175,24 +191,38 @@ def forget_server(connection: Connection, forgotten: change.ForgetServer) -> Non
 
 
 def put_identity(connection: Connection, put: change.PutIdentity) -> None:
-    """By name."""
-    _upsert(connection, schema.identities, values_of(put.identity))
+    """By name. A row that is revoked matches only what leaves it revoked."""
+    table, identity = schema.identities, put.identity
+    this = table.c.name == identity.name
+    if identity.revoked_at is None:
+        this &= table.c.revoked_at.is_(None)
+    _put_revised(connection, table, this, values_of(identity), f"the identity {identity.name!r} was changed meanwhile")
 
 
 def put_enrolment(connection: Connection, put: change.PutEnrolment) -> None:
     """By the hash of its token."""
-    _insert(connection, schema.enrolments, values_of(put.enrolment), "this join token exists already")
+    table, enrolment = schema.enrolments, put.enrolment
+    this = table.c.token_hash == enrolment.token_hash
+    changed = "this join token exists already or was changed meanwhile"
+    _put_revised(connection, table, this, values_of(enrolment), changed)
+        connection, table, this, values_of(enrolment), "this join token exists already or was changed meanwhile"
+    )
 
 
 def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment) -> None:
     """One of two who redeem at once finds it used."""
-    table = schema.enrolments
+    table, identity = schema.enrolments, redemption.identity
     this = table.c.token_hash == redemption.token_hash
-    if _update(connection, table, this & table.c.redeemed_at.is_(None), {"redeemed_at": redemption.at}):
-        return
-    if _exists(connection, table, this):
-        raise Conflict("this join token is used already", hint="print a new one: keysvc server enroll")
-    raise NotFound("there is no such join token", hint="print a new one: keysvc server enroll")
+    whose = (table.c.name == identity.name) & (table.c.role == identity.role)
+    open_ = whose & table.c.redeemed_at.is_(None) & table.c.ended_at.is_(None)
+    used = {"revision": redemption.revision, "redeemed_at": redemption.at}
+    if not _compare_and_swap(connection, table, this & open_, used):
+        if _exists(connection, table, this):
+            raise Conflict("this join token was used or cancelled", hint="print a new one: keysvc server enroll NAME")
+        raise NotFound("there is no such join token", hint="print a new one: keysvc server enroll NAME")
+    table = schema.identities
+    changed = f"the identity {identity.name!r} was changed meanwhile"
+    _put_revised(connection, table, table.c.name == identity.name, values_of(identity), changed)
 
 
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
@@ -254,6 +284,7 @@ APPLY: abc.Mapping[type, Apply] = {
     change.PutApplication: put_application,
     change.DeleteApplication: delete_application,
     change.PutMapping: put_mapping,
+    change.ClaimExternalUser: claim_external_user,
     change.DeleteMapping: delete_mapping,
     change.PutCredential: put_credential,
     change.DeleteCredential: delete_credential,
@@ -304,6 +335,16 @@ def _insert_new(connection: Connection, table: Table, values: dict[str, Any], co
 def _compare_and_swap(connection: Connection, table: Table, where: ColumnElement[bool], values: dict[str, Any]) -> bool:
     same = where & (table.c.revision == values["revision"])
     return _update(connection, table, same, {**values, "revision": table.c.revision + 1})
+
+
+def _put_revised(
+    connection: Connection, table: Table, this: ColumnElement[bool], values: dict[str, Any], conflict: str
+) -> None:
+    """Rows of these tables are never deleted: a revision that is counted up from 1 never comes again."""
+    if values["revision"] == 0:
+        _insert(connection, table, {**values, "revision": 1}, conflict)
+    elif not _compare_and_swap(connection, table, this, values):
+        raise Conflict(conflict)
 
 
 def _upsert(connection: Connection, table: Table, values: dict[str, Any]) -> None:

@@ -10,10 +10,8 @@ from keysvc.errors import Conflict, InvalidInput, NotFound
 from keysvc.model import (
     ApplicationType,
     CredentialKey,
-    Enrolment,
     Event,
     Flags,
-    Identity,
     Mapping,
     ParkedEvent,
     Role,
@@ -33,10 +31,7 @@ from keysvc.plugin.changes import (
     ParkEvent,
     PutApplication,
     PutCredential,
-    PutEnrolment,
-    PutIdentity,
     PutMapping,
-    RedeemEnrolment,
     Reencrypt,
     RetryEvent,
     SeeServers,
@@ -310,7 +305,7 @@ class MappingStoreRows:
         assert [row.user for row in store.credentials(under=2, limit=2)] == ["u0", "u1"]
         assert len(store.credentials(limit=5)) == 5
 
-    # -- servers, identities, enrolments ----------------------------------------------------------------------------
+    # -- servers -------------------------------------------------------------------------------------------------------
 
     def test_servers_are_seen_again_and_forgotten_one_by_one(self, store: MappingStore) -> None:
         one, two = Server("web", "1", (1, 2), AT), Server("web", "2", (), AT, Role.MASTER, "https://m2:7443", "why")
@@ -327,26 +322,6 @@ class MappingStoreRows:
         assert list(store.servers()) == [later, two, new]
         store.commit([ForgetServer("web", "2"), ForgetServer("web", "3"), ForgetServer("web", "4")], UNGUARDED)
         assert list(store.servers()) == [later]
-
-    def test_an_identity_is_replaced_by_name(self, store: MappingStore) -> None:
-        first = Identity("web", Role.SERVER, "0a", AT)
-        second = replace(first, serial="0b", revoked_at=AT + MINUTE)
-        admin = Identity("admin", Role.ADMINISTRATOR, "0c", AT)
-        store.commit([PutIdentity(first), PutIdentity(admin), PutIdentity(second)], UNGUARDED)
-        assert list(store.identities()) == [admin, second]
-
-    def test_a_join_token_is_redeemed_once(self, store: MappingStore) -> None:
-        token = Enrolment("ab" * 32, "web", Role.SERVER, AT + MINUTE)
-        store.commit([PutEnrolment(token)], UNGUARDED)
-        with pytest.raises(Conflict):
-            store.commit([PutEnrolment(token)], UNGUARDED)
-        store.commit([RedeemEnrolment(token.token_hash, AT)], UNGUARDED)
-        with pytest.raises(Conflict):
-            store.commit([RedeemEnrolment(token.token_hash, AT)], UNGUARDED)
-        with pytest.raises(NotFound):
-            store.commit([RedeemEnrolment("cd" * 32, AT)], UNGUARDED)
-        assert store.enrolment(token.token_hash) == replace(token, redeemed_at=AT)
-        assert store.enrolment("cd" * 32) is None
 
     # -- outbox and audit -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from clusters import Application, Cluster, until_epoch_above
 from systems import Keysvc, eventually
 
 from keysvc.installation import assembly
-from keysvc.model import MasterSecret, SecretBytes, utc_now
+from keysvc.model import AuditTrail, MasterSecret, SecretBytes, utc_now
 
 AT_ONCE_SECONDS = 3.0
 """Well below the poll interval of five seconds: tenths of a second, on a quiet machine."""
@@ -120,5 +120,7 @@ def test_a_standby_that_shares_the_key_store_fetches_nothing_and_takes_over_with
     with assembly.connect(cluster.machines[0].config) as sso:
         assert sso.credential("SAP", user="alice")["password"].reveal() == "geheim"
     with contextlib.closing(assembly.open_mapping_store(cluster.config())) as store:
-        assert "version.fetched" not in {e.action for e in store.audit(limit=500) if e.actor == "m2"}
+        assert "version.fetched" not in {
+            e.action for e in store.audit(AuditTrail.MEMBERS, limit=500) if e.actor == "m2"
+        }
     assert cluster.config(standby).key_store == cluster.config().key_store

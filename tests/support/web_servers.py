@@ -89,7 +89,8 @@ def serving_agent(
     path = folder / "agent.sock"
     with contextlib.ExitStack() as ending:
         store = system.store()
-        admission = ending.enter_context(Admission(store, SYSTEM_ID, sso.poll_interval))
+        authority = system.authority.certificate
+        admission = ending.enter_context(Admission(store, SYSTEM_ID, authority, sso.poll_interval))
         access = Access(store, sso.poll_interval, sso.authorizer)
         app = agent_app(sso, admission, access, LocalCallers("web-01", allowed))
         ending.enter_context(Server(app, at, own.server_context()).in_background())

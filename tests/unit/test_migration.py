@@ -13,7 +13,7 @@ from systems import System
 
 from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
 from keysvc.installation import migration
-from keysvc.model import BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
+from keysvc.model import AuditTrail, BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
 from keysvc.plugin.changes import (
     UNGUARDED,
     AppendEvent,
@@ -21,6 +21,7 @@ from keysvc.plugin.changes import (
     DeleteMapping,
     PutBackup,
     PutCredential,
+    PutIdentity,
     PutVersion,
     UseTicket,
 )
@@ -52,8 +53,8 @@ def target(tmp_path):
     store.close()
 
 
-def trail(store):
-    return [replace(entry, sequence=0) for entry in store.audit(limit=10_000)]
+def trail(store, of=AuditTrail.CHANGES):
+    return [replace(entry, sequence=0) for entry in store.audit(of, limit=10_000)]
 
 
 def states(store):
@@ -69,6 +70,7 @@ def test_everything_is_there_afterwards_and_works(filled, target, tmp_path):
         "system": 1, "backup": 1, "rotation": 1, "identities": 1, "applications": 1, "mappings": 7, "credentials": 7,
     }  # fmt: skip
     assert (trail(target)[:-1], target.events(9)) == before
+    assert trail(target, AuditTrail.MEMBERS) == trail(source, AuditTrail.MEMBERS) != []
     assert (trail(target)[-1].action, trail(target)[-1].actor) == ("system.moved", "administrator")
     assert states(target) == [(1, VersionState.ACTIVE)]
     assert target.epoch() > source.epoch()
@@ -99,9 +101,12 @@ def test_after_the_end_a_repetition_changes_nothing_and_another_target_is_refuse
     with pytest.raises(Conflict, match="moved away"):
         migration.migrate(source, third, "administrator")
     third.close()
+    known = source.identity("administrator")
+    source.commit([PutIdentity(replace(known, revoked_at=utc_now()))], UNGUARDED)  # in the store that was left
     back = SQLiteMappingStore(tmp_path / "keysvc.db")
     assert migration.migrate(target, back, "administrator").counts["mappings"] == 6
     assert states(back) == [(1, VersionState.ACTIVE)]
+    assert back.identity("administrator").revoked_at is None
     back.close()
 
 
@@ -195,3 +200,4 @@ def test_after_death_at_any_line_the_move_is_repeated_and_ends_the_same(filled, 
 
 def test_names_that_differ_only_in_what_a_code_page_folds_stay_apart_through_a_move(system, target):
     move_twins(system, target)
+    assert len([entry for entry in trail(target, AuditTrail.MEMBERS) if entry.action == "credential.set"]) == len(USERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keysvc.errors import Conflict, NotFound
+from keysvc.errors import Conflict, NotFound, RateLimited
 from keysvc.model import Application, Mapping
 from keysvc.sso.administration import Administration
 from keysvc.sso.permissions import Right
@@ -86,7 +86,7 @@ class AdministrationOperations:
                 answer=Mapping,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_MAPPINGS,),
-                errors=(NotFound, Conflict),
+                errors=(NotFound, Conflict, RateLimited),
             ),
             Operation(
                 method="PATCH",
@@ -98,7 +98,7 @@ class AdministrationOperations:
                 answer=Mapping,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_MAPPINGS,),
-                errors=(NotFound, Conflict),
+                errors=(NotFound, Conflict, RateLimited),
             ),
             Operation(
                 method="PATCH",
@@ -110,7 +110,7 @@ class AdministrationOperations:
                 answer=messages.Changed,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_MAPPINGS,),
-                errors=(NotFound, Conflict),
+                errors=(NotFound, Conflict, RateLimited),
             ),
             Operation(
                 method="DELETE",
@@ -120,7 +120,7 @@ class AdministrationOperations:
                 parameters=parameters.OneCredential,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_MAPPINGS,),
-                errors=(NotFound, Conflict),
+                errors=(NotFound, Conflict, RateLimited),
             ),
         ]
 

@@ -1,4 +1,4 @@
-"""Whom an agent lets in: the certificates that are enrolled and not revoked, as the mapping store had them just now."""
+"""The certificates that an agent admits: enrolled, valid and not revoked, as the mapping store had them just now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 from keysvc.crypto.certificates import Peer
 from keysvc.errors import KeysvcError
 from keysvc.master.enrolment import admitted
-from keysvc.model import Identity
+from keysvc.model import Identity, utc_now
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
@@ -21,8 +21,11 @@ class Admission:
     """Reads the identities again each `interval` seconds, in a thread, while the context lasts; between, and while the
     mapping store is away, what was read last counts. Nobody is let in before the first reading."""
 
-    def __init__(self, store: MappingStore, system_id: str, interval: abc.Callable[[], float]) -> None:
-        self._store, self._system_id, self._interval = store, system_id, interval
+    def __init__(
+        self, store: MappingStore, system_id: str, authority: bytes, interval: abc.Callable[[], float]
+    ) -> None:
+        """`authority` is the certificate (PEM) of the one that signs those of this system."""
+        self._store, self._system_id, self._authority, self._interval = store, system_id, authority, interval
         self._known: abc.Mapping[str, Identity] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read_on, name="admission", daemon=True)
@@ -39,7 +42,7 @@ class Admission:
 
     def admit(self, peer: Peer) -> Identity:
         """Raises AccessDenied, Revoked."""
-        return admitted(peer, self._system_id, self._known.get(peer.name))
+        return admitted(peer, self._system_id, self._known.get(peer.name), self._authority, utc_now())
 
     def _read(self) -> None:
         try:

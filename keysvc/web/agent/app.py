@@ -86,7 +86,7 @@ class AgentOperations:
                 answer=messages.SetCredentialAnswer,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_CREDENTIALS,),
-                errors=(NotFound, errors.Conflict, errors.Changed, MasterSecretServerUnavailable),
+                errors=(NotFound, errors.Conflict, errors.Changed, errors.RateLimited, MasterSecretServerUnavailable),
             ),
             Operation(
                 method="DELETE",
@@ -96,7 +96,7 @@ class AgentOperations:
                 parameters=parameters.OneCredential,
                 roles=PRINCIPALS,
                 rights=(Right.CHANGE_CREDENTIALS,),
-                errors=(NotFound,),
+                errors=(NotFound, errors.RateLimited),
             ),
             Operation(
                 method="DELETE",

@@ -7,13 +7,22 @@ from collections import abc
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from keysvc.errors import AccessDenied
+from keysvc.master.allowance import RateLimit
+from keysvc.model import Role
 from keysvc.sso import SSO
 from keysvc.sso.authorization import Access
-from keysvc.sso.permissions import Right
+from keysvc.sso.permissions import Right, Scope
 from keysvc.web.asgi.exchange import Caller
 from keysvc.web.asgi.messages import NeedsRights
 from keysvc.web.asgi.routing import Call, Operation, Operations
+
+CHANGING = frozenset({Right.CHANGE_MAPPINGS, Right.CHANGE_CREDENTIALS})
+"""The rights by which somebody changes what is its own."""
+OWN_BURST, OWN_PER_MINUTE = 60, 10
+"""How often it may."""
 
 
 class Authorization:
@@ -22,10 +31,13 @@ class Authorization:
     def __init__(self, sso: SSO, access: Access) -> None:
         self.access = access
         self._sso = sso
+        self._own_changes = RateLimit(OWN_BURST, OWN_PER_MINUTE)
 
     def sso_for(self, caller: Caller) -> SSO:
-        """The SSO server, acting in its name."""
-        return self._sso.acting_as(caller.name)
+        """The SSO server, acting in its name. What SSO servers do, and what others do to their own, is recorded apart
+        from what is done by a right that somebody gave by name."""
+        as_member = caller.own or caller.role is Role.SERVER
+        return self._sso.acting_as(caller.name, own=caller.own, as_member=as_member)
 
     def guarded(self, operations: Operations) -> Operations:
         """The same, each behind its right."""
@@ -36,16 +48,21 @@ class Authorization:
         depends_on_content = issubclass(operation.content, NeedsRights)
 
         def handle(call: Call[Any, Any]) -> Any:
+            own = False
             for right in call.content.rights() if depends_on_content else operation.rights:
-                self._require(call.caller, right, application_of(call), user_of(call))
+                reach = self._require(call.caller, right, application_of(call), user_of(call))
+                own = own or (reach is Scope.OWN and right in CHANGING)
+            if own:
+                self._own_changes.spend(call.caller.name)
+                call = msgspec.structs.replace(call, caller=replace(call.caller, own=True))
             return operation.handler(call)
 
         return handle
 
-    def _require(self, caller: Caller, right: Right, application: str | None, user: str | None) -> None:
+    def _require(self, caller: Caller, right: Right, application: str | None, user: str | None) -> Scope:
         """For the application and the user that a call is about. Raises AccessDenied, AuthorizerUnavailable."""
         try:
-            self.access.require(caller, right, application, user)
+            return self.access.require(caller, right, application, user)
         except AccessDenied as error:
             self._sso.audit.refused(caller.name, right.value, application or "*", user or "*", error)
             raise

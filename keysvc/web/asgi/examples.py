@@ -49,6 +49,8 @@ _ALL = (
     messages.RenewalRequest(_PEM.replace("CERTIFICATE", "CERTIFICATE REQUEST")),
     messages.RenewalAnswer(_PEM),
     messages.IdentityPage((_ENTRY,)),
+    messages.TokenPage((messages.TokenEntry("web-02", "server", _AT),)),
+    messages.TokensCancelled(1),
     messages.RotationAnswer(5, VersionState.ANNOUNCED),
     messages.RotationChange(paused=False, max_rows_per_second=500),
     RotationSettings(None, 500),

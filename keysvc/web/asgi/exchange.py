@@ -37,9 +37,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Caller(Principal):
-    """Who calls; its certificate has the `serial`."""
+    """Who calls; its certificate has the `serial`. With `own`, it changes what is its own, by no other right."""
 
     serial: str = ""
+    own: bool = False
 
 
 NOBODY = Caller("", Role.APPLICATION)

@@ -130,6 +130,26 @@ class IdentityEntry(Body, frozen=True):
     expires_at: datetime | None = None
 
 
+class TokenEntry(Body, frozen=True):
+    """One join token that can be redeemed now; itself it is shown only when it is made."""
+
+    name: str
+    role: str
+    expires_at: datetime
+
+
+class TokenPage(Body, frozen=True):
+    """Join tokens by name."""
+
+    items: tuple[TokenEntry, ...]
+
+
+class TokensCancelled(Body, frozen=True):
+    """How many join tokens were ended."""
+
+    cancelled: int
+
+
 class RenewalRequest(Body, frozen=True):
     """A certificate request for a fresh key."""
 

@@ -16,6 +16,7 @@ _STATUS: dict[type[KeysvcError], int] = {
     errors.InvalidInput: 400,
     errors.ConfigurationError: 400,
     errors.ProtocolError: 400,
+    errors.RateLimited: 429,
     errors.BackupError: 400,
     errors.AccessDenied: 403,
     errors.AuthorizerUnavailable: 503,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from keysvc import errors
-from keysvc.crypto.certificates import Peer
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 from keysvc.master.cluster_member import Member
 from keysvc.master.servers import PollRequest
@@ -84,7 +83,7 @@ class MasterOperations:
                 etag="changes when there is something to do; for If-None-Match",
                 other_answers={304: "Nothing changed since the ETag"},
                 roles=FETCHING,
-                errors=NOT_MASTER,
+                errors=(errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="POST",
@@ -95,7 +94,13 @@ class MasterOperations:
                 content=messages.FetchRequest,
                 answer=messages.FetchAnswer,
                 roles=FETCHING,
-                errors=(errors.VersionNotFound, errors.ProtocolError, errors.KeyStoreError, *NOT_MASTER),
+                errors=(
+                    errors.VersionNotFound,
+                    errors.ProtocolError,
+                    errors.RateLimited,
+                    errors.KeyStoreError,
+                    *NOT_MASTER,
+                ),
             ),
             Operation(
                 method="POST",
@@ -114,7 +119,7 @@ class MasterOperations:
                 content=messages.RenewalRequest,
                 answer=messages.RenewalAnswer,
                 roles=EVERYBODY,
-                errors=(errors.ConfigurationError, *NOT_MASTER),
+                errors=(errors.ConfigurationError, errors.Conflict, errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="GET",
@@ -137,7 +142,7 @@ class MasterOperations:
                 content=messages.FetchRequest,
                 answer=messages.FetchAnswer,
                 roles=(Role.MASTER,),
-                errors=(errors.ProtocolError, *NOT_MASTER),
+                errors=(errors.ProtocolError, errors.RateLimited, *NOT_MASTER),
             ),
             Operation(
                 method="POST",
@@ -207,6 +212,25 @@ class MasterOperations:
             ),
             Operation(
                 method="GET",
+                path="/v1/enrolments",
+                summary="The join tokens that can be redeemed",
+                handler=self.tokens,
+                answer=messages.TokenPage,
+                roles=ADMINISTERING,
+                errors=NOT_MASTER,
+            ),
+            Operation(
+                method="DELETE",
+                path="/v1/enrolments/{name}",
+                summary="Cancel the join tokens of a name",
+                handler=self.cancel_tokens,
+                parameters=parameters.OneIdentity,
+                answer=messages.TokensCancelled,
+                roles=ADMINISTERING,
+                errors=(errors.NotFound, errors.Conflict, *NOT_MASTER),
+            ),
+            Operation(
+                method="GET",
                 path="/v1/identities",
                 summary="Everyone who was enrolled",
                 handler=self.identities,
@@ -217,11 +241,11 @@ class MasterOperations:
             Operation(
                 method="DELETE",
                 path="/v1/identities/{name}",
-                summary="Revoke a certificate",
+                summary="Revoke a certificate, and cancel the join tokens of its name",
                 handler=self.revoke,
                 parameters=parameters.OneIdentity,
                 roles=ADMINISTERING,
-                errors=(errors.NotFound, errors.ProtocolError, *NOT_MASTER),
+                errors=(errors.NotFound, errors.ProtocolError, errors.Conflict, *NOT_MASTER),
             ),
         ]
 
@@ -293,9 +317,8 @@ class MasterOperations:
 
     def renew(self, call: Call[NoParameters, messages.RenewalRequest]) -> messages.RenewalAnswer:
         """Of its own name only."""
-        caller, identities = call.caller, self._master.identities
-        identity = identities.admit(Peer(caller.name, caller.role, self._master.system_id, caller.serial))
-        certificate = identities.renew(identity, caller.serial, call.content.request.encode("utf-8", "replace"))
+        caller, request = call.caller, call.content.request.encode("utf-8", "replace")
+        certificate = self._master.identities.renew(caller.name, caller.serial, request)
         return messages.RenewalAnswer(certificate.decode("ascii"))
 
     def status(self, _call: Call[NoParameters, NoContent]) -> SystemStatus:
@@ -331,6 +354,16 @@ class MasterOperations:
                 f"{asked.role!r} is not a role", hint="server, application, user, administrator or master"
             )
         return messages.EnrolAnswer(str(self._master.identities.enroll(asked.name, Role(asked.role), call.caller.name)))
+
+    def tokens(self, _call: Call[NoParameters, NoContent]) -> messages.TokenPage:
+        """Not the tokens themselves: nobody keeps those."""
+        found = self._master.identities.tokens()
+        return messages.TokenPage(tuple(messages.TokenEntry(e.name, e.role.value, e.expires_at) for e in found))
+
+    def cancel_tokens(self, call: Call[parameters.OneIdentity, NoContent]) -> messages.TokensCancelled:
+        """At once."""
+        cancelled = self._master.identities.cancel_tokens(call.parameters.name, call.caller.name)
+        return messages.TokensCancelled(cancelled)
 
     def identities(self, call: Call[parameters.Page, NoContent]) -> messages.IdentityPage:
         """By name."""

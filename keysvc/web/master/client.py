@@ -59,7 +59,7 @@ class MasterClient:
         self._said = {"Keysvc-Schema": str(schema_version)}
         context = identity.client_context()
         self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find, patience)
-        self._renewal = Renewal(identity, context, self.renew)
+        self._renewal = Renewal(identity, context, self.renew, replaced=self._master.reconnect)
 
     def keep_certificate(self) -> None:
         """Renew this machine's certificate when it is in the last third of its life. Never raises."""
@@ -99,33 +99,32 @@ class MasterClient:
         return self._master.decode(response, messages.PollAnswer).announcement()
 
     def fetch(self, version: int) -> SecretBytes:
-        """Sealed to a key that is made for this one answer; with the best KEM that both ends have."""
+        """The material of a version."""
+        from keysvc.crypto import transport
+
+        return self._sealed(f"/v1/versions/{version}", transport.fetch_context(self._system_id, version, self._name))
+
+    def fetch_authority_key(self) -> SecretBytes:
+        """The private key (PEM) of the certificate authority, for a standby."""
+        from keysvc.crypto import transport
+
+        return self._sealed("/v1/authority-key", transport.authority_context(self._system_id, self._name))
+
+    def _sealed(self, path: str, context: bytes) -> SecretBytes:
+        """Ask for a secret, sealed to a key that is made for this one answer; with the best KEM that both ends have."""
         from keysvc.crypto import transport
 
         for kem in transport.KEMS[:-1]:
             with contextlib.suppress(ProtocolError):
-                return self._fetch(version, kem)
-        return self._fetch(version, transport.KEMS[-1])
+                return self._sealed_with(kem, path, context)
+        return self._sealed_with(transport.KEMS[-1], path, context)
 
-    def _fetch(self, version: int, kem: str) -> SecretBytes:
+    def _sealed_with(self, kem: str, path: str, context: bytes) -> SecretBytes:
         from keysvc.crypto import transport
 
         receiver = transport.ReceiverKey.generate(kem)
-        response = self._master.request(
-            "POST", f"/v1/versions/{version}", messages.FetchRequest(receiver.kem, receiver.public)
-        )
-        sealed = self._master.decode(response, messages.FetchAnswer).sealed
-        return receiver.open(sealed, transport.fetch_context(self._system_id, version, self._name))
-
-    def fetch_authority_key(self) -> SecretBytes:
-        """The private key (PEM) of the certificate authority, for a standby. Sealed as versions are."""
-        from keysvc.crypto import transport
-
-        receiver = transport.ReceiverKey.generate(transport.CLASSIC)
-        asked = messages.FetchRequest(receiver.kem, receiver.public)
-        response = self._master.request("POST", "/v1/authority-key", asked)
-        sealed = self._master.decode(response, messages.FetchAnswer).sealed
-        return receiver.open(sealed, transport.authority_context(self._system_id, self._name))
+        response = self._master.request("POST", path, messages.FetchRequest(receiver.kem, receiver.public))
+        return receiver.open(self._master.decode(response, messages.FetchAnswer).sealed, context)
 
     def leave(self) -> None:
         """Say goodbye; a master that is away needs none."""
@@ -190,8 +189,17 @@ class MasterClient:
             after = page.next
         return found
 
+    def tokens(self) -> tuple[messages.TokenEntry, ...]:
+        """The join tokens that can be redeemed."""
+        return self._master.get("/v1/enrolments", messages.TokenPage).items
+
+    def cancel_tokens(self, name: str) -> int:
+        """End the join tokens of a name. Returns how many."""
+        response = self._master.request("DELETE", f"/v1/enrolments/{quote(name, safe='')}")
+        return self._master.decode(response, messages.TokensCancelled).cancelled
+
     def revoke(self, name: str) -> None:
-        """Let it in no more."""
+        """Deny an identity from now on, and end the join tokens of its name."""
         self._master.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
 
     def close(self) -> None:

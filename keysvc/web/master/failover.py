@@ -121,6 +121,10 @@ class ActiveMaster:
         """Raises ProtocolError."""
         return decode(response, kind, WHAT)
 
+    def reconnect(self) -> None:
+        """Use new connections from the next request on; those in use are closed when they are done."""
+        self._connections = {url: self._connect(url) for url in self._urls}
+
     def close(self) -> None:
         """Repeatable."""
         for connection in self._connections.values():

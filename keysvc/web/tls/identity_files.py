@@ -74,6 +74,10 @@ class IdentityFiles:
         """PEM. Raises ConfigurationError."""
         return self._read(CERTIFICATE)
 
+    def authority(self) -> bytes:
+        """The certificate (PEM) of the authority that signed it. Raises ConfigurationError."""
+        return self._read(AUTHORITY)
+
     def require(self, *roles: Role) -> certificates.Peer:
         """Who this machine is. Raises ConfigurationError unless it has one of `roles`."""
         peer = self.peer()
@@ -94,6 +98,7 @@ class IdentityFiles:
         that was replaced is shown from the next connection on."""
         context = self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.num_tickets = 0  # a session that is resumed shows no certificate, and its dates are checked by nobody
         shown = [self.certificate()]
 
         def show_the_newest(_connection: object, _name: str | None, _context: object) -> None:

@@ -23,10 +23,20 @@ Renew = abc.Callable[[], tuple[bytes, SecretBytes]]
 
 
 class Renewal:
-    """Of the certificate in `files`, which connections of `context` show. Thread-safe; cheap while nothing is due."""
+    """Of the certificate in `files`, which connections of `context` show. Thread-safe; cheap while nothing is due.
 
-    def __init__(self, files: IdentityFiles, context: ssl.SSLContext | None, renew: Renew) -> None:
-        self._files, self._context, self._renew = files, context, renew
+    `replaced` is called when another certificate is shown from now on. It should show that one to the master secret
+    server soon: until then, whoever has the key of the old one may renew that again.
+    """
+
+    def __init__(
+        self,
+        files: IdentityFiles,
+        context: ssl.SSLContext | None,
+        renew: Renew,
+        replaced: abc.Callable[[], object] = lambda: None,
+    ) -> None:
+        self._files, self._context, self._renew, self._replaced = files, context, renew, replaced
         self._shown = files.certificate()
         self._look_at = 0.0
         self._one_at_a_time = threading.Lock()
@@ -55,9 +65,11 @@ class Renewal:
     def _show_the_newest(self) -> None:
         """It may be another process of this machine that renewed it."""
         newest = self._files.certificate()
-        if self._context is not None and newest != self._shown:
-            self._files.load_pair(self._context)
-        self._shown = newest
+        if newest != self._shown:
+            if self._context is not None:
+                self._files.load_pair(self._context)
+            self._shown = newest
+            self._replaced()
 
 
 @contextlib.contextmanager

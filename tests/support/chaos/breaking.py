@@ -127,7 +127,7 @@ def without_compare_and_swap() -> None:
 
 def activating_early() -> None:
     """A version becomes active before every live SSO server holds it."""
-    servers.LiveServers.waiting_for = lambda self, version: ()  # type: ignore[method-assign]
+    servers.LiveServers.waiting_for = lambda self, version, overdue=False: ()  # type: ignore[method-assign]
 
 
 def permission_without_end() -> None:

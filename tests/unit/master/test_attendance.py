@@ -4,13 +4,17 @@ active."""
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 from systems import System, eventually
 
-from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable
+from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable, RateLimited
+from keysvc.master import servers
+from keysvc.master.allowance import RateLimit
 from keysvc.master.servers import LiveServers, PollRequest
 from keysvc.model import Role, VersionState
 from keysvc.plugin.changes import PutVersion, SeeServers
@@ -138,3 +142,87 @@ def test_a_poll_that_says_what_it_said_before_is_seen_and_every_other_one_is_for
     assert live.saw_again(said)
     live.left("web-01", "1")
     assert not live.saw_again(said)
+
+
+HOUR = timedelta(hours=1)
+
+
+def lagging(*, others: bool) -> LiveServers:
+    """Version 2 is announced: `slow` never fetches it."""
+    live = LiveServers([], HOUR)
+    live.saw(PollRequest("slow", "1", (1,)))
+    if others:
+        live.saw(PollRequest("web-01", "1", (1, 2)))
+    return live
+
+
+def test_a_server_that_does_not_fetch_for_long_gets_no_answer_and_the_rotation_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = lagging(others=True)
+    assert [server.name for server in live.waiting_for(2)] == ["slow"]
+    live.saw(PollRequest("slow", "1", (1,)))
+    live.waiting_for(2, overdue=True)
+    for instance in ("1", "2"):  # also under another name of its process
+        said = PollRequest("slow", instance, (1,))
+        assert not live.saw_again(said)
+        with pytest.raises(MasterSecretServerUnavailable, match="fetch it first"):
+            live.saw(said)
+    live.saw(PollRequest("web-01", "1", (1, 2)))
+    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 2 * 3600 + 1))
+    live.saw(PollRequest("web-01", "1", (1, 2)))
+    assert not live.waiting_for(2, overdue=True)
+    live.activated()
+    live.saw(PollRequest("slow", "1", ()))  # and fetches what is active
+
+
+def test_while_nobody_else_could_fetch_it_every_server_is_waited_for() -> None:
+    live = lagging(others=False)
+    assert live.waiting_for(2, overdue=True)
+    live.saw(PollRequest("slow", "1", (1,)))
+    standby = LiveServers([], HOUR)
+    standby.saw(PollRequest("web-01", "1", (1, 2)))
+    standby.saw(PollRequest("m2", "1", (1,), Role.MASTER))
+    assert standby.waiting_for(2, overdue=True)
+    standby.saw(PollRequest("m2", "1", (1,), Role.MASTER))
+
+
+def test_what_was_demanded_is_forgotten_when_the_rotation_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = lagging(others=True)
+    live.waiting_for(2, overdue=True)
+    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 2 * 3600 + 1))
+    live.saw(PollRequest("slow", "1", (1,)))
+
+
+def test_one_certificate_has_a_limited_number_of_live_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = LiveServers([], HOUR)
+    seen = refused = 0
+    for number in range(1000):
+        try:
+            live.saw(PollRequest("web-01", str(number), (1,)))
+            seen += 1
+        except RateLimited:
+            refused += 1
+    assert (seen, refused) == (servers.MOST_INSTANCES, 1000 - servers.MOST_INSTANCES)
+    live.saw(PollRequest("web-01", "1", (1, 2)))
+    live.saw(PollRequest("web-02", "1", (1,)))
+    assert live.left("web-01", "0")
+    assert not live.left("web-01", "never")
+    live._new = RateLimit(servers.MOST_INSTANCES, servers.NEW_PER_MINUTE)
+    live.saw(PollRequest("web-01", "another", (1,)))
+    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 2 * 3600 + 1))
+    live.saw(PollRequest("web-01", "back", (1,)))  # those whose permission has ended make room, and are forgotten
+    assert len(live.long_silent(timedelta(days=1))) == servers.MOST_INSTANCES
+
+
+def test_processes_of_a_certificate_begin_no_faster_than_is_allowed() -> None:
+    live = LiveServers([], HOUR)
+    done = 0
+    for number in range(1000):
+        try:
+            live.saw(PollRequest("web-01", str(number), (1,)))
+        except RateLimited:
+            continue
+        live.left("web-01", str(number))
+        done += 1
+    assert servers.MOST_INSTANCES <= done < servers.MOST_INSTANCES + 10

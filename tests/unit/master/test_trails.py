@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
-from systems import LEASE_TTL, SYSTEM_ID, System, eventually
+from systems import LEASE_TTL, SYSTEM_ID, System, configured, eventually
 from tampering import Tampering, entries, heads, saved, within
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import Conflict
-from keysvc.master import audit_trails, watch
+from keysvc.master import audit_trails, lifecycle, watch
 from keysvc.master.lease import Leadership
 from keysvc.model import AuditEntry, AuditTrail, utc_now
 from keysvc.plugin.audit_chain import AuditKeys
@@ -224,3 +225,47 @@ def test_entries_of_many_writers_at_once_have_no_gap_and_are_proved(system: Syst
         assert sequences == list(range(1, len(sequences) + 1))
         assert problems(system, trail) == ()
     assert sum(len(store.audit(trail, limit=1000)) for trail in AuditTrail) == 1 + 6 * 15 * 2
+
+
+MEMBERS = AuditTrail.MEMBERS
+OF_0_1 = [trail for trail in AuditTrail if trail is not MEMBERS]
+
+
+def by_a_member(subject: str) -> AppendAudit:
+    return AppendAudit(AuditEntry(utc_now(), "web-01", "version.fetched", subject, trail=MEMBERS))
+
+
+def trails_of(system: System) -> audit_trails.Trails:
+    leadership = Leadership(system.store(), LEASE_TTL)
+    leadership.take_or_refuse()
+    return audit_trails.Trails(system.store(), leadership, lambda: keys_of(system))
+
+
+def test_a_trail_that_an_upgrade_added_is_sealed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "AuditTrail", OF_0_1)
+        system = configured(tmp_path)
+    store = system.store()
+    store.commit([by_a_member("version 1")], UNGUARDED)  # before a master secret server began
+    trails = trails_of(system)
+    trails.seal()
+    trails.seal()
+    assert [entry.action for entry in store.audit()] == ["system.configured", "audit.trail-begun"]
+    assert [problems(system, trail) for trail in AuditTrail] == [()] * len(AuditTrail)
+    system.close()
+
+
+def test_the_members_trail_is_not_sealed_anew_when_somebody_emptied_it(system: System) -> None:
+    store, trails = system.store(), trails_of(system)
+    store.commit([by_a_member("version 1")], UNGUARDED)
+    trails.seal()
+    nothing = {"sequence": 0, "link": bytes(32), "sealed_sequence": 0, "sealed_link": bytes(32)}
+    within(store, lambda c: c.execute(delete(entries).where(entries.c.trail == MEMBERS)))
+    within(
+        store,
+        lambda c: c.execute(update(heads).where(heads.c.trail == MEMBERS).values(**nothing, sealed_version=0, mac=b"")),
+    )
+    trails.seal()
+    trails.seal()
+    assert problems(system, MEMBERS) == ("its seal was removed",)
+    assert [entry.action for entry in store.audit()] == ["system.configured"]

@@ -15,7 +15,7 @@ from systems import System, eventually
 from keysvc.crypto import age
 from keysvc.errors import InvalidInput, KeysvcError, SystemDisabled, WrongPassphrase
 from keysvc.master.switch import switch_system
-from keysvc.model import ApplicationType, Field, Flags, Guard, SecretBytes, SecretText
+from keysvc.model import ApplicationType, AuditTrail, Field, Flags, Guard, SecretBytes, SecretText
 from keysvc.plugin.changes import Change, PutCredential
 from keysvc.sso import SSO
 from keysvc.sso.credential_files import prepared, read_lines
@@ -156,7 +156,7 @@ def many(count: int, password: str = SECRET) -> str:
 
 def test_batches_are_a_commit_and_an_audit_entry_each(sso: SSO, system: System) -> None:
     assert run(sso, many(2 * BATCH + 1)) == Stored(created=2 * BATCH + 1)
-    entries = [entry for entry in system.store().audit() if entry.action == "credential.imported"]
+    entries = [entry for entry in system.store().audit(AuditTrail.MEMBERS) if entry.action == "credential.imported"]
     assert [entry.detail["credentials"] for entry in entries] == [BATCH, BATCH, 1]
     assert (entries[0].actor, entries[0].subject) == ("web-01", f"HR: user-00000 … user-{BATCH - 1:05}")
     assert SECRET not in repr(entries)

@@ -47,7 +47,7 @@ def activate_version_2(system: System) -> None:
 def test_a_writer_that_lost_the_race_learns_the_active_version_from_the_mapping_store_whatever_the_poll_fails_by(
     system: System, sso: SSO, monkeypatch: pytest.MonkeyPatch, failure: KeysvcError
 ) -> None:
-    monkeypatch.setattr(system.master.rotation._servers, "waiting_for", lambda _version: [1])
+    monkeypatch.setattr(system.master.rotation._servers, "waiting_for", lambda _version, **_: [1])
     system.master.rotate("administrator")
     eventually(lambda: after_a_poll(sso).versions_held == (1, 2))
 
@@ -63,7 +63,7 @@ def test_a_writer_that_lost_the_race_learns_the_active_version_from_the_mapping_
 def test_a_poll_that_permits_and_fails_for_another_version_is_as_good_as_one_that_permits(
     system: System, sso: SSO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(system.master.rotation._servers, "waiting_for", lambda _version: [1])
+    monkeypatch.setattr(system.master.rotation._servers, "waiting_for", lambda _version, **_: [1])
 
     def fetch(version: int) -> SecretBytes:
         raise KeyStoreUnavailable(f"version {version} cannot be unsealed")

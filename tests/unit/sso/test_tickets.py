@@ -13,7 +13,7 @@ from systems import System, eventually
 
 from keysvc.crypto.tickets import PREFIX
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import Guard, SecretText, Settings
+from keysvc.model import AuditTrail, Guard, SecretText, Settings
 from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, tickets
 
@@ -68,9 +68,9 @@ def test_a_ticket_of_one_server_is_redeemed_at_another(issuing: SSO, redeeming: 
     made = issuing.ticket(user="anna")
     found = redeeming.redeem("SAP", made.text, sender="anna")
     assert (found.user, found["password"].reveal()) == ("anna", "geheim")
-    entry = system.store().audit(limit=500)[-1]
+    entry = system.store().audit(AuditTrail.MEMBERS, limit=500)[-1]
     assert (entry.actor, entry.action, entry.subject) == ("back-01", "ticket.redeemed", "SAP: anna")
-    assert entry.detail["requester"] == "front-01"
+    assert entry.detail == {"application": "SAP", "user": "anna", "requester": "front-01"}
 
 
 def test_without_a_user_it_is_for_the_caller_itself(issuing: SSO) -> None:

@@ -150,6 +150,45 @@ class UsesATicketTwice(SQLiteMappingStore):
     changes = MappingProxyType({**SQLiteMappingStore.changes, change.UseTicket: _use_again})
 
 
+def _replace_by_name(connection, put):
+    table = schema.identities
+    values = {field: getattr(put.identity, field) for field in ("serial", "revoked_at")}
+    where = table.c.name == put.identity.name
+    if not connection.execute(update(table).where(where).values(**values, revision=table.c.revision + 1)).rowcount:
+        sql_changes.put_identity(connection, change.PutIdentity(replace(put.identity, revision=0)))
+
+
+class PutsAnIdentityByName(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.PutIdentity: _replace_by_name})
+
+
+def _clear_a_revocation(connection, put):
+    table, identity = schema.identities, put.identity
+    this = (table.c.name == identity.name) & (table.c.revision == identity.revision)
+    connection.execute(update(table).where(this).values(revoked_at=None))
+    sql_changes.put_identity(connection, put)
+
+
+class ClearsARevocationByAnyChange(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.PutIdentity: _clear_a_revocation})
+
+
+def _redeem_what_ended(connection, redemption):
+    table = schema.enrolments
+    connection.execute(update(table).where(table.c.token_hash == redemption.token_hash).values(ended_at=None))
+    sql_changes.redeem_enrolment(connection, redemption)
+
+
+class RedeemsACancelledToken(SQLiteMappingStore):
+    changes = MappingProxyType({**SQLiteMappingStore.changes, change.RedeemEnrolment: _redeem_what_ended})
+
+
+class LetsAnExternalUserBeClaimed(SQLiteMappingStore):
+    changes = MappingProxyType(
+        {**SQLiteMappingStore.changes, change.ClaimExternalUser: lambda _connection, _claim: None}
+    )
+
+
 SINS = {
     IgnoresTheEpoch: "test_an_epoch_that_is_over_is_fenced",
     IgnoresTheActiveVersion: "test_a_write_under_another_version_than_the_active_one_is_stale",
@@ -166,9 +205,15 @@ SINS = {
     BeginsEveryRevisionAtOne: "test_a_row_made_again_is_not_the_row_that_was_read_before",
     PagesByOffset: "test_pages_of_mappings_stay_steady_while_rows_change",
     UsesATicketTwice: "test_a_ticket_is_used_once",
+    PutsAnIdentityByName: "test_compare_and_swap_on_an_identity",
+    ClearsARevocationByAnyChange: "test_only_a_redemption_clears_a_revocation",
+    RedeemsACancelledToken: "test_a_join_token_is_redeemed_once_and_not_after_its_end",
+    LetsAnExternalUserBeClaimed: "test_an_external_user_of_another_row_is_not_claimed",
     FoldsCase: "test_names_that_look_alike_are_kept_apart",
 }
 ALSO = [
+    (PutsAnIdentityByName, "test_of_a_renewal_a_revocation_and_a_redemption_at_once_one_wins"),
+    (LetsAnExternalUserBeClaimed, "test_of_several_who_claim_an_external_user_at_once_one_gets_it"),
     (IgnoresTheActiveVersion, "test_no_credential_is_committed_under_a_retired_version"),
     (LastWriterWins, "test_writers_with_compare_and_swap_lose_nothing"),
     (CommitsOneByOne, "test_a_reader_never_sees_half_a_commit"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
 import threading
 import time
 from collections import abc
@@ -9,12 +11,24 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from systems import SYSTEM_ID, System, eventually
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from systems import LEASE_TTL, SYSTEM_ID, System, eventually
 from web_servers import certificate, enrolled, serving_agent, serving_master
 
 from keysvc.crypto import certificates
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, MasterSecretServerUnavailable, Revoked
-from keysvc.model import Role, SecretBytes, utc_now
+from keysvc.errors import (
+    AccessDenied,
+    InvalidInput,
+    KeysvcError,
+    MasterSecretServerUnavailable,
+    RateLimited,
+)
+from keysvc.master import enrolment
+from keysvc.master.enrolment import Identities
+from keysvc.master.lease import Leadership
+from keysvc.model import AuditTrail, Role, SecretBytes, utc_now
 from keysvc.sso import SSO
 from keysvc.web.agent.client import AgentClient
 from keysvc.web.master.client import MasterClient
@@ -22,7 +36,7 @@ from keysvc.web.tls import renewal
 from keysvc.web.tls.identity_files import IdentityFiles
 from keysvc.web.tls.renewal import Renewal, kept_renewed
 
-SHORT = timedelta(seconds=60)
+LIFETIME = timedelta(days=60)
 
 
 @pytest.fixture
@@ -34,14 +48,16 @@ def started(system: System) -> System:
 
 @pytest.fixture
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is issued meanwhile is in the last third of its life at once."""
+    """A certificate is looked at each time that it is used."""
     monkeypatch.setattr(renewal, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(certificates, "renewal_is_due", lambda pem, now: certificates.not_after(pem) - now < SHORT)
 
 
 def aging(system: System, name: str, role: Role, folder: Path, monkeypatch: pytest.MonkeyPatch) -> IdentityFiles:
+    """Enrolled so long ago that it is in the last third of its life."""
     with monkeypatch.context() as patch:
-        patch.setattr(certificates, "LIFETIME", SHORT - timedelta(seconds=1))
+        patch.setattr(certificates, "LIFETIME", LIFETIME)
+        patch.setattr(enrolment, "utc_now", lambda: utc_now() - LIFETIME * 5 / 6)
+        patch.setattr(enrolment, "TOKEN_LIFETIME", LIFETIME)
         return enrolled(system, name, role, folder)
 
 
@@ -66,23 +82,102 @@ def test_a_certificate_renews_itself_while_it_is_used(
         again = MasterClient([served.url], files, SYSTEM_ID)
         again.poll((), None)
         again.close()
-    entry = started.store().audit(limit=500)[-1]
-    assert "identity.renewed" in [entry.action for entry in started.store().audit(limit=500)], entry
+    assert "identity.renewed" in [entry.action for entry in started.store().audit(AuditTrail.MEMBERS)]
 
 
-def test_the_replaced_certificate_stays_good_because_the_answer_may_be_lost(started: System, tmp_path: Path) -> None:
-    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+@pytest.fixture
+def identities(started: System) -> Identities:
     assert started.master is not None
-    identities, before = started.master.identities, files.peer()
-    request, _ = certificates.request("web-02")
-    for _ in range(3):
-        identities.renew(identities.admit(before), before.serial, request)
-    assert identities.admit(before).previous_serial == before.serial
-    identities.revoke("web-02", "administrator")
-    with pytest.raises(Revoked):
-        identities.admit(before)
-    with pytest.raises(Revoked):
-        identities.renew(identities.all()[-1], before.serial, request)
+    return started.master.identities
+
+
+def renewed(identities: Identities, files: IdentityFiles) -> certificates.Peer:
+    """What the files show afterwards: another key, under the same name."""
+    before = identities.admit(files.peer())
+    request, key = certificates.request(before.name)
+    made = identities.renew(before.name, files.peer().serial, request)
+    files.replace(made, key)
+    return files.peer()
+
+
+def hours_pass(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
+    monkeypatch.setattr(enrolment, "utc_now", lambda: utc_now() + timedelta(hours=hours))
+
+
+def copied(files: IdentityFiles, to: Path) -> IdentityFiles:
+    shutil.copytree(files.directory, to)
+    return IdentityFiles(to)
+
+
+def test_a_replaced_certificate_renews_once_more_because_the_answer_may_be_lost(
+    identities: Identities, started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
+    lost = copied(files, tmp_path / "lost")
+    renewed(identities, lost)
+    with pytest.raises(RateLimited, match="not due"):
+        renewed(identities, copied(files, tmp_path / "soon"))
+    hours_pass(monkeypatch, 1.1)
+    again = renewed(identities, copied(files, tmp_path / "again"))
+    assert identities.admit(again).previous_serial == files.peer().serial
+    hours_pass(monkeypatch, 2.2)
+    with pytest.raises(AccessDenied, match="was replaced"):
+        renewed(identities, copied(files, tmp_path / "thrice"))
+    assert identities.admit(files.peer()).name == "web-02"
+
+
+def test_a_copied_old_key_renews_no_more_once_the_new_certificate_was_seen(
+    identities: Identities, started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
+    stolen = copied(files, tmp_path / "stolen")
+    owner = renewed(identities, files)
+    hours_pass(monkeypatch, 1.1)
+    identities.admit(owner)
+    with pytest.raises(AccessDenied, match="was replaced"):
+        renewed(identities, stolen)
+    eventually(lambda: not started.store().identity("web-02").previous_may_renew)  # type: ignore[union-attr]
+    successor = Identities(started.store(), SYSTEM_ID, Leadership(started.store(), LEASE_TTL), started.authority)
+    with pytest.raises(AccessDenied, match="was replaced"):
+        renewed(successor, stolen)
+    assert identities.admit(owner).serial == owner.serial
+
+
+def test_a_certificate_is_renewed_only_when_it_is_due(
+    identities: Identities, started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+    with pytest.raises(RateLimited):
+        renewed(identities, files)
+    hours_pass(monkeypatch, 24 * 240)
+    with pytest.raises(RateLimited):
+        renewed(identities, files)
+    hours_pass(monkeypatch, 24 * 250)
+    renewed(identities, files)
+    with pytest.raises(RateLimited):
+        renewed(identities, files)
+
+
+def test_an_expired_certificate_is_refused_and_cannot_renew(
+    identities: Identities, started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+    identities.admit(files.peer())
+    for hours in (24 * 365 + 1, -2):
+        hours_pass(monkeypatch, hours)
+        with pytest.raises(AccessDenied, match="expired, or is not yet valid"):
+            identities.admit(files.peer())
+
+
+def test_a_request_with_a_key_of_an_unknown_type_is_invalid(identities: Identities, started: System) -> None:
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = made.sign(Ed25519PrivateKey.generate(), None).public_bytes(Encoding.DER)
+    unknown = request.replace(bytes.fromhex("06032b6570"), bytes.fromhex("06032b6578"), 1)
+    encoded = base64.encodebytes(unknown).decode("ascii")
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{encoded}-----END CERTIFICATE REQUEST-----\n"
+    token = identities.enroll("web-02", Role.SERVER, "administrator")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        identities.redeem(token.secret, pem.encode("ascii"))
 
 
 def test_two_processes_of_a_machine_renew_once_and_both_show_the_new_one(

@@ -237,7 +237,8 @@ def test_what_was_denied_is_in_the_audit(estate: Estate) -> None:
         "SAP: *",
         "access-denied",
     )
-    assert (dict(entry.detail), entry.origin) == ({"right": "application.delete"}, "127.0.0.1")
+    about = {"application": "SAP", "user": "*", "right": "application.delete"}
+    assert (dict(entry.detail), entry.origin) == (about, "127.0.0.1")
 
 
 def test_a_membership_that_ended_is_gone_within_one_poll_interval(estate: Estate) -> None:

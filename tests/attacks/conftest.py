@@ -1,0 +1,19 @@
+"""What attacks on running processes share."""
+
+from __future__ import annotations
+
+from collections import abc
+from pathlib import Path
+
+import pytest
+from attackers import Attacked
+from systems import Keysvc
+
+
+@pytest.fixture
+def attacked(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Attacked]:
+    """A system that was configured, with a lease that no slow machine loses. Nothing runs yet."""
+    made = Attacked(tmp_path, keysvc)
+    made.init("--no-backup", "--lease-ttl", "30s")
+    yield made
+    made.end()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
     from keysvc.isolation import PluginFailure, Tell
     from keysvc.master.delivery import Subscription
+    from keysvc.master.lease import Ask
     from keysvc.master.member import Member
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
@@ -237,8 +238,10 @@ def open_member(
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
+    ask: Ask,
 ) -> Member:
-    """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
+    """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`, `ask`
+    as of `Leadership.keep`."""
     from keysvc.master.member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -280,6 +283,7 @@ def open_member(
                 url=config.own_url,
                 secrets=standby.secrets,
                 changed=changed,
+                ask=ask,
                 plugin_failures=plugin_failures,
             )
 

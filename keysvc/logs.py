@@ -164,12 +164,12 @@ class _Queued(logging.Handler):
 
     def finish(self) -> None:
         """Write what waits, for a second at most. Repeatable."""
-        with_deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + END_SECONDS
         try:
             self._waiting.put(None, timeout=END_SECONDS)
         except queue.Full:
             return
-        self._thread.join(max(0.0, with_deadline - time.monotonic()))
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _write_on(self) -> None:
         while True:

@@ -13,8 +13,8 @@ from sites import Site
 from strangers import MIB, asked, heard, memory, stranger
 from systems import eventually, run_keysvc
 
-from keysvc import config as configuration
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
+from keysvc.installation import config as configuration
 
 MANY = 32 * MIB
 ALLOWED = 16 * MIB

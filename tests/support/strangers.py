@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from sites import Site
 
-from keysvc import config as configuration
-from keysvc.demo.processes import Process
-from keysvc.web.identity import IdentityFiles
+from keysvc.cli.demo.processes import Process
+from keysvc.installation import config as configuration
+from keysvc.web.tls.identity_files import IdentityFiles
 
 MIB = 1024 * 1024
 

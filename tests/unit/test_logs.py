@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keysvc.logs import LONGEST_VALUE, Limited, get_logger
+from keysvc.plugin.logs import LONGEST_VALUE, Limited, get_logger
 
 SAID = """
 import logging
-from keysvc.logs import get_logger, log_to_stderr
+from keysvc.plugin.logs import get_logger, log_to_stderr
 
 log_to_stderr()
 log = get_logger("keysvc.test")
@@ -67,7 +67,7 @@ def test_an_application_gets_the_values_with_the_text(caplog: pytest.LogCaptureF
 
 
 REPEATED = """
-from keysvc.logs import get_logger, log_to_stderr
+from keysvc.plugin.logs import get_logger, log_to_stderr
 
 log_to_stderr()
 for times in range(5):
@@ -90,7 +90,7 @@ def test_equal_lines_are_counted_and_not_repeated() -> None:
 
 FULL = """
 import os, sys, time
-from keysvc.logs import MAXIMUM_WAITING_LINES, get_logger, log_to_stderr
+from keysvc.plugin.logs import MAXIMUM_WAITING_LINES, get_logger, log_to_stderr
 
 reading, writing = os.pipe()
 os.dup2(writing, 2)

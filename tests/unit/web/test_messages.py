@@ -10,9 +10,9 @@ import pytest
 from msgspec import inspect
 
 from keysvc.model import Field, Flags
-from keysvc.web import messages
-from keysvc.web.agent_app import AgentOperations
-from keysvc.web.master_app import MasterOperations
+from keysvc.web.agent.app import AgentOperations
+from keysvc.web.asgi import messages
+from keysvc.web.master.app import MasterOperations
 
 OPERATIONS = [*AgentOperations(None, None).all(), *MasterOperations(None, None, None).all()]
 CONTENTS = sorted({operation.content for operation in OPERATIONS}, key=lambda kind: kind.__name__)

@@ -47,10 +47,12 @@ def serve(config: Path | None) -> None:
         settings.lease,
     )
     with (
-        assembly.opened_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail) as member,
+        assembly.opened_member(
+            settings, key_store_prompt(settings), changed=waiting.changed, failed=fail, ask=waiting.ask
+        ) as member,
         listen(*host_and_port("listen", settings.listen)) as at,
     ):
-        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
+        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
         with kept_renewed(assembly.master_renewal(settings, member)):
@@ -81,9 +83,10 @@ def agent(config: Path | None) -> None:
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
         access = Access(store, sso.poll_interval, sso.authorizer)
-        app = agent_app(sso, admission, access, LocalCallers(peer.name, settings.agent_callers))
+        callers = LocalCallers(peer.name, settings.agent_callers)
+        app = agent_app(sso, admission, access, callers)
         if local is not None:
-            ending.enter_context(Server(app, local, None).in_background())
+            ending.enter_context(Server(app, local, None, knows=callers.knows).in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]
         _tell(f"the SSO server {peer.name} is on {' and '.join(places)}")
         Server(app, at, identity.server_context()).run()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
+    from keysvc.master.lease import Ask
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
     from keysvc.plugin.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
@@ -268,9 +269,10 @@ def opened_member(
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
+    ask: Ask,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`."""
+    uses is closed. `changed` and `failed` as of `Member`, `ask` as of `Leadership.keep`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -314,6 +316,7 @@ def opened_member(
                 url=config.own_url,
                 secrets=standby.secrets,
                 changed=changed,
+                ask=ask,
                 plugin_failures=plugin_failures,
             )
 

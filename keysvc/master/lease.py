@@ -18,6 +18,9 @@ from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.lease")
 
+Ask = abc.Callable[[abc.Callable[[], object]], object]
+"""Asks those who do the work for a sign of life: they call what it is given. Does not wait."""
+
 
 def holder_name() -> str:
     """Host, process and a random part: tells a restarted process from its predecessor."""
@@ -104,13 +107,21 @@ class Leadership:
         self._lease, self._valid_until = lease, before + self._ttl.total_seconds()
         return True
 
-    def keep(self, lost: abc.Callable[[Fenced], None]) -> None:
-        """Renew in the background until `release`; call `lost` once when another epoch was granted."""
-        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost,), name="lease", daemon=True)
+    def keep(self, lost: abc.Callable[[Fenced], None], ask: Ask = lambda answered: answered()) -> None:
+        """Renew in the background until `release`; call `lost` once when another epoch was granted. A renewal waits for
+        the answer to `ask`: a lease without service would keep a standby from taking over."""
+        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost, ask), name="lease", daemon=True)
         self._thread.start()
 
-    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None]) -> None:
-        while not self._stopping.wait(self._ttl.total_seconds() / 3):
+    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None], ask: Ask) -> None:
+        while True:
+            answered = threading.Event()
+            ask(answered.set)
+            if self._stopping.wait(self._ttl.total_seconds() / 3):
+                return
+            if not answered.is_set():
+                log.warning("the lease is not renewed: the service does not answer", still_valid=self.valid)
+                continue
             try:
                 self.renew()
             except Fenced as error:

@@ -16,7 +16,7 @@ from keysvc.master.audit_trails import Trails
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
-from keysvc.master.lease import Leadership
+from keysvc.master.lease import Ask, Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
@@ -64,11 +64,12 @@ class MasterSecretServer:
         url: str = "",
         secrets: UnsealedVersions | None = None,
         changed: abc.Callable[[], None] = lambda: None,
+        ask: Ask = lambda answered: answered(),
         plugin_failures: deque[PluginFailure] | None = None,
     ) -> None:
         """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
-        already. `changed` is called, by any thread, when polls have a new answer. What is appended to
-        `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
+        already. `changed` is called, by any thread, when polls have a new answer; `ask` as of `Leadership.keep`. What
+        is appended to `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
         system = store.system()
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
@@ -78,6 +79,7 @@ class MasterSecretServer:
         self._poll_interval = poll_interval
         self._name, self._url = name, url
         self._changed = changed
+        self._ask = ask
         self._rotate_every = rotate_every
         self._leadership = Leadership(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
@@ -118,7 +120,7 @@ class MasterSecretServer:
             raise
         for version, problem in self._secrets.problems.items():
             log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
-        self._leadership.keep(on_lost)
+        self._leadership.keep(on_lost, self._ask)
         self._worker.start()
         self._key_store_watch.start()
         self._trails.start()

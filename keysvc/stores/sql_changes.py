@@ -205,8 +205,6 @@ def put_enrolment(connection: Connection, put: change.PutEnrolment) -> None:
     this = table.c.token_hash == enrolment.token_hash
     changed = "this join token exists already or was changed meanwhile"
     _put_revised(connection, table, this, values_of(enrolment), changed)
-        connection, table, this, values_of(enrolment), "this join token exists already or was changed meanwhile"
-    )
 
 
 def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment) -> None:

@@ -92,9 +92,10 @@ def serving_agent(
         authority = system.authority.certificate
         admission = ending.enter_context(Admission(store, SYSTEM_ID, authority, sso.poll_interval))
         access = Access(store, sso.poll_interval, sso.authorizer)
-        app = agent_app(sso, admission, access, LocalCallers("web-01", allowed))
+        callers = LocalCallers("web-01", allowed)
+        app = agent_app(sso, admission, access, callers)
         ending.enter_context(Server(app, at, own.server_context()).in_background())
-        ending.enter_context(Server(app, listen_at(path), None).in_background())
+        ending.enter_context(Server(app, listen_at(path), None, knows=callers.knows).in_background())
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keysvc.plugin.logs import get_logger
+from keysvc.plugin.logs import LONGEST_VALUE, Limited, get_logger
 
 SAID = """
 import logging
@@ -64,3 +64,74 @@ def test_an_application_gets_the_values_with_the_text(caplog: pytest.LogCaptureF
     get_logger("keysvc.test").info("refused", path="/v1/poll", problem="not let in")
     assert caplog.messages == ["refused path=/v1/poll problem='not let in'"]
     assert caplog.records[0].msg.values == {"path": "/v1/poll", "problem": "not let in"}
+
+
+REPEATED = """
+from keysvc.plugin.logs import get_logger, log_to_stderr
+
+log_to_stderr()
+for times in range(5):
+    get_logger("keysvc.test").info("the same", version=2)
+get_logger("keysvc.test").info("another")
+get_logger("keysvc.test").info("another")
+"""
+
+
+def test_equal_lines_are_counted_and_not_repeated() -> None:
+    said = subprocess.run([sys.executable, "-c", REPEATED], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in said.stderr.splitlines()]
+    assert [(line["event"], line.get("version"), line.get("repeated")) for line in lines] == [
+        ("the same", 2, None),
+        ("the same", 2, 4),
+        ("another", None, None),
+        ("another", None, 1),
+    ]
+
+
+FULL = """
+import os, sys, time
+from keysvc.plugin.logs import MAXIMUM_WAITING_LINES, get_logger, log_to_stderr
+
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+os.close(writing)
+log_to_stderr()
+for number in range(3 * MAXIMUM_WAITING_LINES):
+    get_logger("keysvc.test").info("a line", number=number, text="x" * 100)
+if sys.argv[1] == "read":
+    os.set_blocking(reading, False)
+    said, deadline = b"", time.monotonic() + 60
+    while b"dropped" not in said and time.monotonic() < deadline:
+        try:
+            said += os.read(reading, 65536)
+        except BlockingIOError:
+            time.sleep(0.01)
+        get_logger("keysvc.test").info("a line later", at=time.monotonic())
+    print(said.decode())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of Windows is another thing")
+def test_a_log_that_nobody_reads_holds_nobody_up_and_tells_later_what_was_dropped() -> None:
+    said = subprocess.run([sys.executable, "-c", FULL, "read"], capture_output=True, text=True, check=True, timeout=60)
+    dropped = [json.loads(line) for line in said.stdout.splitlines() if "dropped" in line and line.endswith("}")]
+    assert dropped[0]["event"] == "log lines were dropped: nobody read them in time"
+    assert dropped[0]["lines"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of Windows is another thing")
+def test_a_process_ends_although_nobody_reads_its_log() -> None:
+    subprocess.run([sys.executable, "-c", FULL, "end"], check=True, timeout=60)
+
+
+def test_what_others_cause_is_limited_cut_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "keysvc")
+    limited = Limited(get_logger("keysvc.test"), 3)
+    for number in range(1000):
+        limited.info("refused", path="/" * 1000, number=number)
+    values = [record.msg.values for record in caplog.records]
+    assert 3 <= len(values) < 100
+    assert all(len(value["path"]) == LONGEST_VALUE + 1 for value in values)
+    limited = Limited(get_logger("keysvc.test"), 1)
+    while "lines_left_out" not in caplog.records[-1].msg.values:
+        limited.info("refused")

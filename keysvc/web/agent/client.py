@@ -151,9 +151,9 @@ class AgentAdministration:
     ) -> Application:
         """As `Administration.create_application`; the same again is answered with what is there."""
         asked = messages.CreateApplicationRequest(
-            tuple(fields),
+            tuple(map(messages.NewField.of, fields)),
             type_,
-            flags,
+            messages.NewFlags.of(flags) if flags is not None else None,
             description,
             contact,
             tuple(user_accounts),

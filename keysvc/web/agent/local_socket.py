@@ -14,7 +14,7 @@ from typing import Any
 
 from keysvc.errors import AccessDenied, ConfigurationError
 from keysvc.model import Role
-from keysvc.web.asgi.exchange import Caller
+from keysvc.web.asgi.exchange import Caller, Connected
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, group
 
@@ -44,6 +44,13 @@ class LocalCallers:
             )
         itself = user == os.geteuid()  # it could read this SSO server's key, and its memory
         return Caller(f"{self.machine}\\{account.pw_name}", Role.SERVER if itself else Role.APPLICATION)
+
+    def knows(self, connected: Connected) -> bool:
+        """Whether it comes from an account that may call."""
+        try:
+            return connected.local_socket is not None and bool(self.admit(connected.local_socket).name)
+        except AccessDenied:
+            return False
 
     def _lets_in(self, user: int, account: Any) -> bool:
         if not self.allowed:

@@ -55,10 +55,11 @@ class Requests:
     ) -> urllib3.BaseHTTPResponse:
         """The answer, which is no error, within `seconds`. Raises what the server raised, and NoAnswer."""
         body = msgspec.json.encode(content) if content is not None else None
+        kind = {"Content-Type": "application/json"} if body is not None else {}
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds)
         try:
             response = self._pool.urlopen(
-                method, path, body=body, headers=dict(headers or {}), retries=False, timeout=timeout
+                method, path, body=body, headers={**kind, **(headers or {})}, retries=False, timeout=timeout
             )
         except urllib3.exceptions.HTTPError as error:
             if _is_refusal(error):

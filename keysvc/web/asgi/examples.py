@@ -67,7 +67,9 @@ _ALL = (
     messages.ApplicationPage((_APPLICATION,), "SAP"),
     messages.MappingPage((_MAPPING,)),
     messages.CreateApplicationRequest(
-        _APPLICATION.fields, flags=_APPLICATION.flags, administrator_accounts=("NORDWIND\\SAP Admins",)
+        tuple(map(messages.NewField.of, _APPLICATION.fields)),
+        flags=messages.NewFlags.of(_APPLICATION.flags),
+        administrator_accounts=("NORDWIND\\SAP Admins",),
     ),
     messages.ApplicationChange({"enabled": True}, user_accounts=("NORDWIND\\SAP Users", "payroll")),
     messages.MappingRequest("AWEBER", enable=True),

@@ -16,12 +16,17 @@ import msgspec
 from keysvc.crypto.certificates import Peer, peer_of
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError
 from keysvc.model import Identity, Role, acting_from
-from keysvc.plugin.logs import get_logger
+from keysvc.plugin.logs import Limited, get_logger
 from keysvc.sso.permissions import Principal
 from keysvc.web.asgi.problems import MEDIA_TYPE, Problem, problem_of
 
 log = get_logger("keysvc.web")
+LINES_A_SECOND = 10
+STRANGERS_LOG = Limited(log, LINES_A_SECOND)
+CALLERS_LOG = Limited(log, LINES_A_SECOND)
+"""What callers with a certificate are refused is not hidden by what strangers are."""
 MAXIMUM_BODY_BYTES = 2 * 1024 * 1024
+MAXIMUM_STRANGERS_BODY_BYTES = 64 * 1024
 MAXIMUM_THREADS = 40
 CONNECTED = "keysvc.connected"
 """Where a request's scope has its `Connected`."""
@@ -57,8 +62,13 @@ class Connected:
     _peer: Peer | None = None
     _identity: Identity | None = None
     _caller: Caller = NOBODY
-    asked: tuple[object, msgspec.Struct | None] = (None, None)
-    """What the request before asked, and its parameters."""
+    is_known: bool = False
+    """Whether it has a certificate, or an account, that the server may answer; all others are strangers."""
+
+    @property
+    def maximum_body_bytes(self) -> int:
+        """Of one request."""
+        return MAXIMUM_BODY_BYTES if self.is_known else MAXIMUM_STRANGERS_BODY_BYTES
 
     def caller(self, admit: abc.Callable[[Peer], Identity], roles: abc.Collection[Role]) -> Caller:
         """Whom `admit` lets in, for each request anew. Raises AccessDenied without a client certificate of this
@@ -126,10 +136,11 @@ def _length(content: bytes) -> tuple[bytes, bytes]:
     return b"content-length", b"%d" % len(content)
 
 
-def refusal(error: KeysvcError, path: str) -> Response:
+def refusal(error: KeysvcError, path: str, *, is_known: bool) -> Response:
     """What an error that was foreseen is answered with."""
     found = problem_of(error)
-    log.info("refused", path=path, code=found.code, problem=found.detail)
+    limited = CALLERS_LOG if is_known else STRANGERS_LOG
+    limited.info("refused", path=path, code=found.code, problem=found.detail)
     return problem(found)
 
 
@@ -139,19 +150,19 @@ def failure(error: Exception, path: str) -> Response:
     return problem(problem_of(KeysvcError("an unexpected error; the server's log names it")))
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Raises InvalidInput for more than 2 MiB, and when the caller is gone before its end."""
-    content = b""
+async def read_body(receive: Receive, maximum: int = MAXIMUM_BODY_BYTES) -> bytes:
+    """Raises InvalidInput for more than `maximum` bytes, and when the caller is gone before its end."""
+    content = bytearray()
     more = True
     while more:
         message = await receive()
         if message["type"] != "http.request":
             raise InvalidInput("the request ended before its body did")
         content += message.get("body", b"")
-        if len(content) > MAXIMUM_BODY_BYTES:
-            raise InvalidInput(f"the body is larger than {MAXIMUM_BODY_BYTES} bytes")
+        if len(content) > maximum:
+            raise InvalidInput(f"the body is larger than {maximum} bytes")
         more = message.get("more_body", False)
-    return content
+    return bytes(content)
 
 
 @functools.cache

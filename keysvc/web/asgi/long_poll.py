@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import abc
 
 
 class ChangeSignal:
@@ -29,6 +30,19 @@ class Waiting:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._moment = ChangeSignal()
+
+    def serve(self) -> None:
+        """In the event loop, before the first request."""
+        self._loop = asyncio.get_running_loop()
+
+    def ask(self, answered: abc.Callable[[], object]) -> None:
+        """Call `answered` from the event loop as soon as that gets to it; at once while nothing is served yet. Any
+        thread may call it."""
+        if self._loop is None:
+            answered()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(answered)
 
     def moment(self) -> ChangeSignal:
         """The present one. Take it, look at what there is, then let it pass: so no change is missed."""

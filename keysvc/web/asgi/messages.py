@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import abc
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 import msgspec
 from msgspec import Meta
@@ -304,12 +305,45 @@ class NeedsRights(Protocol):
         """Those that just this one needs."""
 
 
+class NewField(Body, frozen=True):
+    """A field as `model.Field` has it; unknown members are refused here as well."""
+
+    label: str
+    masked: bool
+
+    @classmethod
+    def of(cls, field: Field) -> Self:
+        """As it is sent."""
+        return cls(field.label, field.masked)
+
+
+class NewFlags(Body, frozen=True, kw_only=True):
+    """The flags as `model.Flags` has them; unknown members are refused here as well."""
+
+    enabled: bool = False
+    host_initiated: bool = False
+    windows_initiated: bool = True
+    validate_password: bool = True
+    disable_credential_cache: bool = False
+    allow_tickets: bool = False
+    validate_tickets: bool = True
+    timeout_tickets: bool = True
+    allow_local_accounts: bool = False
+    administrators_same: bool = False
+    direct_password_sync: bool = False
+
+    @classmethod
+    def of(cls, flags: Flags) -> Self:
+        """As they are sent."""
+        return cls(**dataclasses.asdict(flags))
+
+
 class CreateApplicationRequest(Body, frozen=True):
     """`fields[0]` is the external user id. Flags of tickets, and a time-out of its own, need the right to set these."""
 
-    fields: Annotated[tuple[Field, ...], Meta(min_length=1, max_length=100)]
+    fields: Annotated[tuple[NewField, ...], Meta(min_length=1, max_length=100)]
     type: ApplicationType = ApplicationType.INDIVIDUAL
-    flags: Flags | None = None
+    flags: NewFlags | None = None
     description: str = ""
     contact: str = ""
     user_accounts: AccountList = ()
@@ -319,13 +353,15 @@ class CreateApplicationRequest(Body, frozen=True):
     def rights(self) -> abc.Iterator[Right]:
         """Naming its accounts is part of creating it."""
         yield Right.CREATE_APPLICATION
-        if self.ticket_timeout_minutes is not None or _of_tickets(self.flags or Flags()) != _of_tickets(Flags()):
+        if self.ticket_timeout_minutes is not None or _of_tickets(self.flags or NewFlags()) != _of_tickets(NewFlags()):
             yield Right.SET_TICKETS
 
     def arguments(self) -> dict[str, Any]:
         """Those of `create_application`."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {"type_": given.pop("type"), **given, "flags": self.flags or Flags()}
+        given["fields"] = tuple(Field(field.label, field.masked) for field in self.fields)
+        given["flags"] = Flags(**msgspec.structs.asdict(self.flags or NewFlags()))
+        return {"type_": given.pop("type"), **given}
 
     def describes(self, application: Application) -> bool:
         """Whether it would create just that."""
@@ -359,7 +395,7 @@ class ApplicationChange(Body, frozen=True):
         return {**{name: getattr(self, name) for name in self.__struct_fields__}, "flags": self.flags or {}}
 
 
-def _of_tickets(flags: Flags) -> list[bool]:
+def _of_tickets(flags: NewFlags) -> list[bool]:
     return [getattr(flags, name) for name in sorted(TICKET_FLAGS)]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keysvc.web.asgi.routing import Operations
 
 Json = dict[str, Any]
-ANYWHERE: tuple[type[KeysvcError], ...] = (InvalidInput, MappingStoreError)
+ANYWHERE: tuple[type[KeysvcError], ...] = (AccessDenied, InvalidInput, MappingStoreError)
 """What every operation may answer with."""
 _REFERENCE = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
@@ -112,9 +112,7 @@ def _responses(operation: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
         responses[str(status)]["headers"] = {"ETag": {"description": operation.etag, "schema": {"type": "string"}}}
     for other, description in (operation.other_answers or {}).items():
         responses[str(other)] = {"description": description}
-    admission: tuple[type[KeysvcError], ...] = (AccessDenied,) if operation.roles else ()
-    if operation.rights:
-        admission = (*admission, AuthorizerUnavailable)
+    admission: tuple[type[KeysvcError], ...] = (AuthorizerUnavailable,) if operation.rights else ()
     kinds: dict[int, list[type[KeysvcError]]] = {}
     for error in dict.fromkeys((*ANYWHERE, *admission, *operation.errors)):
         kinds.setdefault(status_of_kind(error), []).append(error)

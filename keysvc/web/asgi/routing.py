@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from keysvc.described import described
-from keysvc.errors import InvalidInput, KeysvcError, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.memory_alone import NotInMemory, from_memory
 from keysvc.sso.permissions import Right
@@ -24,6 +24,7 @@ from keysvc.web.asgi.exchange import (
     NOBODY,
     Caller,
     Connected,
+    Headers,
     Receive,
     Response,
     Scope,
@@ -55,6 +56,7 @@ class NoContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
 """Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
 NO_CONTENT = NoContent()
+SAFE = frozenset({"GET", "HEAD"})
 NONE_IN_PATH: abc.Mapping[str, str] = MappingProxyType({})
 
 
@@ -106,15 +108,16 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            _refuse_web_pages(scope["headers"])
             endpoint = by_path.get((scope["method"], scope["path"]))
             if endpoint is not None:
                 response = await endpoint.answered(scope, receive, NONE_IN_PATH)
-            elif scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
+            elif scope["path"] == DESCRIPTION and scope["method"] in SAFE:
                 response = document
             else:
                 response = await table.answered(scope, receive)
         except KeysvcError as error:
-            response = refusal(error, scope["path"])
+            response = refusal(error, scope["path"], is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
             response = failure(error, scope["path"])
         await response.send(send)
@@ -136,8 +139,8 @@ class _Endpoint:
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
-        parameters = self._remembered_parameters(scope, in_path)
-        content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
+        parameters = self._parameters(scope, in_path)
+        content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
         if operation.in_memory:
             try:
@@ -149,16 +152,6 @@ class _Endpoint:
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
-
-    def _remembered_parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
-        """Whoever keeps its connection mostly asks what it asked before: an SSO server that polls always does."""
-        connected: Connected = scope[CONNECTED]
-        asking = self, scope["path"], scope["query_string"], scope["headers"]
-        asked, parameters = connected.asked
-        if parameters is None or asked != asking:
-            parameters = self._parameters(scope, in_path)
-        connected.asked = asking, parameters  # these headers: uvicorn keeps them until the next request anyway
-        return parameters
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)
@@ -176,8 +169,12 @@ class _Endpoint:
             raise InvalidInput(f"the parameters cannot be used: {error}") from None
         return converted
 
-    async def _content(self, receive: Receive) -> msgspec.Struct:
-        body = await read_body(receive)
+    async def _content(self, scope: Scope, receive: Receive) -> msgspec.Struct:
+        """Nothing is begun before the request has come to its end, even without content."""
+        _refuse_other_types(scope["headers"])
+        body = await read_body(receive, scope[CONNECTED].maximum_body_bytes)
+        if self._operation.content is NoContent:
+            return NO_CONTENT
         try:
             decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content)
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -223,6 +220,21 @@ def _not_for_this_path(method: str, allowed: abc.Collection[str]) -> Response:
     methods = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
     found = Problem("about:blank", "Method Not Allowed", 405, f"{method} is not for this path", "http")
     return problem(found, (b"allow", ", ".join(methods).encode("ascii")))
+
+
+def _refuse_web_pages(headers: Headers) -> None:
+    """A browser that holds a certificate shows it for any page that asks; no page of this server's own asks anything.
+    Raises AccessDenied."""
+    for name, value in headers:
+        if name == b"origin" or (name == b"sec-fetch-site" and value not in {b"none", b"same-origin"}):
+            raise AccessDenied("a web page may not ask this server", hint="ask with keysvc, or a program of your own")
+
+
+def _refuse_other_types(headers: Headers) -> None:
+    """JSON is what a browser sends for no page without asking first; keysvc 0.1 names no type. Raises InvalidInput."""
+    for name, value in headers:
+        if name == b"content-type" and value.partition(b";")[0].strip().lower() != b"application/json":
+            raise InvalidInput("the Content-Type of the body must be application/json")
 
 
 def _query(raw: bytes) -> abc.Iterable[tuple[str, str]]:

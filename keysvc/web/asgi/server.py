@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import asyncio.sslproto
 import contextlib
 import errno
 import gc
 import logging
-import math
 import signal
 import socket
 import ssl
@@ -15,83 +15,22 @@ import threading
 from collections import abc
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from keysvc.errors import ConfigurationError
-from keysvc.web.asgi.exchange import ASGI, CONNECTED, Connected, in_thread
+from keysvc.plugin.logs import Limited, get_logger
+from keysvc.web.asgi.exchange import ASGI, STRANGERS_LOG, Connected, in_thread
+from keysvc.web.asgi.http1 import HEAD_SECONDS, HttpConnection
+from keysvc.web.asgi.strangers import Strangers
 
-MAXIMUM_HEAD_BYTES = 64 * 1024
 TLS_BUFFER_BYTES = 2048
-KEEP_ALIVE_SECONDS = 75
-LOCAL = getattr(socket, "AF_UNIX", None)
+TLS_GOODBYE_SECONDS = 5.0
+SPARE_DESCRIPTORS = 64
+"""Which connections leave to everything else: databases, key stores, files."""
+END_SECONDS = 5.0
+SWEEP_SECONDS = 1.0
+FULL_SECONDS = 0.1
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-
-class _HeadWithBody:
-    """What one answer is written to: its head waits for what is next of it, as ASGI has it, and goes in the same packet
-    and the same record of TLS. uvicorn writes them one by one."""
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._transport = cycle.transport
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if not self._cycle.response_started:  # 100 Continue
-            self._transport.write(data)
-        elif not self._head:
-            self._head = data
-        else:
-            self._cycle.transport = self._transport
-            self._transport.write(self._head + data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 by httptools, which puts what tells who calls into each request's scope, and bounds a head.
-
-    The ASGI TLS extension would be the standard place for the certificate; uvicorn does not have it yet.
-    """
-
-    _connected = Connected()
-    _head_bytes = 0.0  # of the head that is being received; none counts while a body is
-
-    def shutdown(self) -> None:
-        """An idle connection is cut: who keeps it in a pool does not answer TLS's goodbye, and would be waited for."""
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.abort()
-        else:
-            super().shutdown()
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        end = transport.get_extra_info("socket")
-        local = end if end is not None and end.family == LOCAL else None
-        self._connected = Connected(certificate, local, self.client[0] if self.client else "")
-
-    def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_bytes > MAXIMUM_HEAD_BYTES:
-            self.send_400_response("The head of the request is too large.")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[CONNECTED] = self._connected  # type: ignore[literal-required]
-
-    def on_headers_complete(self) -> None:
-        self._head_bytes = -math.inf
-        super().on_headers_complete()
-        if self.scope["method"] != "HEAD":
-            self.cycle.transport = _HeadWithBody(self.cycle)  # type: ignore[assignment]
-
-    def on_message_complete(self) -> None:
-        self._head_bytes = 0.0
-        super().on_message_complete()
+log = get_logger("keysvc.web")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -122,22 +61,66 @@ def allow_connections() -> None:
         pass
 
 
-class _WithoutTracebackOfRequests(logging.Filter):
-    """uvicorn logs the traceback of a failed request; ours is logged by `_unknown_problem`, without values."""
+def most_connections() -> int:
+    """How many there may be now. Few enough that some descriptors are left."""
+    try:
+        import resource
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
-        return True
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (ImportError, OSError, ValueError):
+        return 65536
+    return max(limit // 2, limit - SPARE_DESCRIPTORS) if limit != resource.RLIM_INFINITY else 65536
 
 
-class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, before_end: abc.Callable[[], None]) -> None:
-        super().__init__(config)
-        self._before_end = before_end
+def has_certificate(connected: Connected) -> bool:
+    """The TLS handshake has checked whose authority it is of."""
+    return connected.certificate is not None
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await in_thread(self._before_end)
-        await super().shutdown(sockets)
+
+class _Company:
+    """All connections of one server: who is a stranger, who took too long."""
+
+    def __init__(self, knows: abc.Callable[[Connected], bool]) -> None:
+        self.knows = knows
+        self.strangers = Strangers()
+        self.open: set[HttpConnection] = set()
+
+    def joined(self, connection: HttpConnection) -> None:
+        self.open.add(connection)
+        if not connection.connected.is_known:
+            self.strangers.is_unknown(connection, connection.abort)
+
+    def left(self, connection: HttpConnection) -> None:
+        self.open.discard(connection)
+        self.strangers.leaves(connection)
+
+    def refused(self, connection: HttpConnection, status: int, why: str) -> None:
+        STRANGERS_LOG.info(
+            "refused what is no request", caller=connection.connected.address, status=status, problem=why
+        )
+
+    def failed(self, error: Exception) -> None:
+        log.error("a request failed", error=type(error).__name__)
+
+    async def sweep(self) -> None:
+        """Cut, for ever, whatever has not got further in its time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for connection in [one for one in self.open if one.deadline < now]:
+                connection.abort()
+
+    async def end(self) -> None:
+        """Let those finish that are being answered, for a while."""
+        for connection in list(self.open):
+            connection.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                while self.open:
+                    await asyncio.sleep(0.02)
+        for connection in list(self.open):
+            connection.cancel()
 
 
 class Server:
@@ -149,45 +132,40 @@ class Server:
         app: ASGI,
         at: socket.socket,
         context: ssl.SSLContext | None,
+        *,
         before_end: abc.Callable[[], None] = lambda: None,
+        knows: abc.Callable[[Connected], bool] = has_certificate,
+        at_start: abc.Callable[[], None] = lambda: None,
     ) -> None:
-        """`before_end` is called, in a thread, while requests that wait are still to be answered."""
+        """`at_start` is called in the event loop, `before_end` in a thread while requests that wait are still to be
+        answered. Whom `knows` does not know is a stranger: there may be few of them, and for a short time."""
         # asyncio zeroes a buffer of this size for each TLS connection, of which every SSO server keeps one
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
-        config = uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=5,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-        )
-        logging.getLogger("uvicorn.error").addFilter(_WithoutTracebackOfRequests())
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        config.load()
-        config.ssl = context
-        self._server = _Uvicorn(config, before_end)
+        at.setblocking(False)
+        self._app = app
         self._socket = at
+        self._context = context
+        self._before_end = before_end
+        self._knows = knows
+        self._at_start = at_start
+        self._is_stopped = False
+        self._wake: abc.Callable[[], object] = lambda: None
+        self._full = Limited(log, 1)
 
     def run(self) -> None:
         """Serve."""
         allow_connections()
         gc.collect()
         gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
-        # uvicorn repeats the signal that ended it: the caller still has to release its lease then.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        self._server.run(sockets=[self._socket])
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+            if (number := getattr(signal, name, None)) is not None:
+                signal.signal(number, lambda *_: self.stop())
+        self._run()
 
     @contextlib.contextmanager
     def in_background(self) -> abc.Iterator[None]:
         """Serve in a thread of its own while the context lasts."""
-        thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="local-socket")
+        thread = threading.Thread(target=self._run, name="local-socket")
         thread.start()
         try:
             yield
@@ -196,5 +174,79 @@ class Server:
             thread.join()
 
     def stop(self) -> None:
-        """From any thread."""
-        self._server.should_exit = True
+        """From any thread. Repeatable."""
+        self._is_stopped = True
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._wake()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(_note)
+        self._wake = lambda: loop.call_soon_threadsafe(stopping.set)
+        if self._is_stopped:
+            stopping.set()
+        self._at_start()
+        company = _Company(self._knows)
+        tasks = [loop.create_task(self._accept(company)), loop.create_task(company.sweep())]
+        try:
+            await stopping.wait()
+            await in_thread(self._before_end)
+        finally:
+            tasks[0].cancel()
+            self._socket.close()
+            await company.end()
+
+    async def _accept(self, company: _Company) -> None:
+        loop = asyncio.get_running_loop()
+        greeting: set[asyncio.Task[None]] = set()
+        while True:
+            try:
+                connected, _ = await loop.sock_accept(self._socket)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self._full.error("no connection can be accepted", problem=error.strerror)
+                    company.strangers.drop_one()
+                    await asyncio.sleep(FULL_SECONDS)
+                continue
+            most = most_connections()
+            await company.strangers.room(most // 4)
+            if len(company.open) + len(greeting) >= most and not company.strangers.drop_one():
+                self._full.error(
+                    "there are as many connections as this account may have", connections=len(company.open)
+                )
+                connected.close()
+            else:
+                greeted = loop.create_task(self._greet(connected, company))
+                greeting.add(greeted)
+                greeted.add_done_callback(greeting.discard)
+                greeted.add_done_callback(company.strangers.leaves)
+                company.strangers.arrives(greeted, greeted.cancel)
+            await asyncio.sleep(0)
+
+    async def _greet(self, connected: socket.socket, company: _Company) -> None:
+        """Whatever a stranger may do in the handshake: it is cut, and nothing else happens."""
+        limits = {"ssl_handshake_timeout": HEAD_SECONDS, "ssl_shutdown_timeout": TLS_GOODBYE_SECONDS}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: HttpConnection(self._app, company),
+                connected,
+                ssl=self._context,
+                **(limits if self._context is not None else {}),
+            )
+        except OSError as error:
+            STRANGERS_LOG.info("no TLS was agreed on", problem=getattr(error, "reason", None) or type(error).__name__)
+            connected.close()
+        except asyncio.CancelledError:
+            connected.close()
+            raise
+
+
+def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the event loop has to tell may hold values: only its kind is logged."""
+    error = context.get("exception")
+    STRANGERS_LOG.log(
+        logging.WARNING, "the event loop met a problem", problem=context["message"], error=type(error).__name__
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import abc
 from datetime import timedelta
 
 import pytest
@@ -97,3 +98,29 @@ def test_a_renewal_whose_answer_was_lost_costs_nothing(system: System, monkeypat
     assert leadership.valid
     leadership.release()
     assert store.lease() is None
+
+
+def test_a_lease_is_renewed_only_while_those_who_serve_answer(system: System) -> None:
+    leadership, asked = Leadership(system.store(), SHORT), []
+    leadership.acquire()
+    leadership.keep(system.lost.append, asked.append)
+    eventually(lambda: not leadership.valid)
+    leadership.release()
+    assert len(asked) > 1
+    assert system.lost == []
+
+
+def test_an_answer_that_was_late_once_costs_no_lease(system: System) -> None:
+    leadership, asked = Leadership(system.store(), SHORT), []
+
+    def ask(answered: abc.Callable[[], object]) -> None:
+        asked.append(answered)
+        if len(asked) > 1:
+            answered()
+
+    leadership.acquire()
+    first = system.store().lease()
+    leadership.keep(system.lost.append, ask)
+    eventually(lambda: system.store().lease().expires_at > first.expires_at)
+    assert leadership.valid
+    leadership.release()

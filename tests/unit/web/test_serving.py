@@ -10,7 +10,8 @@ import sys
 import threading
 from collections import abc
 
-from keysvc.web.asgi.exchange import ASGI, Receive, Scope, Send, in_thread, read_body
+from keysvc.web.asgi.exchange import ASGI, Receive, Response, Scope, Send, in_thread, read_body
+from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, listen
 
 
@@ -37,7 +38,8 @@ def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged() -
 def asked(app: ASGI, request: str) -> abc.Iterator[socket.socket]:
     """A connection on which `request` was sent to a server of `app`."""
     at = listen("127.0.0.1", 0)
-    with Server(app, at, None).in_background(), socket.create_connection(at.getsockname()) as connection:
+    serving = Server(app, at, None, knows=lambda _: True).in_background()
+    with serving, socket.create_connection(at.getsockname()) as connection:
         connection.settimeout(60)
         connection.sendall(request.replace("\n", "\r\n").encode())
         yield connection
@@ -97,3 +99,26 @@ def test_requests_that_came_together_are_answered_in_their_order() -> None:
     with asked(saying(b"!"), ask.format("", "a") + ask.format("Connection: close\n", "b")) as connection:
         first = ANSWER.format(2, "a!").replace("connection: close\r\n", "")
         assert until_closed(connection) == first + ANSWER.format(2, "b!")
+
+
+def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
+    waiting, is_held, go_on, answered = Waiting(), threading.Event(), threading.Event(), threading.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        is_held.set()
+        go_on.wait(60)
+        await Response(204).send(send)
+
+    at = listen("127.0.0.1", 0)
+    serving = Server(app, at, None, at_start=waiting.serve)
+    waiting.ask(answered.set)
+    assert answered.is_set()  # nothing is served yet
+    answered.clear()
+    with serving.in_background(), socket.create_connection(at.getsockname()) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert is_held.wait(60)
+        waiting.ask(answered.set)
+        assert not answered.wait(0.2)
+        go_on.set()
+        assert answered.wait(60)
+        assert until_closed(connection).startswith("HTTP/1.1 204 ")

@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, NoReturn, TypeVar
 
+from keysvc import names
 from keysvc.errors import InvalidInput
 
 MASTER_SECRET_BYTES = 32
@@ -356,7 +357,7 @@ def is_local(account: str) -> bool:
     r"""Whether a Windows account is known on one machine alone: `.\name`, `BUILTIN\name`, or of this machine. A name
     without a domain is no Windows account, and everywhere the same."""
     domain, separator, _name = account.partition("\\")
-    return bool(separator) and domain.casefold() in {".", "builtin", platform.node().partition(".")[0].casefold()}
+    return bool(separator) and names.key(domain) in {".", "builtin", names.key(platform.node().partition(".")[0])}
 
 
 @dataclass(frozen=True, slots=True)

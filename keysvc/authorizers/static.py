@@ -11,6 +11,7 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
+from keysvc import names
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Authorizer, Opening, Register
@@ -47,7 +48,7 @@ class StaticAuthorizer:
         found: dict[str, None] = {}
         waiting = [name]
         while waiting:
-            member = waiting.pop().casefold()
+            member = names.key(waiting.pop())
             for group, members in groups.items():
                 if member in members and group not in found:
                     found[group] = None
@@ -79,4 +80,4 @@ def read(path: Path) -> dict[str, frozenset[str]]:
 def _members(path: Path, group: str, members: object, hint: str) -> frozenset[str]:
     if not group.strip() or not isinstance(members, list) or not all(isinstance(m, str) and m.strip() for m in members):
         raise ConfigurationError(f"{path}: the group {group!r} is no list of names", hint=hint)
-    return frozenset(member.strip().casefold() for member in members)
+    return names.keys(member.strip() for member in members)

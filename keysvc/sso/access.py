@@ -10,6 +10,7 @@ import threading
 from collections import abc
 from typing import Final, Generic, TypeVar
 
+from keysvc import names
 from keysvc.elapsed import elapsed
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
 from keysvc.interfaces import Authorizer, MappingStore
@@ -23,7 +24,6 @@ from keysvc.sso.roles import (
     Right,
     SSORole,
     application_roles,
-    folded,
     system_roles,
 )
 
@@ -82,8 +82,8 @@ class Access:
         if definition.type is not ApplicationType.GROUP:
             mapping = self._store.mapping(application, principal.name)
             return [] if mapping is None else [mapping]
-        known = folded(accounts)
-        return [mapping for mapping in self._all_mappings(application) if mapping.user.casefold() in known]
+        known = names.keys(accounts)
+        return [mapping for mapping in self._all_mappings(application) if names.key(mapping.user) in known]
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
@@ -136,7 +136,7 @@ class Access:
     def _roles(
         self, principal: Principal, accounts: abc.Sequence[str], application: Application | None, settings: Settings
     ) -> abc.Iterator[SSORole]:
-        known = folded(accounts)
+        known = names.keys(accounts)
         yield from system_roles(principal, known, settings)
         if application is not None:
             yield from application_roles(known, application, settings)
@@ -163,8 +163,8 @@ class Access:
         if application is not None and application.type not in OF_USERS:
             return False
         if application is not None and application.type is ApplicationType.GROUP:
-            return right in OF_A_GROUP and user.casefold() in folded(accounts)
-        if user.casefold() != principal.name.casefold():
+            return right in OF_A_GROUP and names.key(user) in names.keys(accounts)
+        if not names.same(user, principal.name):
             return False
         return application is None or bool(application.user_accounts) or self._mapped((application.name, user))
 

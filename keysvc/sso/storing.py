@@ -15,7 +15,7 @@ from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, Invali
 from keysvc.interfaces import MappingStore
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
 from keysvc.sso.ciphers import Ciphers
-from keysvc.sso.credentials import refuse_local
+from keysvc.sso.credentials import check_new, refuse_local
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
@@ -123,7 +123,7 @@ class Storing:
             row = there.credential(new.user)
             try:
                 changed = list(mapped(application, new, there.mapping(new.user)))
-            except (AccessDenied, NotFound) as error:
+            except (AccessDenied, InvalidInput, NotFound) as error:
                 raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
             mappings += changed
             same = row is not None and self._opens_to(application, row, new.fields)
@@ -207,12 +207,14 @@ class _There:
 
 
 def mapped(application: Application, new: NewCredential, mapping: Mapping | None) -> abc.Iterator[PutMapping]:
-    """The change that makes the mapping what `new` says. Raises NotFound, AccessDenied."""
+    """The change that makes the mapping what `new` says. Raises NotFound, AccessDenied, InvalidInput."""
     if mapping is None and new.external_user is None:
         raise NotFound(
             f"{new.user} has no mapping for {application.name}",
             hint=f"keysvc mapping set '{application.name}' '{new.user}' EXTERNAL_USER --enable",
         )
+    if new.external_user is not None:
+        check_new(application, new.user, new.external_user, mapping)
     if mapping is None:
         refuse_local(application, new.user)
         yield PutMapping(Mapping(application.name, new.user, new.external_user or "", enabled=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Authorizer, Opening, Register
+from keysvc.names import key
 
 KEYSVC_API = 1
 
@@ -50,7 +51,7 @@ class ExampleAuthorizer:
         found: list[str] = []
         waiting = [name]
         while waiting:
-            member = waiting.pop().strip().casefold()
+            member = key(waiting.pop().strip())
             new = [group for group, names in members.items() if member and member in names and group not in found]
             found.extend(new)
             waiting.extend(new)
@@ -61,4 +62,4 @@ class ExampleAuthorizer:
 
 
 def _names(text: str) -> set[str]:
-    return {name.strip().casefold() for name in text.split(",")}
+    return {key(name.strip()) for name in text.split(",")}

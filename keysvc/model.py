@@ -88,6 +88,10 @@ class VersionState(StrEnum):
     DESTROYED = "destroyed"
 
 
+MAXIMUM_VERSION = 2**32 - 1
+"""It has four bytes wherever it is bound or sealed."""
+
+
 @dataclass(frozen=True, slots=True)
 class MasterSecret:
     """One version of the master secret: a 32-byte key-derivation key. `version` is ≥ 1 and never reused."""
@@ -97,8 +101,8 @@ class MasterSecret:
     material: SecretBytes
 
     def __post_init__(self) -> None:
-        if self.version < 1 or len(self.material) != MASTER_SECRET_BYTES:
-            raise InvalidInput(f"a master secret has a version ≥ 1 and {MASTER_SECRET_BYTES} bytes")
+        if not 1 <= self.version <= MAXIMUM_VERSION or len(self.material) != MASTER_SECRET_BYTES:
+            raise InvalidInput(f"a master secret has a version from 1 to 2^32 - 1, and {MASTER_SECRET_BYTES} bytes")
 
     @property
     def check_value(self) -> str:

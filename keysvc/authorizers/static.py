@@ -12,6 +12,7 @@ from collections import abc
 from pathlib import Path
 
 from keysvc import names
+from keysvc.config import NO_TOML
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
 from keysvc.hookspecs import hookimpl
 from keysvc.interfaces import Authorizer, Opening, Register
@@ -66,7 +67,7 @@ def read(path: Path) -> dict[str, frozenset[str]]:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except NO_TOML as error:
         raise ConfigurationError(f"{path} is no TOML: {error}", hint=hint) from None
     unknown = sorted(content.keys() - {"groups"})
     if unknown:

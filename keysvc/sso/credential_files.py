@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from keysvc import names
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import InvalidInput, KeysvcError
 from keysvc.model import Application
 from keysvc.sso.config_store import refuse_config_store
@@ -101,7 +101,7 @@ def _json_lines(text: str, source: str) -> abc.Iterator[Line]:
             continue
         try:
             read = decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeEncodeError):
+        except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
             raise _fault(source, number, what) from None
         yield Line(number, read.application.strip(), read.user.strip(), read.fields, _stripped(read.external_user))

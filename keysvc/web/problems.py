@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from keysvc import errors
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 
 MEDIA_TYPE = "application/problem+json"
@@ -76,7 +76,7 @@ def error_of(body: bytes, status: int) -> KeysvcError:
     """What a client raises for a problem that it received."""
     try:
         problem = msgspec.json.decode(body, type=described(Problem))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")
     kind = _by_code().get(problem.code, KeysvcError)
     if kind is errors.NotActive:

@@ -128,7 +128,8 @@ def _length(content: bytes) -> tuple[bytes, bytes]:
 def refusal(error: KeysvcError, path: str) -> Response:
     """What an error that was foreseen is answered with."""
     found = problem_of(error)
-    log.info("refused", path=path, code=found.code, problem=found.detail)
+    problems = {} if isinstance(error, InvalidInput) else {"problem": found.detail}  # which may repeat what was sent
+    log.info("refused", path=path, code=found.code, **problems)
     return problem(found)
 
 

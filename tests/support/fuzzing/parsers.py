@@ -325,7 +325,7 @@ PLAIN = (
     Target("tickets", simply(_ticket), _ticket_seeds()),
     Target("ciphertexts", simply(_ciphertext), _ciphertext_seeds(), maximum=2**20),
     Target("backup", _backup, _backup_seeds(), maximum=2**20),
-    Target("age", simply(_age), [AGE_KEY, AGE_FILE], (b"-----BEGIN OPENSSH PRIVATE KEY-----\n",), maximum=2**14),
+    Target("age", simply(_age), [AGE_KEY, AGE_FILE], (b"-----BEGIN OPENSSH PRIVATE KEY-----\n",), maximum=2**12),
     Target("sealed", _sealed, _sealed_seeds()),
     Target("key-file", _key_file, _key_file_seeds()),
     Target("shares", simply(_share), _share_seeds(), (b" academic", b" acid", b" zero")),
@@ -349,7 +349,7 @@ PLAIN = (
             b"A" * 43,
         ],
         (b"ms", b"d", b"."),
-        maximum=2**20,
+        maximum=2**16,
     ),
     Target(
         "locations",

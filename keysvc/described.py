@@ -13,6 +13,9 @@ import msgspec
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for bytes from outside: no JSON, of other types, no Unicode, or nested too deeply."""
 
+NO_TOML: Final = (ValueError, RecursionError)
+"""What `tomllib` raises: TOMLDecodeError is a ValueError, as is what it says to a number of 5,000 digits."""
+
 _Kind = TypeVar("_Kind")
 
 _known: set[type] = set()

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from keysvc import __version__
-from keysvc.cli import demonstration, entsso, running, setting_up, status
-from keysvc.cli.later import later
+from keysvc.cli import entsso, init_and_join, running, status
+from keysvc.cli.demo import command
+from keysvc.cli.lazy import later
+from keysvc.cli.shared import until_the_end
 
 app = typer.Typer(
     name="keysvc",
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demonstration, setting_up, running, status, entsso):
+for module in (command, init_and_join, running, status, entsso):
     module.add_to(app)
 GROUPS = {
     "secret": ("secret", "The master secret: rotate, back up, restore."),
@@ -73,13 +75,14 @@ def keysvc(
 def run() -> None:
     """The command that the arguments of this process name."""
     _add_commands_of_plugins()
-    app()
+    with until_the_end:
+        app()
 
 
 def _add_commands_of_plugins() -> None:
     """Looking for plugins costs more than most commands: none is looked for when none has commands."""
     if _any_plugin_has_commands():
-        from keysvc.assembly import plugins
+        from keysvc.installation.assembly import plugins
 
         plugins().add_commands(app)
 

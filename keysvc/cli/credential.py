@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json
+from keysvc.cli.prompts import passphrase
 from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
-from keysvc.logs import log_nothing
+from keysvc.plugin.logs import log_nothing
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
+    from keysvc.installation.config import Config
     from keysvc.sso import SSO, Credential
-    from keysvc.web.agent_client import AgentClient
+    from keysvc.web.agent.client import AgentClient
 
 app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
@@ -151,7 +151,7 @@ def purge(
     \b
     keysvc credential purge SAP
     """
-    from keysvc import assembly
+    from keysvc.installation import assembly
 
     agent = assembly.agent_client(load(config))
     try:
@@ -164,7 +164,7 @@ def purge(
 def sso_server(config: Config) -> SSO | AgentClient:
     """This machine's agent where one answers, which also works while the master is down; else an SSO server in this
     process."""
-    from keysvc import assembly
+    from keysvc.installation import assembly
 
     log_nothing()
     agent = assembly.agent_client(config)
@@ -195,9 +195,7 @@ def _asked(config: Config, name: str) -> dict[str, str]:
 
     if not sys.stdin.isatty():
         raise InvalidInput("the fields are needed", hint="give --fields-file FILE, or - for standard input")
-    store = open_store(config)
-    application = store.application(name)
-    store.close()
+    application = open_store(config).application(name)
     if application is None:
         raise NotFound(f"there is no application {name}", hint="keysvc app list")
     return {

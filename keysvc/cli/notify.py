@@ -10,8 +10,8 @@ from keysvc.cli.output import ago, print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, load
 
 if TYPE_CHECKING:
-    from keysvc.config import Config, NotifierSettings
     from keysvc.errors import KeysvcError
+    from keysvc.installation.config import Config, NotifierSettings
 
 app = typer.Typer(rich_markup_mode=None)
 MANY = 1000
@@ -29,7 +29,6 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     store = administration(config, changing=False).store
     pending = {each.shown: len(store.events(MANY, pending_for=each.shown)) for each in settings.notifier_settings}
     parked = store.parked_events(MANY)
-    store.close()
     if as_json:
         notifiers = [
             {
@@ -79,23 +78,20 @@ def retry(
     \b
     keysvc notify retry --all
     """
-    from keysvc.changes import UNGUARDED, RetryEvent
     from keysvc.errors import InvalidInput, NotFound
+    from keysvc.plugin.changes import UNGUARDED, RetryEvent
 
     if every == bool(event_id):
         raise InvalidInput("name an event, or all of them", hint="keysvc notify retry EVENT_ID, or --all")
     store = administration(config).store
-    try:
-        wanted = [
-            RetryEvent(parked.event.event_id, parked.notifier)
-            for parked in store.parked_events(MANY)
-            if event_id in {"", parked.event.event_id} and notifier in {"", parked.notifier}
-        ]
-        if not wanted and not every:
-            raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
-        store.commit(wanted, UNGUARDED)
-    finally:
-        store.close()
+    wanted = [
+        RetryEvent(parked.event.event_id, parked.notifier)
+        for parked in store.parked_events(MANY)
+        if event_id in {"", parked.event.event_id} and notifier in {"", parked.notifier}
+    ]
+    if not wanted and not every:
+        raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
+    store.commit(wanted, UNGUARDED)
     typer.echo(f"{len(wanted)} offered again; the master secret server delivers them")
 
 
@@ -107,7 +103,7 @@ def deliver_test(config: ConfigOption = None, notifier: NotifierOption = "", as_
     keysvc notify test --notifier pager
     """
     from keysvc.errors import NotFound
-    from keysvc.logs import log_to_stderr
+    from keysvc.plugin.logs import log_to_stderr
 
     log_to_stderr()  # which is where the notifier log: writes
     settings = load(config)
@@ -128,8 +124,8 @@ def deliver_test(config: ConfigOption = None, notifier: NotifierOption = "", as_
 def _problem(settings: Config, notifier: NotifierSettings) -> KeysvcError | None:
     import contextlib
 
-    from keysvc.assembly import open_notifier
     from keysvc.errors import KeysvcError, NotifierRefused
+    from keysvc.installation.assembly import open_notifier
     from keysvc.master.events import EventKind, event
 
     try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli import rotating
-from keysvc.cli.asking import key_store_prompt, passphrase
+from keysvc.cli import rotation
 from keysvc.cli.output import ago, print_json, print_table, warn
+from keysvc.cli.prompts import key_store_prompt, passphrase
 from keysvc.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -21,10 +22,10 @@ from keysvc.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from keysvc.interfaces import Prompt
+    from keysvc.plugin.interfaces import Prompt
 
 app = typer.Typer(rich_markup_mode=None)
-rotating.add_to(app)
+rotation.add_to(app)
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
@@ -82,15 +83,11 @@ def rehearse(
     """
     settings = load(config)
     require_administrator(settings)
-    from keysvc.master.backup import read_file
-    from keysvc.master.backup import rehearse as rehearsal
+    from keysvc.master.backup import read_file, rehearse as rehearsal
 
     content = read_file(file)
     store = open_store(settings)
-    try:
-        found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
-    finally:
-        store.close()
+    found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
     if as_json:
         print_json(found)
         return
@@ -109,18 +106,13 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     """
     settings = load(config)
     require_administrator(settings)
-    from keysvc.assembly import open_key_store
-    from keysvc.master.backup import read_file
-    from keysvc.master.backup import restore as restoring
+    from keysvc.installation.assembly import open_key_store
+    from keysvc.master.backup import read_file, restore as restoring
 
     content = read_file(file)
     store = open_store(settings)
-    try:
-        key_store = open_key_store(settings, key_store_prompt(settings))
+    with contextlib.closing(open_key_store(settings, key_store_prompt(settings))) as key_store:
         restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
-        key_store.close()
-    finally:
-        store.close()
     typer.echo(f"versions {', '.join(map(str, restored))} are sealed in the key store and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
@@ -160,12 +152,12 @@ def reseal(
     """
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
+    from keysvc.installation import key_store_changes
 
-    moved = protectors.reseal(
-        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, protectors.shown(url)), keep=keep
+    moved = key_store_changes.reseal(
+        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, key_store_changes.shown(url)), keep=keep
     )
-    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {protectors.shown(to)} and read back")
+    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {key_store_changes.shown(to)} and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 
@@ -184,12 +176,12 @@ def protect(
     """
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
+    from keysvc.installation import key_store_changes
 
-    sealed = protectors.protect(
-        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
+    sealed = key_store_changes.protect(
+        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, key_store_changes.shown(at))
     )
-    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {protectors.shown(url)} too and read back")
+    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {key_store_changes.shown(url)} too and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 
@@ -242,18 +234,18 @@ def recover(
         raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
     from keysvc.cli.shares import key_store_of, prompt_for
     from keysvc.crypto.memory import harden_process
+    from keysvc.installation import key_store_changes
 
     harden_process()
     left = key_store_of(settings, source) if from_shares or source is None else source
     holders = prompt_for(share_file)
 
     def prompts(url: str) -> Prompt:
-        return holders if from_shares and url == left else key_store_prompt(settings, protectors.shown(url))
+        return holders if from_shares and url == left else key_store_prompt(settings, key_store_changes.shown(url))
 
-    done = protectors.recover(Path(settings.path), left, to, actor, prompts)
+    done = key_store_changes.recover(Path(settings.path), left, to, actor, prompts)
     typer.echo(f"versions {', '.join(map(str, done.versions))} are sealed in the key store again and read back")
     typer.echo(f"{done.checked} of today's credentials were decrypted with them")
     if done.missing:

@@ -8,23 +8,22 @@ from collections import abc
 from pathlib import Path
 from types import MappingProxyType
 
-from keysvc import assembly
-from keysvc import config as configuration
-from keysvc.cli.asking import key_store_prompt
-from keysvc.config import host_and_port
+from keysvc.cli.prompts import key_store_prompt
 from keysvc.crypto.memory import harden_process
 from keysvc.errors import ConfigurationError, KeysvcError
-from keysvc.logs import log_to_stderr
+from keysvc.installation import assembly, config as configuration
+from keysvc.installation.config import host_and_port
 from keysvc.model import Role
-from keysvc.web.identity import AUTHORITY, MASTER_IDENTITY, IdentityFiles
-from keysvc.web.renewal import kept_renewed
-from keysvc.web.serving import Server, listen
-from keysvc.web.waiting import Waiting
+from keysvc.plugin.logs import log_to_stderr
+from keysvc.web.asgi.long_poll import Waiting
+from keysvc.web.asgi.server import Server, listen
+from keysvc.web.tls.identity_files import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.tls.renewal import kept_renewed
 
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
-    from keysvc.web.master_app import Facts, master_app
+    from keysvc.web.master.app import JoinInfo, master_app
 
     settings = configuration.load(config)
     log_to_stderr()
@@ -40,33 +39,32 @@ def serve(config: Path | None) -> None:
         problems.append(error)
         server.stop()
 
-    member = assembly.open_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail)
-    at = listen(*host_and_port("listen", settings.listen))
-    facts = Facts(
+    facts = JoinInfo(
         settings.system_id,
         assembly.shareable_mapping_store(settings),
         (identity.directory / AUTHORITY).read_bytes(),
         settings.polling,
         settings.lease,
     )
-    server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
-    try:
+    with (
+        assembly.opened_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail) as member,
+        listen(*host_and_port("listen", settings.listen)) as at,
+    ):
+        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
         with kept_renewed(assembly.master_renewal(settings, member)):
             server.run()
-    finally:
-        member.stop()
     if problems:
         raise problems[0]
 
 
 def agent(config: Path | None) -> None:
     """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
-    from keysvc.sso.access import Access
-    from keysvc.web.admission import Admission
-    from keysvc.web.agent_app import agent_app
-    from keysvc.web.local_socket import LocalCallers, listen_at
+    from keysvc.sso.authorization import Access
+    from keysvc.web.agent.admission import Admission
+    from keysvc.web.agent.app import agent_app
+    from keysvc.web.agent.local_socket import LocalCallers, listen_at
 
     settings = configuration.load(config)
     log_to_stderr()
@@ -74,9 +72,11 @@ def agent(config: Path | None) -> None:
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
-    at = listen(*host_and_port("agent", settings.agent))
-    local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
     with contextlib.ExitStack() as ending:
+        at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
+        local = None
+        if settings.agent_socket is not None:
+            local = ending.enter_context(listen_at(settings.resolve(settings.agent_socket)))
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))

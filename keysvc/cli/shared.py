@@ -13,10 +13,10 @@ import typer
 from keysvc.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
-    from keysvc.interfaces import MappingStore
+    from keysvc.installation.config import Config
+    from keysvc.plugin.interfaces import MappingStore
     from keysvc.sso.administration import Administration
-    from keysvc.web.client import MasterClient
+    from keysvc.web.master.client import MasterClient
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -28,21 +28,26 @@ PassphraseFileOption = Annotated[
 
 def load(path: Path | None) -> Config:
     """The configuration. Raises NotConfigured, ConfigurationError."""
-    from keysvc import config
+    from keysvc.installation import config
 
     return config.load(path)
 
 
-def open_store(config: Config) -> MappingStore:
-    """The mapping store. Raises NotConfigured before `keysvc init`."""
-    from keysvc.assembly import open_mapping_store
+until_the_end = contextlib.ExitStack()
+"""What the running command opened. It is closed when the command ends: done, refused or interrupted."""
 
-    return open_mapping_store(config)
+
+def open_store(config: Config) -> MappingStore:
+    """Open the mapping store until the end of the command. Raises MappingStoreUnavailable."""
+    from keysvc.installation.assembly import open_mapping_store
+
+    return until_the_end.enter_context(contextlib.closing(open_mapping_store(config)))
 
 
 def administration(path: Path | None, *, changing: bool = True) -> Administration:
-    """Changes need an SSO administrator's identity; an SSO server may read."""
-    from keysvc import assembly
+    """Open the mapping store until the end of the command, as this machine's identity. Changes need an SSO
+    administrator's; an SSO server may read."""
+    from keysvc.installation import assembly
     from keysvc.model import Role
     from keysvc.sso.administration import Administration
 
@@ -54,7 +59,7 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
 
 def require_administrator(config: Config) -> str:
     """The name of this machine's identity. Raises AccessDenied unless it is an SSO administrator's."""
-    from keysvc.assembly import identity
+    from keysvc.installation.assembly import identity
     from keysvc.model import Role
 
     return identity(config).require(Role.ADMINISTRATOR).name
@@ -63,7 +68,7 @@ def require_administrator(config: Config) -> str:
 @contextlib.contextmanager
 def administrator(config: Config) -> abc.Iterator[MasterClient]:
     """An SSO administrator's way to the master secret server."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     require_administrator(config)
     with contextlib.closing(master_client(config)) as client:

@@ -10,8 +10,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from keysvc import names
-from keysvc.chain import AuditKeys
-from keysvc.changes import (
+from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
+from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.plugin.audit_chain import AuditKeys
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendAudit,
     Change,
@@ -22,11 +24,9 @@ from keysvc.changes import (
     PutSystem,
     SealAudit,
 )
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.interfaces import MappingStore
-from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credentials import check_new, refuse_local, same_label
-from keysvc.sso.roles import accounts_in
+from keysvc.sso.permissions import accounts_in
 
 PAGE = 500
 NO_FLAGS = Flags()

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from keysvc.errors import KeyStoreUnavailable, SealBroken
-from keysvc.interfaces import KeyStoreInfo, Prompt
 from keysvc.model import SecretBytes
-from keysvc.sealed import fsync_directory, write_durably
+from keysvc.plugin.interfaces import KeyStoreInfo, Prompt
+from keysvc.plugin.sealed import fsync_directory, write_durably
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

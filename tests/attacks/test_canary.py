@@ -29,14 +29,15 @@ from systems import Keysvc, System, eventually
 from typer.testing import CliRunner
 from web_servers import Served, serving_agent, serving_master
 
-from keysvc import assembly, config
 from keysvc.cli.commands import app
-from keysvc.location import Location
+from keysvc.installation import assembly, config
 from keysvc.model import SecretText
-from keysvc.web import agent_app, master_app
-from keysvc.web.connection import Connection
-from keysvc.web.examples import EXAMPLES
-from keysvc.web.operations import NoContent, Operation
+from keysvc.plugin.location import Location
+from keysvc.web.agent import app as agent_app
+from keysvc.web.asgi.connection import Connection
+from keysvc.web.asgi.examples import EXAMPLES
+from keysvc.web.asgi.routing import NoContent, Operation
+from keysvc.web.master import app as master_app
 
 SECRETS = tuple(secret.encode() for secret in ALL)
 

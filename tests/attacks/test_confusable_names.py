@@ -10,13 +10,13 @@ import pytest
 from systems import SYSTEM_ID, System
 from web_servers import enrolled, serving_agent
 
-from keysvc.changes import UNGUARDED, PutIdentity
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, InvalidInput
 from keysvc.model import Identity, Role, utc_now
+from keysvc.plugin.changes import UNGUARDED, PutIdentity
 from keysvc.sso import SSO
-from keysvc.web.agent_client import AgentClient
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.tls.identity_files import IdentityFiles
 
 OF_ANOTHER = [
     ("weiß", "weiss"),

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from keysvc.web import agent_app, master_app, openapi
-from keysvc.web.examples import EXAMPLES
-from keysvc.web.operations import Operations
+from keysvc.web.agent import app as agent_app
+from keysvc.web.asgi import openapi
+from keysvc.web.asgi.examples import EXAMPLES
+from keysvc.web.asgi.routing import Operations
+from keysvc.web.master import app as master_app
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 AGENT: Operations = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  nothing is asked of it
@@ -58,6 +60,14 @@ def query(operation: Any) -> str:
 @each_document
 def test_the_description_in_the_reference_is_the_one_that_is_served(name: str) -> None:
     assert json.loads((REFERENCE / name).read_text("utf-8")) == DOCUMENTS[name]
+
+
+@each_document
+def test_no_description_shows_the_indentation_of_its_source(name: str) -> None:
+    schemas = DOCUMENTS[name]["components"]["schemas"].values()
+    described = [schema["description"] for schema in schemas if "\n" in schema.get("description", "")]
+    assert described
+    assert [text for text in described if re.search(r"\n +", text)] == []
 
 
 def test_the_page_names_every_operation_with_who_may_call_it_and_what_it_answers() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc import config
 from keysvc.errors import ConfigurationError
+from keysvc.installation import config
 
 WRITTEN = """# ours, not yours
 system_id = "55555555555555555555555555555555"

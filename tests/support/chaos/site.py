@@ -19,17 +19,17 @@ from chaos.application import APPLICATION, WAYS
 from chaos.breaking import BREAK, STOP, Meetings
 from chaos.history import History
 from chaos.proxy import Network, Way, Ways
-from keysvc import assembly, config, installation
-from keysvc.changes import PutIdentity, PutMapping
-from keysvc.config import Config
+from keysvc.cli.demo.processes import free_port
 from keysvc.crypto import certificates
-from keysvc.demo.processes import free_port
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import MappingStore
+from keysvc.installation import assembly, config, init_and_join
+from keysvc.installation.config import Config
 from keysvc.model import Field, Flags, Guard, Identity, Mapping, Role, host_name, utc_now
+from keysvc.plugin.changes import PutIdentity, PutMapping
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.administration import Administration
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import MASTER_IDENTITY
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import MASTER_IDENTITY
 
 POLL_SECONDS, TTL_SECONDS = 1.0, 2.0
 DIRECTED_TTL_SECONDS = 6.0  # a loaded machine takes no lease away, but where that is the scenario
@@ -138,13 +138,13 @@ class Site:
     # -- made --------------------------------------------------------------------------------------------------------
 
     def _install(self) -> Config:
-        wishes = installation.Wishes(
+        wishes = init_and_join.InitOptions(
             mapping_store=self._mapping_store,
             listen=f"127.0.0.1:{free_port()}",
             poll_interval=f"{POLL_SECONDS}s",
             lease_ttl=f"{self._ttl_seconds}s",
         )
-        return installation.install(self.folder / "master-1", wishes, assembly.no_prompt).config
+        return init_and_join.install(self.folder / "master-1", wishes, assembly.no_prompt).config
 
     def _master(self, number: int, first: Config) -> Service:
         name = f"master-{number}"
@@ -255,20 +255,20 @@ class Site:
         pid = int(self.lease.holder.split("/")[1])
         return next((m for m in self.masters if m.popen is not None and m.popen.pid == pid), None)
 
-    def active_port(self) -> int | None:
-        """Where it listens."""
+    def active_url(self) -> str:
+        """Where it listens; empty when there is none."""
         active = self.active()
-        return self.port(active) if active else None
+        return f"https://127.0.0.1:{self.port(active)}" if active else ""
 
     def port(self, master: Service) -> int:
         listen = config.load(self.folder / master.name / config.FILE_NAME).listen
         return int(str(listen).rpartition(":")[2])
 
-    def administrator(self) -> MasterClient:
-        """A way to the active master, past all proxies."""
-        return MasterClient(
-            [f"https://127.0.0.1:{self.active_port() or 1}"], assembly.identity(self.config), self.config.system_id
-        )
+    def administrator(self, patience: float = 0.0) -> MasterClient:
+        """A way to the active master, past all proxies. `patience` is for a moment in which one hands over."""
+        first = self.active_url() or "https://127.0.0.1:1"
+        identity = assembly.identity(self.config)
+        return MasterClient([first], identity, self.config.system_id, self.active_url, patience)
 
     def service(self, target: str) -> Service | None:
         """By name; `master` is the active one, `standby` another."""

@@ -19,16 +19,14 @@ from unittest import mock
 import msgspec
 
 from fuzzing.target import Opened, Target, Way, each, simply, text_of
-from keysvc import config, names
-from keysvc.authorizers import static
+from keysvc import names
 from keysvc.cli import applications, audit, credential
-from keysvc.crypto import backup, certificates, tickets
+from keysvc.crypto import backup_file, certificates, tickets
 from keysvc.crypto.age import decrypt_with_key, is_encrypted
 from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.entsso import reading
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import Opening
-from keysvc.location import Location
+from keysvc.installation import config
 from keysvc.master.join_token import JoinToken
 from keysvc.model import (
     Application,
@@ -41,14 +39,17 @@ from keysvc.model import (
     SecretText,
     utc_now,
 )
-from keysvc.sealed import SealedKeyStore, entry_name
-from keysvc.sources import sourced
+from keysvc.plugin.interfaces import Opening
+from keysvc.plugin.location import Location
+from keysvc.plugin.sealed import SealedKeyStore, entry_name
+from keysvc.plugin.secret_sources import sourced
+from keysvc.sso import static_authorizer as static
 from keysvc.sso.credential_files import prepared, read_lines
-from keysvc.sso.roles import accounts_in
+from keysvc.sso.permissions import accounts_in
 from keysvc.stores import file_sealers, shares_sealer, slip39, sqlite
-from keysvc.web import messages, problems
-from keysvc.web.connection import decode
-from keysvc.web.examples import EXAMPLES
+from keysvc.web.asgi import messages, problems
+from keysvc.web.asgi.connection import decode
+from keysvc.web.asgi.examples import EXAMPLES
 
 SYSTEM_ID = "5" * 32
 AT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -158,13 +159,13 @@ def _ciphertext_seeds() -> list[bytes]:
 @contextlib.contextmanager
 def _backup(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
     """Its key is derived for a second: what is inside is read without."""
-    with mock.patch.object(backup, "_decrypt", lambda sealed, _passphrase: sealed):
-        yield lambda content: (backup.read_header(content), backup.read(content, SecretText("x")))
+    with mock.patch.object(backup_file, "_decrypt", lambda sealed, _passphrase: sealed):
+        yield lambda content: (backup_file.read_header(content), backup_file.read(content, SecretText("x")))
 
 
 def _backup_seeds() -> list[bytes]:
-    with mock.patch.object(backup, "_encrypt", lambda plain, _passphrase: plain):
-        return [backup.write([SECRET], SYSTEM_ID, AT, "in the safe", SecretText("x" * 20))]
+    with mock.patch.object(backup_file, "_encrypt", lambda plain, _passphrase: plain):
+        return [backup_file.write([SECRET], SYSTEM_ID, AT, "in the safe", SecretText("x" * 20))]
 
 
 def _age(content: bytes) -> Way:

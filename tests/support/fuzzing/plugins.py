@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fuzzing.parsers import SYSTEM_ID
 from fuzzing.target import Call, Opened, Target, text_of
-from keysvc.interfaces import Opening
-from keysvc.location import Location
 from keysvc.model import SecretText
+from keysvc.plugin.interfaces import Opening
+from keysvc.plugin.location import Location
 
 WEBHOOK_SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from datetime import timedelta
 
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutVersion
 from keysvc.errors import Fenced, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.master.lease import Leadership
 from keysvc.model import VersionState
+from keysvc.plugin.changes import PutVersion
 
 SHORT = timedelta(seconds=2)
 
 
 def test_a_second_master_is_refused_while_the_first_lives(system: System) -> None:
     first = system.start(SHORT)
-    with pytest.raises(LeaseHeld, match="alive"):
-        System(system.folder, system.plugins, system.authority).start(SHORT)
+    second = System(system.folder, system.plugins, system.authority)
+    with contextlib.closing(second), pytest.raises(LeaseHeld, match="alive"):
+        second.start(SHORT)
     assert first.status().master == first._leadership.holder
 
 

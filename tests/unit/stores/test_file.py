@@ -11,7 +11,7 @@ import pytest
 
 from keysvc.errors import ConfigurationError, KeyStoreUnavailable, SealBroken
 from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 from keysvc.testing.key_store import secret
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import CreateTable
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping, PutSystem, PutVersion
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, MappingStoreError, NotConfigured, SchemaMismatch
 from keysvc.model import (
     Application,
@@ -24,6 +24,15 @@ from keysvc.model import (
     SystemRecord,
     VersionRecord,
     VersionState,
+)
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+    PutSystem,
+    PutVersion,
 )
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore
@@ -66,6 +75,11 @@ def fail_half_way(connection):
 
 class Newer(SQLiteMappingStore):
     migrations = (*schema.MIGRATIONS, add_a_column)
+
+
+def upgrade(path):
+    with contextlib.closing(Newer(path)) as newer:
+        newer.prepare()
 
 
 class Broken(SQLiteMappingStore):
@@ -111,11 +125,11 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path):
     broken.close()
     assert store.info().schema_version == 1
     assert len(store.credentials()) == 1
-    Newer(path).prepare()  # the column of the step before had gone with it
+    upgrade(path)  # the column of the step before had gone with it
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store, path):
-    Newer(path).prepare()
+    upgrade(path)
     late = SQLiteMappingStore(path)
     for call in (late.prepare, late.credentials, lambda: late.commit([], UNGUARDED)):
         with pytest.raises(SchemaMismatch):
@@ -125,7 +139,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store, path):
 
 
 def test_a_store_that_is_open_during_an_upgrade_writes_no_more(store, path):
-    Newer(path).prepare()
+    upgrade(path)
     with pytest.raises(SchemaMismatch):
         store.commit([PutMapping(Mapping("SAP", "b", "B"))], UNGUARDED)
     with pytest.raises(SchemaMismatch):

@@ -184,7 +184,10 @@ def site(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Site]:
     made.end()
 
 
-def test_no_command_writes_a_secret_anywhere(site: Site, tmp_path: Path, inputs: abc.Mapping[str, Path]) -> None:
+def test_no_command_writes_a_secret_anywhere(
+    site: Site, tmp_path: Path, inputs: abc.Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers])  # commands add theirs
     key_store = f"file://{tmp_path}/key-store?unlock=passphrase&passphrase-source=file:{inputs['key-store']}"
     backup = ("--backup", tmp_path / "first.age", "--passphrase-file", inputs["passphrase"])
     began = site.init("--key-store", key_store, *backup)

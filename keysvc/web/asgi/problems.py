@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from keysvc import errors
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 
 OUTAGES = (502, 503, 504)

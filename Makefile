@@ -11,7 +11,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --n
 LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types relock python failover deaths chaos oldest newest trixie bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all lint types relock python failover deaths chaos fuzz oldest newest trixie bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -76,6 +76,10 @@ MINUTES ?= 10
 chaos: $(TOX)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
 	@.ci/packages
 	@$(TOX) run -e chaos -- --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(MADE)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
+	@$(INSTALL) -e ".[testing]" $(addprefix -e plugins/keysvc-,ldap mssql pkcs11 postgresql smtp syslog webhook)
+	@PYTHONPATH=tests/support $(VENV)/bin/python -m fuzzing --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

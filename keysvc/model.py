@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, NoReturn, TypeVar
 
+from keysvc import names
 from keysvc.errors import InvalidInput
 
 MASTER_SECRET_BYTES = 32
@@ -87,6 +88,10 @@ class VersionState(StrEnum):
     DESTROYED = "destroyed"
 
 
+MAXIMUM_VERSION = 2**32 - 1
+"""It has four bytes wherever it is bound or sealed."""
+
+
 @dataclass(frozen=True, slots=True)
 class MasterSecret:
     """One version of the master secret: a 32-byte key-derivation key. `version` is ≥ 1 and never reused."""
@@ -96,8 +101,8 @@ class MasterSecret:
     material: SecretBytes
 
     def __post_init__(self) -> None:
-        if self.version < 1 or len(self.material) != MASTER_SECRET_BYTES:
-            raise InvalidInput(f"a master secret has a version ≥ 1 and {MASTER_SECRET_BYTES} bytes")
+        if not 1 <= self.version <= MAXIMUM_VERSION or len(self.material) != MASTER_SECRET_BYTES:
+            raise InvalidInput(f"a master secret has a version from 1 to 2^32 - 1, and {MASTER_SECRET_BYTES} bytes")
 
     @property
     def check_value(self) -> str:
@@ -364,7 +369,7 @@ def is_local(account: str) -> bool:
     r"""Whether a Windows account is known on one machine alone: `.\name`, `BUILTIN\name`, or of this machine. A name
     without a domain is no Windows account, and everywhere the same."""
     domain, separator, _name = account.partition("\\")
-    return bool(separator) and domain.casefold() in {".", "builtin", platform.node().partition(".")[0].casefold()}
+    return bool(separator) and names.key(domain) in {".", "builtin", names.key(platform.node().partition(".")[0])}
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,7 @@ def _marks(path: Path) -> dict[AuditTrail, Checkpoint]:
     import msgspec
 
     from keysvc.cli.shared import read_file
+    from keysvc.described import UNREADABLE
     from keysvc.master.audit_trails import Checkpoint
     from keysvc.model import AuditTrail
 
@@ -215,7 +216,7 @@ def _marks(path: Path) -> dict[AuditTrail, Checkpoint]:
             read = msgspec.json.decode(line)
             if "end" in read:
                 marks[AuditTrail(read["trail"])] = Checkpoint(int(read["end"]), bytes.fromhex(read["link"]))
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (*UNREADABLE, ValueError, KeyError, TypeError):
         raise InvalidInput(f"{source} is not what keysvc audit export writes") from None
     if not marks:
         raise InvalidInput(f"{source} does not say where the trails ended", hint="its last lines are missing")

@@ -180,10 +180,12 @@ def fields_from_file(path: Path) -> dict[str, str]:
     """A JSON object of texts. Raises InvalidInput."""
     import msgspec
 
+    from keysvc.described import UNREADABLE
+
     content, source = read_file(path)
     try:
         return msgspec.json.decode(content, type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise InvalidInput(f"{source} is not a JSON object of texts", hint='write {"Password": "…"}') from None
 
 

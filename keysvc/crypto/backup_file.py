@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 
@@ -105,7 +105,7 @@ def read(content: bytes, passphrase: SecretText) -> Backup:
     try:
         inside = msgspec.json.decode(plain, type=described(_Content))
         secrets = tuple(_secret(version) for version in inside.versions)
-    except (msgspec.MsgspecError, ValueError, InvalidInput):
+    except (*UNREADABLE, ValueError, InvalidInput):
         raise BackupDamaged("the backup opens, and what is inside cannot be read") from None
     if inside.header != text or tuple(s.version for s in secrets) != header.versions:
         raise BackupDamaged("the header of the backup is not the one that was written with it")

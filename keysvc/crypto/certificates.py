@@ -12,6 +12,7 @@ import secrets
 from collections import abc
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from cryptography import x509
@@ -34,6 +35,17 @@ LIFETIME = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
 MAXIMUM_NAME_LENGTH = 200
 REMEMBERED_CERTIFICATES = 16384
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for a certificate or a request, also when a part of it is asked for later."""
+_Part = TypeVar("_Part")
 _COMMON_NAME_BYTES = 64
 _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
@@ -75,7 +87,7 @@ def _issued_by(certificate: x509.Certificate, authority: bytes) -> bool:
     """Remembered, because it is asked for each request."""
     try:
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -90,7 +102,7 @@ def check_name(name: str) -> None:
 
 def check_key(pair: KeyPair) -> None:
     """Raise ConfigurationError unless the private key is that of the certificate."""
-    if _private_key(pair).public_key() != _load(pair.certificate).public_key():
+    if _private_key(pair).public_key() != _read(pair.certificate, lambda read: read.public_key()):
         raise ConfigurationError("the private key is not that of the certificate")
 
 
@@ -121,16 +133,21 @@ def check_authority(given: KeyPair, *, now: datetime) -> None:
         is_one = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         signs = certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
         certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (ValueError, x509.ExtensionNotFound) as error:
+        begins, ends, public = (
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+            certificate.public_key(),
+        )
+    except UNREADABLE as error:
         raise ConfigurationError(
             f"the certificate of the authority cannot be used: {error}",
             hint="it needs basic constraints, a key usage and a subject key identifier (RFC 5280)",
         ) from None
     if not (is_one and signs):
         raise ConfigurationError("the certificate that was given is no authority that signs certificates")
-    if _private_key(given).public_key() != certificate.public_key():
+    if _private_key(given).public_key() != public:
         raise ConfigurationError("the private key is not that of the authority's certificate")
-    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+    if not begins <= now < ends:
         raise ConfigurationError("the certificate authority has ended, or has not begun")
 
 
@@ -168,7 +185,7 @@ def sign_request(
         found = x509.load_pem_x509_csr(csr)
         public = found.public_key()
         valid = found.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise InvalidInput("the certificate request cannot be read") from None
     if not valid or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise InvalidInput("the certificate request must be signed with its own P-256 key")
@@ -186,13 +203,13 @@ def peer_of(certificate_der: bytes) -> Peer:
         if uri.scheme != "keysvc":
             raise ValueError(uri.scheme)
         return Peer(unquote(name), Role(role), uri.netloc, f"{certificate.serial_number:x}", certificate)
-    except (ValueError, IndexError, x509.ExtensionNotFound):
+    except (*UNREADABLE, IndexError):
         raise AccessDenied("the certificate names no owner in a keysvc system") from None
 
 
 def authority_system_id(certificate_pem: bytes) -> str:
     """The system that an authority is of. Raises ProtocolError."""
-    attributes = _load(certificate_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    attributes = _read(certificate_pem, lambda read: read.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
     prefix, _, system_id = str(attributes[0].value if attributes else "").partition(" ")
     if prefix != "keysvc" or len(system_id) != 32:
         raise ProtocolError("the certificate is not of a keysvc system's authority")
@@ -201,30 +218,30 @@ def authority_system_id(certificate_pem: bytes) -> str:
 
 def fingerprint(certificate_pem: bytes) -> str:
     """SHA-256 of the DER, in hex. Raises ProtocolError."""
-    return _load(certificate_pem).fingerprint(SHA256()).hex()
+    return _read(certificate_pem, lambda read: read.fingerprint(SHA256()).hex())
 
 
 def serial(certificate_pem: bytes) -> str:
     """In hex. Raises ProtocolError."""
-    return f"{_load(certificate_pem).serial_number:x}"
+    return _read(certificate_pem, lambda read: f"{read.serial_number:x}")
 
 
 def not_after(certificate_pem: bytes) -> datetime:
     """When it ends. Raises ProtocolError."""
-    return _load(certificate_pem).not_valid_after_utc
+    return _read(certificate_pem, lambda read: read.not_valid_after_utc)
 
 
 def renewal_is_due(certificate_pem: bytes, now: datetime) -> bool:
     """Whether the last third of its life has begun. Raises ProtocolError."""
-    certificate = _load(certificate_pem)
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc - BACKDATED
-    return certificate.not_valid_after_utc - now < life / 3
+    begins, ends = _read(certificate_pem, lambda read: (read.not_valid_before_utc, read.not_valid_after_utc))
+    return ends - now < (ends - begins - BACKDATED) / 3
 
 
-def _load(certificate_pem: bytes) -> x509.Certificate:
+def _read(certificate_pem: bytes, part: abc.Callable[[x509.Certificate], _Part]) -> _Part:
+    """Some parts are only parsed when they are asked for."""
     try:
-        return x509.load_pem_x509_certificate(certificate_pem)
-    except ValueError:
+        return part(x509.load_pem_x509_certificate(certificate_pem))
+    except UNREADABLE:
         raise ProtocolError("the certificate cannot be read") from None
 
 

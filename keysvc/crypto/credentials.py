@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from keysvc.described import UNREADABLE
 from keysvc.errors import CannotDecrypt, InvalidInput
 from keysvc.model import Application, EncryptedCredential, Field, MasterSecret, SecretText
 
@@ -92,7 +93,7 @@ class CredentialCipher:
         plain = self.decrypt_plain(application, user, ciphertext)
         try:
             fields = msgspec.json.decode(plain, type=dict[str, str])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             raise _cannot_decrypt() from None
         return {label: SecretText(value) for label, value in fields.items()}
 

@@ -61,9 +61,13 @@ def verify(cipher: CredentialCipher, ticket: SecretText) -> Claims:
     written, version, ticket_id, issued, expires = _HEADER.unpack_from(content)
     if written != FORMAT or version != cipher.version:
         raise _invalid()
-    user, rest = _name_of(content[_HEADER.size :])
-    requester, _ = _name_of(rest)
-    return Claims(ticket_id, user, requester, datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(expires, UTC))
+    try:
+        user, rest = _name_of(content[_HEADER.size :])
+        requester, _ = _name_of(rest)
+        times = datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(expires, UTC)
+    except (struct.error, ValueError, OverflowError, OSError):  # signed by something else that has the secret
+        raise _invalid() from None
+    return Claims(ticket_id, user, requester, *times)
 
 
 def _decoded(ticket: SecretText) -> bytes:

@@ -23,6 +23,8 @@ MAXIMUM_BYTES = 64 * 2**20
 MAXIMUM_ELEMENTS = 2_000_000
 MAXIMUM_DEPTH = 16
 _CHUNK = 2**16
+_MAXIMUM_TOKEN = 2**17
+"""Of a tag or a comment: expat reads one that has no end yet again with every chunk."""
 _OF_NAMESPACES = re.compile(r"xmlns$|(xmlns|xsi|xml):", re.IGNORECASE)  # tools put them everywhere; they say nothing
 _NO_ATTRIBUTES: abc.Mapping[str, str] = MappingProxyType({})
 
@@ -77,6 +79,7 @@ def parse(content: bytes, source: str, entry: Entry | None = None) -> Node:
     try:
         for start in range(0, len(content), _CHUNK):
             parser.feed(content[start : start + _CHUNK])
+            parser.refuse_long_token(start + _CHUNK)
         parser.close()
     except SAXParseException as error:
         raise fault(source, error.getLineNumber() or 1, f"not well-formed XML: {error.getMessage()}") from None
@@ -94,6 +97,13 @@ class _Parser(DefusedExpatParser):  # type: ignore[misc]  # defusedxml has no ty
     def __init__(self, source: str) -> None:
         super().__init__(forbid_dtd=True, forbid_entities=True, forbid_external=True)
         self._file = source
+
+    def refuse_long_token(self, fed: int) -> None:
+        """Raises InvalidInput. `fed` bytes were given to expat."""
+        if self._parser is not None and fed - self._parser.CurrentByteIndex > _MAXIMUM_TOKEN:
+            raise fault(
+                self._file, self.getLineNumber() or 1, f"a tag or comment is longer than {_MAXIMUM_TOKEN} bytes"
+            )
 
     def defused_start_doctype_decl(self, *_declaration: object) -> NoReturn:
         raise fault(self._file, self.getLineNumber(), "a DOCTYPE is not allowed, nor are entities of one's own")

@@ -8,6 +8,7 @@ import secrets
 from collections import Counter, abc
 from dataclasses import asdict, dataclass, field, replace
 
+from keysvc import names
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
@@ -291,7 +292,7 @@ def _user(application: Application, definition: MappingDefinition, source: str) 
         return user
     if external_user is None:
         raise fault(source, definition.line, f"in the host group {shown(application.name)} it needs <externalUserId>")
-    if user is not None and user.casefold() != (application.host_account or "").casefold():
+    if user is not None and not names.same(user, application.host_account or ""):
         what = f"the account of the host group {shown(application.name)} is {shown(application.host_account or '')}"
         raise fault(source, definition.line, f"{what}, not {shown(user)}")
     return external_user
@@ -301,7 +302,7 @@ def _refuse_twice(
     application: Application, user: str, source: str, line: int, seen: dict[tuple[str, str], int]
 ) -> None:
     """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
-    same = application.name, user.casefold()
+    same = application.name, names.key(user)
     if same in seen:
         raise fault(source, line, f"{shown(application.name)} / {shown(user)} is there already, on line {seen[same]}")
     seen[same] = line

@@ -9,6 +9,7 @@ import re
 from collections import abc
 from dataclasses import dataclass
 
+from keysvc import names
 from keysvc.entsso.definitions import (
     FLAGS,
     NUMBER_SETTINGS,
@@ -23,7 +24,6 @@ from keysvc.entsso.document import Node, fault, parse, shown
 from keysvc.errors import InvalidInput
 from keysvc.model import Field
 
-MAXIMUM_NAME_LENGTH = 256
 MAXIMUM_TEXT_LENGTH = 4096
 MAXIMUM_FIELDS = 64
 MAXIMUM_NUMBER = 100_000
@@ -130,7 +130,7 @@ def _refuse_twice(source: str, applications: abc.Iterable[ApplicationDefinition]
     """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
     lines: dict[str, int] = {}
     for each in applications:
-        same = each.name.casefold()
+        same = names.key(each.name)
         if same in lines:
             raise fault(source, each.line, f"{shown(each.name)} is there already, on line {lines[same]}")
         lines[same] = each.line
@@ -206,7 +206,7 @@ def _fields(nodes: abc.Sequence[Node]) -> tuple[Field, ...]:
         if ordinal in found:
             raise node.fault(f"field ordinal {ordinal} is there already, on line {found[ordinal][0].line}")
         # credentials are asked for by label, and there blanks and hyphens do not count
-        same = re.sub(r"[\s\-_]", "", label).casefold()
+        same = names.key(re.sub(r"[\s\-_]", "", label))
         if not same or same in lines:
             where = f"differs too little from the one on line {lines[same]}" if same else "has no letter"
             raise node.fault(f"the label {shown(label)} {where}")
@@ -314,8 +314,8 @@ def _name_in(parts: Parts, name: str) -> str | None:
 
 
 def _name(node: Node, what: str, name: str) -> str:
-    if not name or len(name) > MAXIMUM_NAME_LENGTH or not name.isprintable():
-        raise node.fault(f"{what} must be 1 to {MAXIMUM_NAME_LENGTH} printable characters, not {shown(name)}")
+    if not name or len(name) > names.MAXIMUM_LENGTH or not name.isprintable():
+        raise node.fault(f"{what} must be 1 to {names.MAXIMUM_LENGTH} printable characters, not {shown(name)}")
     return name
 
 

@@ -11,16 +11,18 @@ import tomllib
 from collections import abc
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from keysvc.described import described
+from keysvc.described import NO_TOML, described
 from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
 from keysvc.plugin.sealed import write_durably
 
 FILE_NAME = "keysvc.toml"
+MAXIMUM_DURATION: Final = timedelta(days=36500)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -174,7 +176,7 @@ def load(path: Path | None = None) -> Config:
         raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     try:
         config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, described(Config), strict=True)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (*NO_TOML, msgspec.ValidationError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     _check(config)
     return config
@@ -205,16 +207,19 @@ def _check(config: Config) -> None:
 
 def duration(name: str, text: str) -> timedelta:
     """`30s`, `5m`, `12h`, `90d`, `250ms`. Raises ConfigurationError that names the setting."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
     if not match:
         raise ConfigurationError(f"{name} = {text!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > MAXIMUM_DURATION.total_seconds():
+        raise ConfigurationError(f"{name} is longer than {MAXIMUM_DURATION.days} days", hint="write at most 36500d")
+    return timedelta(seconds=seconds)
 
 
 def host_and_port(name: str, text: str) -> tuple[str, int]:
     """`HOST:PORT` or `[IPv6]:PORT`. Raises ConfigurationError that names the setting."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not int(port) < 65536:
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or not int(port) < 65536:
         raise ConfigurationError(f"{name} = {text!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
     return host.strip("[]"), int(port)
 
@@ -254,7 +259,7 @@ def _differs_only(before: str, after: str, settings: abc.Mapping[str, Value]) ->
     wanted = {**tomllib.loads(before), **{name: _plain(value) for name, value in settings.items()}}
     try:
         return tomllib.loads(after) == {name: value for name, value in wanted.items() if value is not None}
-    except tomllib.TOMLDecodeError:
+    except NO_TOML:
         return False
 
 
@@ -281,7 +286,7 @@ def _end_of_setting(lines: abc.Sequence[str], start: int) -> int:
     for end in range(start + 1, len(lines) + 1):
         try:
             tomllib.loads("\n".join(lines[start:end]))
-        except tomllib.TOMLDecodeError:
+        except NO_TOML:
             continue
         return end
     return start + 1

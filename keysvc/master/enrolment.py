@@ -10,6 +10,7 @@ from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from keysvc import names
 from keysvc.crypto import certificates
 from keysvc.errors import (
     AccessDenied,
@@ -96,8 +97,9 @@ class Identities:
         """Make a one-time join token, good for an hour. Raises InvalidInput, also for a name that is somebody else's
         but for upper and lower case: accounts are compared without."""
         certificates.check_name(name)
+        names.check("server", name)
         for other in self.all():
-            if other.name != name and other.name.casefold() == name.casefold():
+            if other.name != name and names.same(other.name, name):
                 raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
         token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
         enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)

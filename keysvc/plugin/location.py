@@ -31,6 +31,7 @@ class Location:
         if not colon or not scheme or not scheme[0].isalpha() or any(c.isspace() for c in scheme):
             raise ConfigurationError("not a URL: it must begin with a scheme, such as file: or sqlite:")
         try:
+            url.encode("utf-8")
             parts = urlsplit(url)
             if parts.netloc and ("@" in parts.path + parts.fragment or parts.netloc.count("@") > 1):
                 raise ConfigurationError(  # it would be shown as a path

@@ -130,7 +130,7 @@ class SealedKeyStore:
             created_at = datetime.fromisoformat(fields["created_at"])
             expected = (FORMAT, self._system_id, version)
             found = (fields["format"], fields["system"], fields["version"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise SealBroken(f"{self._where(name)} is damaged: its header cannot be read") from None
         if found != expected:
             raise SealBroken(f"{self._where(name)} is of another system, version or format")

@@ -9,6 +9,7 @@ from collections import abc
 from dataclasses import replace
 from types import MappingProxyType
 
+from keysvc import names
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.model import (
     Application,
@@ -36,10 +37,10 @@ from keysvc.plugin.changes import (
 )
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credential_writer import claimed
-from keysvc.sso.credentials import refuse_local, same_label
+from keysvc.sso.credentials import check_new, refuse_local, same_label
 from keysvc.sso.entries import detail_of, subject_of
+from keysvc.sso.permissions import accounts_in
 
-MAXIMUM_NAME_LENGTH = 256
 PAGE = 500
 NO_FLAGS = Flags()
 NO_CHANGE: abc.Mapping[str, bool] = MappingProxyType({})
@@ -85,7 +86,7 @@ class Administration:
         ticket_timeout_minutes: int | None = None,
     ) -> Application:
         """`fields[0]` is the external user id. Raises Conflict when the name is taken, InvalidInput."""
-        _check_name("application", name)
+        names.check("application", name)
         if not fields:
             raise InvalidInput("an application needs at least the field of the external user id")
         labels = [same_label(field.label) for field in fields]
@@ -156,7 +157,7 @@ class Administration:
             else ticket_timeout_minutes or None,
             **{what: value for what, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
-        _check_accounts(changed)
+        _check_accounts(changed, known)
         if changed != known:
             names = [field.name for field in dataclasses.fields(changed)]
             what = ", ".join(name for name in names if getattr(changed, name) != getattr(known, name))
@@ -181,10 +182,9 @@ class Administration:
         """Create, or change the external user of, a mapping. A new one starts disabled unless `enable`. In a host group
         `user` is its one account, or the external user himself."""
         definition = self.application(application)
-        _check_name("user", user)
-        _check_name("external user", external_user)
         user = _mapped(definition, user, external_user)
         known = self.store.mapping(application, user)
+        check_new(definition, user, external_user, known)
         mapping = Mapping(
             application,
             user,
@@ -261,8 +261,10 @@ class Administration:
         if system is None:
             raise NotConfigured(f"the mapping store {self.store.info().url} holds no system")
         given = {"administrators": administrators, "affiliate_administrators": affiliate}
+        before = {*accounts_in(system.settings.administrators), *accounts_in(system.settings.affiliate_administrators)}
         for account in (*(administrators or ()), *(affiliate or ())):
-            _check_name("account", account)
+            if account not in before:
+                names.check_account("account", account)
         named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
         settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
         if settings != system.settings:
@@ -309,7 +311,7 @@ def _state(enabled: bool) -> str:
 def _mapped(application: Application, user: str, external_user: str) -> str:
     """Whose mapping it is. Raises InvalidInput."""
     if application.type is ApplicationType.HOST_GROUP:
-        if user.casefold() not in {external_user.casefold(), (application.host_account or "").casefold()}:
+        if names.key(user) not in names.keys((external_user, application.host_account or "")):
             raise InvalidInput(
                 f"in the host group {application.name} an external user is mapped to its one account, "
                 f"{application.host_account or 'which it lacks'}, and not to {user}"
@@ -319,16 +321,11 @@ def _mapped(application: Application, user: str, external_user: str) -> str:
     return user
 
 
-def _check_accounts(application: Application) -> None:
+def _check_accounts(application: Application, before: Application | None = None) -> None:
+    known = (*before.user_accounts, *before.administrator_accounts) if before is not None else ()
     for account in (*application.user_accounts, *application.administrator_accounts):
-        _check_name("account", account)
+        if account not in known:
+            names.check_account("account", account)
         refuse_local(application, account)
     if application.type is ApplicationType.HOST_GROUP and len(application.user_accounts) > 1:
         raise InvalidInput(f"the host group {application.name} has one account for all its external users, not several")
-
-
-def _check_name(what: str, name: str) -> None:
-    if not name or name != name.strip() or len(name) > MAXIMUM_NAME_LENGTH or not name.isprintable():
-        raise InvalidInput(
-            f"the name of the {what} must be 1 to {MAXIMUM_NAME_LENGTH} printable characters without blanks around it"
-        )

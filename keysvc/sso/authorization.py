@@ -10,6 +10,7 @@ import threading
 from collections import abc
 from typing import Final, Generic, TypeVar
 
+from keysvc import names
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
 from keysvc.model import Application, ApplicationType, Mapping, Settings
 from keysvc.plugin.clock import elapsed
@@ -23,7 +24,6 @@ from keysvc.sso.permissions import (
     Scope,
     SSORole,
     application_roles,
-    folded,
     system_roles,
 )
 
@@ -88,8 +88,8 @@ class Access:
         if definition.type is not ApplicationType.GROUP:
             mapping = self._store.mapping(application, principal.name)
             return [] if mapping is None else [mapping]
-        known = folded(accounts)
-        return [mapping for mapping in self._all_mappings(application) if mapping.user.casefold() in known]
+        known = names.keys(accounts)
+        return [mapping for mapping in self._all_mappings(application) if names.key(mapping.user) in known]
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
@@ -143,7 +143,7 @@ class Access:
     def _roles(
         self, principal: Principal, accounts: abc.Sequence[str], application: Application | None, settings: Settings
     ) -> abc.Iterator[SSORole]:
-        known = folded(accounts)
+        known = names.keys(accounts)
         yield from system_roles(principal, known, settings)
         if application is not None:
             yield from application_roles(known, application, settings)
@@ -170,8 +170,8 @@ class Access:
         if application is not None and application.type not in OF_USERS:
             return False
         if application is not None and application.type is ApplicationType.GROUP:
-            return right in OF_A_GROUP and user.casefold() in folded(accounts)
-        if user.casefold() != principal.name.casefold():
+            return right in OF_A_GROUP and names.key(user) in names.keys(accounts)
+        if not names.same(user, principal.name):
             return False
         return application is None or bool(application.user_accounts) or self._mapped((application.name, user))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from keysvc.described import described
+from keysvc import names
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import InvalidInput, KeysvcError
 from keysvc.model import Application
 from keysvc.sso.config_store import refuse_config_store
@@ -18,7 +19,6 @@ from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label
 
 MAXIMUM_BYTES = 256 * 2**20
-MAXIMUM_NAME_LENGTH = 256
 _NEEDED = {"application": "application", "user": "user"}
 _COLUMNS = {**_NEEDED, "externaluser": "external_user"}
 HINT = "docs/how-to/import-credentials.md shows a file"
@@ -56,10 +56,10 @@ def read_lines(content: bytes, source: str) -> abc.Sequence[Line]:
         raise InvalidInput(f"{source} is empty, or no text in UTF-8", hint=HINT)
     found = list(_json_lines(text, source) if text.lstrip().startswith("{") else _csv_lines(text, source))
     for line in found:
-        names = {"application": line.application, "user": line.user, "external user": line.external_user}
-        for what, name in names.items():
-            if name is not None and not (0 < len(name) <= MAXIMUM_NAME_LENGTH and name.isprintable()):
-                raise _fault(source, line.number, f"the {what} is not 1 to {MAXIMUM_NAME_LENGTH} printable characters")
+        named = {"application": line.application, "user": line.user, "external user": line.external_user}
+        for what, name in named.items():
+            if name is not None and not (0 < len(name) <= names.MAXIMUM_LENGTH and name.isprintable()):
+                raise _fault(source, line.number, f"the {what} is not 1 to {names.MAXIMUM_LENGTH} printable characters")
     return found
 
 
@@ -84,7 +84,7 @@ def prepared(
         except InvalidInput as error:  # names a label, and where a file is mixed up that is not one
             raise _fault(source, line.number, f"{line.application} has not those fields", error.hint) from None
         new = NewCredential.of(definition, line.user, values, line.external_user, f"{source} line {line.number}")
-        same = line.application, new.user.casefold()
+        same = line.application, names.key(new.user)
         if same in seen:
             raise _fault(source, line.number, f"the same application and user are on line {seen[same]}")
         seen[same] = line.number
@@ -101,7 +101,7 @@ def _json_lines(text: str, source: str) -> abc.Iterator[Line]:
             continue
         try:
             read = decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeEncodeError):
+        except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
             raise _fault(source, number, what) from None
         yield Line(number, read.application.strip(), read.user.strip(), read.fields, _stripped(read.external_user))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from keysvc import names
 from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
@@ -89,13 +90,13 @@ class StoredCredentials:
 
     def _of_groups(self, application: Application, user: str) -> Mapping:
         found = self._store.mappings(application.name, limit=MAXIMUM_GROUPS)
-        mappings = {mapping.user.casefold(): mapping for mapping in found}
+        mappings = {names.key(mapping.user): mapping for mapping in found}
         accounts = application.user_accounts or tuple(mapping.user for mapping in found)
         groups = self._authorizer.groups_of(user) if self._authorizer is not None else ()
-        own = {account.casefold() for account in (user, *groups)}
+        own = names.keys((user, *groups))
         for account in accounts:
-            mapping = mappings.get(account.casefold())
-            if mapping is not None and account.casefold() in own:
+            mapping = mappings.get(names.key(account))
+            if mapping is not None and names.key(account) in own:
                 return mapping
         raise NotFound(
             f"{user} is in no group that has a mapping for {application.name}",

@@ -14,7 +14,7 @@ from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, Invali
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
-from keysvc.sso.credentials import refuse_local
+from keysvc.sso.credentials import check_new, refuse_local
 from keysvc.sso.version_ciphers import Ciphers
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -131,7 +131,7 @@ class Storing:
             row = there.credential(new.user)
             try:
                 changed = list(mapped(application, new, there.mapping(new.user)))
-            except (AccessDenied, NotFound) as error:
+            except (AccessDenied, InvalidInput, NotFound) as error:
                 raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
             mappings += changed
             same = row is not None and self._opens_to(application, row, new.fields)
@@ -220,12 +220,14 @@ def claimed(mapping: Mapping) -> ClaimExternalUser:
 
 
 def mapped(application: Application, new: NewCredential, mapping: Mapping | None) -> abc.Iterator[PutMapping]:
-    """The change that makes the mapping what `new` says. Raises NotFound, AccessDenied."""
+    """The change that makes the mapping what `new` says. Raises NotFound, AccessDenied, InvalidInput."""
     if mapping is None and new.external_user is None:
         raise NotFound(
             f"{new.user} has no mapping for {application.name}",
             hint=f"keysvc mapping set '{application.name}' '{new.user}' EXTERNAL_USER --enable",
         )
+    if new.external_user is not None:
+        check_new(application, new.user, new.external_user, mapping)
     if mapping is None:
         refuse_local(application, new.user)
         yield PutMapping(Mapping(application.name, new.user, new.external_user or "", enabled=True))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass, field
 
+from keysvc import names
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import Application, SecretText
+from keysvc.model import Application, ApplicationType, Mapping, SecretText
 
 
 def same_label(label: str) -> str:
     """Labels are matched without regard to case, blanks, hyphens and underscores: `password` finds `Password`."""
-    return "".join(c for c in label.casefold() if c not in " _-")
+    return "".join(c for c in names.key(label) if c not in " _-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,17 @@ def labelled(application: Application, values: abc.Mapping[str, str | SecretText
             )
         result[label] = value if isinstance(value, SecretText) else SecretText(value)
     return result
+
+
+def check_new(application: Application, user: str, external_user: str, known: Mapping | None) -> None:
+    """Raise InvalidInput when a mapping would bring in a name that no new name may be. `known` is the mapping that is
+    there: its own names stay good."""
+    if known is None and application.type in {ApplicationType.INDIVIDUAL, ApplicationType.GROUP}:
+        names.check_account("user", user)
+    elif known is None:
+        names.check("user", user)
+    if known is None or external_user != known.external_user:
+        names.check("external user", external_user)
 
 
 def refuse_local(application: Application, account: str) -> None:

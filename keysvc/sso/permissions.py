@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from keysvc import names
 from keysvc.model import Application, Role, Settings
 
 
@@ -124,7 +125,7 @@ def accounts_in(text: str) -> tuple[str, ...]:
 
 
 def system_roles(principal: Principal, accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that hold for every application. `accounts` are folded: see `folded`.
+    """Those that hold for every application. `accounts` are keys: see `keysvc.names`.
 
     An administrator's certificate is an SSO administrator. An SSO server holds the master secret: it administers every
     application's mappings and credentials, and no more than that.
@@ -147,10 +148,5 @@ def application_roles(accounts: frozenset[str], application: Application, settin
         yield SSORole.APPLICATION_USER
 
 
-def folded(accounts: abc.Iterable[str]) -> frozenset[str]:
-    """Names of accounts differ by more than upper and lower case, as in Windows."""
-    return frozenset(account.casefold() for account in accounts)
-
-
 def _among(accounts: frozenset[str], named: abc.Iterable[str]) -> bool:
-    return not accounts.isdisjoint(map(str.casefold, named))
+    return not accounts.isdisjoint(map(names.key, named))

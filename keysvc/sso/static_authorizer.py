@@ -11,6 +11,8 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
+from keysvc import names
+from keysvc.described import NO_TOML
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
 from keysvc.plugin.hookspecs import hookimpl
 from keysvc.plugin.interfaces import Authorizer, Opening, Register
@@ -47,7 +49,7 @@ class StaticAuthorizer:
         found: dict[str, None] = {}
         waiting = [name]
         while waiting:
-            member = waiting.pop().casefold()
+            member = names.key(waiting.pop())
             for group, members in groups.items():
                 if member in members and group not in found:
                     found[group] = None
@@ -65,7 +67,7 @@ def read(path: Path) -> dict[str, frozenset[str]]:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except NO_TOML as error:
         raise ConfigurationError(f"{path} is no TOML: {error}", hint=hint) from None
     unknown = sorted(content.keys() - {"groups"})
     if unknown:
@@ -79,4 +81,4 @@ def read(path: Path) -> dict[str, frozenset[str]]:
 def _members(path: Path, group: str, members: object, hint: str) -> frozenset[str]:
     if not group.strip() or not isinstance(members, list) or not all(isinstance(m, str) and m.strip() for m in members):
         raise ConfigurationError(f"{path}: the group {group!r} is no list of names", hint=hint)
-    return frozenset(member.strip().casefold() for member in members)
+    return names.keys(member.strip() for member in members)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import urllib3
 
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.web.asgi.problems import error_of
 
@@ -105,7 +105,7 @@ def decode(response: urllib3.BaseHTTPResponse, kind: type[Answer], sender: str) 
     """Raises ProtocolError."""
     try:
         return msgspec.json.decode(response.data, type=described(kind))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise ProtocolError(f"{sender} sent an answer that cannot be used") from None
 
 

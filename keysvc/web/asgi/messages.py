@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from keysvc.model import (
+    MAXIMUM_VERSION,
     Announcement,
     Application,
     ApplicationType,
@@ -23,6 +24,8 @@ from keysvc.model import (
 from keysvc.sso.permissions import Right
 
 MAXIMUM_MINUTES = 525_600
+MAXIMUM_EPOCH = 2**53 - 1
+MAXIMUM_INTERVAL_SECONDS = 366 * 24 * 3600
 TICKET_FLAGS = frozenset({"allow_tickets", "validate_tickets", "timeout_tickets"})
 
 
@@ -33,7 +36,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AnnouncedVersion(Body, frozen=True):
     """One version of an announcement."""
 
-    version: int
+    version: Annotated[int, Meta(ge=1, le=MAXIMUM_VERSION)]
     state: VersionState
     created_at: datetime
     check_value: str
@@ -43,8 +46,8 @@ class PollAnswer(Body, frozen=True):
     """The answer to a poll that found something new."""
 
     system_id: str
-    epoch: int
-    poll_interval_seconds: float
+    epoch: Annotated[int, Meta(ge=0, le=MAXIMUM_EPOCH)]
+    poll_interval_seconds: Annotated[float, Meta(ge=0, le=MAXIMUM_INTERVAL_SECONDS)]
     versions: tuple[AnnouncedVersion, ...]
 
     @classmethod

@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from keysvc import errors
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 
 OUTAGES = (502, 503, 504)
@@ -79,7 +79,7 @@ def error_of(body: bytes, status: int) -> KeysvcError:
     """What a client raises for a problem that it received."""
     try:
         problem = msgspec.json.decode(body, type=described(Problem))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         if status in OUTAGES:
             return errors.MasterSecretServerUnavailable(f"the answer has status {status} and is no problem of keysvc")
         return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")

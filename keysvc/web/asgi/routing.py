@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.memory_alone import NotInMemory, from_memory
@@ -177,7 +177,7 @@ class _Endpoint:
             return NO_CONTENT
         try:
             decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
             raise InvalidInput(f"the body cannot be used: {what}") from None
         return decoded

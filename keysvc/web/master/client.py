@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from keysvc.crypto import certificates
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import (
     AccessDenied,
     ConfigurationError,
@@ -243,7 +243,7 @@ def _unverified_authority(url: str) -> messages.AuthorityAnswer:
         connection.request("GET", "/v1/authority")
         body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)
         return msgspec.json.decode(body, type=described(messages.AuthorityAnswer))
-    except (msgspec.MsgspecError, ValueError):
+    except (*UNREADABLE, ValueError):
         raise ProtocolError(f"{parts.netloc} is no master secret server") from None
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 
+from keysvc import names
 from keysvc.plugin import AuthorizerUnavailable
 from keysvc_ldap import Settings
 from keysvc_ldap.directory import Directory, Entry, Problem, quoted
@@ -43,7 +44,7 @@ class LDAPAuthorizer:
         if not name.strip() or len(name) > MAXIMUM_NAME or not name.isprintable():
             return None
         domain, separator, account = name.rpartition("\\")
-        if separator and domain.casefold() != self._settings.domain.casefold():
+        if separator and not names.same(domain, self._settings.domain):
             return None
         return account
 
@@ -53,7 +54,7 @@ class LDAPAuthorizer:
         attribute = self._settings.user_attribute
         wanted = [attribute, "memberOf"]
         found = directory.search(self._settings.base, f"({attribute}={quoted(name)})", wanted)
-        called_so = [e for e in found if name.casefold() in (value.casefold() for value in e.texts(attribute))]
+        called_so = [e for e in found if names.key(name) in names.keys(e.texts(attribute))]
         if len(called_so) > 1:
             raise Problem(f"{len(called_so)} entries have the {attribute} {name}")
         return called_so[0] if called_so else None
@@ -67,7 +68,7 @@ class LDAPAuthorizer:
         else:
             new = self._named_by(directory, [person])
         while new:
-            fresh = {entry.dn.casefold(): entry for entry in new if entry.dn.casefold() not in groups}
+            fresh = {names.key(entry.dn): entry for entry in new if names.key(entry.dn) not in groups}
             groups.update(fresh)
             if len(groups) > MAXIMUM_GROUPS:
                 raise Problem(f"{name} is in more than {MAXIMUM_GROUPS} groups")

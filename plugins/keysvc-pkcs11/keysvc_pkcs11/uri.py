@@ -129,8 +129,8 @@ def _slot_id(attributes: abc.Mapping[str, bytes]) -> int | None:
     text = attributes.get("slot-id")
     if text is None:
         return None
-    if not text.isdigit():
-        raise ConfigurationError("pkcs11: slot-id is a decimal number")
+    if not re.fullmatch(rb"[0-9]{1,20}", text) or int(text) >= 2**64:
+        raise ConfigurationError("pkcs11: slot-id is a decimal number below 2^64")
     return int(text)
 
 
@@ -169,6 +169,6 @@ def _yes(name: str, options: abc.Mapping[str, bytes]) -> bool:
 
 def _seconds(name: str, options: abc.Mapping[str, bytes]) -> float:
     text = _text(name, options.get(name, b"30"))
-    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text) or not float(text):
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or not float(text):
         raise ConfigurationError(f"pkcs11: {name} is a number of seconds, such as 30")
     return float(text)

@@ -46,12 +46,13 @@ def _read_exactly(stream: BinaryIO, count: int) -> bytes:
 
 
 def _parts(body: bytes) -> abc.Iterator[bytes]:
-    while body:
-        end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
-        if len(body) < max(end, _LENGTH_BYTES):
+    start = 0
+    while start < len(body):
+        begins = start + _LENGTH_BYTES
+        start = begins + int.from_bytes(body[start:begins], "big")
+        if len(body) < max(begins, start):
             raise BrokenMessage
-        yield body[_LENGTH_BYTES:end]
-        body = body[end:]
+        yield body[begins:start]
 
 
 def _length(part: bytes) -> bytes:

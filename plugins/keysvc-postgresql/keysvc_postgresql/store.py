@@ -134,7 +134,7 @@ def connection_parameters(uri: str) -> dict[str, Any]:
     query = "&".join(pair for pair in parts.query.split("&") if not pair.startswith("password-source="))
     try:
         given = conninfo.conninfo_to_dict(urlunsplit((*parts[:3], query, "")))
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         raise ConfigurationError(
             f"libpq does not understand {Location.parse(uri)}", hint="write postgresql://USER@HOST/DATABASE"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import abc
 from pathlib import Path
 
+from keysvc.names import key
 from keysvc.plugin import Authorizer, AuthorizerUnavailable, ConfigurationError, Opening, Register, hookimpl
 
 KEYSVC_API = 2
@@ -48,7 +49,7 @@ class ExampleAuthorizer:
         found: list[str] = []
         waiting = [name]
         while waiting:
-            member = waiting.pop().strip().casefold()
+            member = key(waiting.pop().strip())
             new = [group for group, names in members.items() if member and member in names and group not in found]
             found.extend(new)
             waiting.extend(new)
@@ -59,4 +60,4 @@ class ExampleAuthorizer:
 
 
 def _names(text: str) -> set[str]:
-    return {name.strip().casefold() for name in text.split(",")}
+    return {key(name.strip()) for name in text.split(",")}

@@ -1,0 +1,9 @@
+"""All targets by name."""
+
+from __future__ import annotations
+
+from fuzzing.parsers import PLAIN
+from fuzzing.plugins import OF_PLUGINS
+from fuzzing.servers import SERVERS
+
+TARGETS = {target.name: target for target in (*PLAIN, *SERVERS, *OF_PLUGINS)}

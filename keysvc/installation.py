@@ -14,7 +14,7 @@ from keysvc import config as configuration
 from keysvc.assembly import authority, open_mapping_store, open_protectors, write_identity
 from keysvc.config import FILE_NAME, Config
 from keysvc.crypto import certificates
-from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError, KeysvcError
+from keysvc.errors import AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError, KeysvcError
 from keysvc.interfaces import Prompt
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
@@ -63,7 +63,7 @@ def install(directory: Path, wishes: Wishes, prompt: Prompt) -> Installed:
         with contextlib.closing(open_mapping_store(config)) as store:
             store.prepare()
     # not on MappingStoreError: the system may have come to exist
-    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, KeyStoreError):
+    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError):
         return _configure(config, prompt)
 
 

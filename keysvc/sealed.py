@@ -15,13 +15,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from keysvc.errors import KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
+from keysvc.errors import InvalidInput, KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.interfaces import KeyStoreInfo
-from keysvc.model import MasterSecret, SecretBytes
+from keysvc.model import MasterSecret, SecretBytes, SecretText
 
 FORMAT = "keysvc-sealed-1"
+MINIMUM_PASSPHRASE = 12
+"""Characters of a passphrase that is to seal something."""
 Shelf = MutableMapping[str, bytes]
 """Durable: a write is whole, or not there; it is on the disk when the call returns."""
+
+
+def check_new_passphrase(passphrase: SecretText, what: str) -> None:
+    """Check a passphrase before it seals something. One that seals already is not checked: it must go on opening.
+
+    Raises InvalidInput for fewer than 12 characters.
+    """
+    if len(passphrase) < MINIMUM_PASSPHRASE:
+        raise InvalidInput(
+            f"the {what} needs at least {MINIMUM_PASSPHRASE} characters", hint="take four or more random words"
+        )
 
 
 class Sealer(Protocol):

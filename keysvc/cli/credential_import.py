@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.asking import passphrase
+from keysvc.cli.asking import passphrase, warn_of_work
 from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
 from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, read_file
@@ -62,6 +62,7 @@ def _read(file: Path, passphrase_file: Path | None, key: Path | None) -> tuple[b
         return content, source
     if key is not None:
         return age.decrypt_with_key(content, SecretBytes(read_file(key)[0]), source), source
+    warn_of_work(age.work_factor(content, source), source)
     return age.decrypt(content, passphrase(f"passphrase of {source}", passphrase_file), source), source
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli import rotating
-from keysvc.cli.asking import key_store_prompt, passphrase
+from keysvc.cli.asking import key_store_prompt, passphrase, warn_of_work
 from keysvc.cli.output import ago, print_json, print_table, warn
 from keysvc.cli.shared import (
     ConfigOption,
@@ -58,9 +58,10 @@ def backup(file: FileArgument, config: ConfigOption = None, passphrase_file: Pas
     """
     settings = load(config)
     with administrator(settings) as client:
-        from keysvc.master.backup import write_and_prove
+        from keysvc.master.backup import require_free, write_and_prove
 
-        secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True)
+        require_free(file)
+        secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True)
         secrets = client.every_version()
         made = write_and_prove(file, secrets, settings.system_id, secret_of_backup)
         client.record_backup(made)
@@ -82,10 +83,12 @@ def rehearse(
     """
     settings = load(config)
     require_administrator(settings)
+    from keysvc.crypto.backup import work_factor
     from keysvc.master.backup import read_file
     from keysvc.master.backup import rehearse as rehearsal
 
     content = read_file(file)
+    warn_of_work(work_factor(content), str(file))
     store = open_store(settings)
     try:
         found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
@@ -110,10 +113,12 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     settings = load(config)
     require_administrator(settings)
     from keysvc.assembly import open_key_store
+    from keysvc.crypto.backup import work_factor
     from keysvc.master.backup import read_file
     from keysvc.master.backup import restore as restoring
 
     content = read_file(file)
+    warn_of_work(work_factor(content), str(file))
     store = open_store(settings)
     try:
         key_store = open_key_store(settings, key_store_prompt(settings))

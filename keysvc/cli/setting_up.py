@@ -59,7 +59,11 @@ def init(
         key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
-    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True) if backup else None
+    if backup is not None:
+        from keysvc.master.backup import require_free
+
+        require_free(backup)
+    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
 
     def prompt(what: str) -> object:
         from keysvc import config as configuration

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from keysvc.errors import KeyStoreUnavailable, SealBroken
 from keysvc.interfaces import KeyStoreInfo, Prompt
 from keysvc.model import SecretBytes
-from keysvc.sealed import fsync_directory, write_durably
+from keysvc.sealed import check_new_passphrase, fsync_directory, write_durably
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -104,7 +104,8 @@ def _checksum(key: bytes) -> str:
 class PassphraseSealer:
     """Under a key derived from a passphrase with Argon2id (RFC 9106, second recommendation), and a salt of its own.
 
-    `iterations`, `memory_kib` and `lanes` are for what is sealed from now on; each entry names its own.
+    `iterations`, `memory_kib` and `lanes` are for what is sealed from now on; each entry names its own. `is_new` says
+    whether nothing was sealed yet: only then the passphrase must be long enough, because an older one must go on.
     """
 
     _HEADER = struct.Struct(f">B{SALT_BYTES}sIII")
@@ -112,9 +113,17 @@ class PassphraseSealer:
     _MAXIMUM = (20, 1024 * 1024, 16)
 
     def __init__(
-        self, url: str, prompt: Prompt, *, iterations: int = 3, memory_kib: int = 64 * 1024, lanes: int = 4
+        self,
+        url: str,
+        prompt: Prompt,
+        is_new: abc.Callable[[], bool],
+        *,
+        iterations: int = 3,
+        memory_kib: int = 64 * 1024,
+        lanes: int = 4,
     ) -> None:
         self._url = url
+        self._is_new = is_new
         self._prompt = prompt
         self._cost = (iterations, memory_kib, lanes)
         self._keys: dict[bytes, bytes] = {}
@@ -155,7 +164,10 @@ class PassphraseSealer:
         with self._lock:
             if header not in self._keys:
                 if self._passphrase is None:
-                    self._passphrase = self._prompt("passphrase").reveal().encode()
+                    typed = self._prompt("passphrase")
+                    if self._is_new():
+                        check_new_passphrase(typed, f"passphrase of {self._url}")
+                    self._passphrase = typed.reveal().encode()
                 _, salt, iterations, memory, lanes = self._HEADER.unpack(header)
                 kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory)
                 self._keys[header] = kdf.derive(self._passphrase)

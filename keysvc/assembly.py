@@ -48,6 +48,29 @@ def plugins(only: tuple[str, ...] | None = None) -> Plugins:
     return Plugins(only)
 
 
+def allowed_plugins(*paths: Path) -> Plugins:
+    """The plugins that each of these configuration files allows, or the default one where none is named.
+
+    A file that cannot be read allows none but keysvc's own; where there is no file, all are allowed.
+    """
+    only: set[str] | None = None
+    for path in paths or (configuration.default_path(),):
+        try:
+            pinned = configuration.load(path).plugins
+        except NotConfigured:
+            continue
+        except KeysvcError:  # whatever command runs then will say so
+            pinned = ()
+        if pinned is not None:
+            only = set(pinned) if only is None else only.intersection(pinned)
+    return plugins(None if only is None else tuple(sorted(only)))
+
+
+def _pinned(config: Config) -> tuple[str, ...] | None:
+    """Sorted, so that the same names are loaded once."""
+    return None if config.plugins is None else tuple(sorted(set(config.plugins)))
+
+
 def no_prompt(what: str) -> NoReturn:
     """A prompt for where nobody can be asked."""
     raise ConfigurationError(
@@ -63,7 +86,7 @@ def identity(config: Config) -> IdentityFiles:
 
 def open_mapping_store(config: Config) -> MappingStore:
     """Raises UnknownScheme, ConfigurationError, MappingStoreUnavailable."""
-    return plugins(config.plugins).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
+    return plugins(_pinned(config)).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
 
 
 def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
@@ -92,19 +115,19 @@ def recovery(config: Config, url: str) -> Recovery:
 
 def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
     """Any key store, for this system."""
-    return plugins(config.plugins).key_stores.open(url, prompt, config.system_id)
+    return plugins(_pinned(config)).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifier(config: Config, url: str) -> Notifier:
     """Any notifier, for this system."""
-    return plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id)
+    return plugins(_pinned(config)).notifiers.open(url, no_prompt, config.system_id)
 
 
 def open_authorizer(config: Config) -> Authorizer | None:
     """The one that is configured. Raises UnknownScheme, ConfigurationError."""
     if config.authorizer is None:
         return None
-    return plugins(config.plugins).authorizers.open(config.authorizer, no_prompt, config.system_id)
+    return plugins(_pinned(config)).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
 def subscriptions(config: Config) -> list[Subscription]:
@@ -131,7 +154,7 @@ def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     """Log which plugins could not be loaded, and from now on which fail: each plugin and method once an hour. `also` is
     told then."""
-    found = plugins(config.plugins)
+    found = plugins(_pinned(config))
     told: dict[tuple[str, str], float] = {}
 
     def tell(failure: PluginFailure) -> None:

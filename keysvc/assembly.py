@@ -18,8 +18,9 @@ from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigu
 from keysvc.location import Location
 from keysvc.logs import get_logger
 from keysvc.model import Role, SecretBytes
+from keysvc.safe_files import Unsafe, check_directory, check_file
 from keysvc.web.client import MasterClient
-from keysvc.web.identity import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.identity import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
     from keysvc.crypto.certificates import KeyPair
@@ -169,6 +170,43 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     for failure in found.failures:
         tell(failure)
     found.on_failure = tell
+
+
+def granting_files(config: Config) -> abc.Iterator[tuple[Path, bool]]:
+    """Every file that grants something to whoever reads or writes it, and whether it is a secret."""
+    yield Path(config.path), False
+    places = [config.identity, *([MASTER_IDENTITY] if config.listen else []), *filter(None, [config.authority])]
+    for directory in map(config.resolve, dict.fromkeys(places)):
+        yield from ((directory / name, name == KEY) for name in (KEY, CERTIFICATE, AUTHORITY))
+    if config.passphrase_file is not None:
+        yield config.resolve(config.passphrase_file), True
+    urls = [config.mapping_store, config.key_store, config.cache, config.authorizer, *config.recovery_key_stores]
+    for url in filter(None, [*urls, *(notifier.url for notifier in config.notifier_settings)]):
+        for name, source in Location.parse(url).options.items():
+            if name.endswith("-source") and source.startswith("file:"):
+                yield Path(source.removeprefix("file:").removeprefix("//")), True
+
+
+def check_files(config: Config) -> abc.Iterator[Unsafe]:
+    """What is wrong with each of these files that is there, and with the directory of the agent's socket."""
+    for path, secret in granting_files(config):
+        try:
+            if path.exists():
+                check_file(path, secret=secret)
+        except Unsafe as unsafe:
+            yield unsafe
+    if config.agent_socket is not None:
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                check_directory(config.resolve(config.agent_socket).parent)
+        except Unsafe as unsafe:
+            yield unsafe
+
+
+def require_safe_files(config: Config) -> None:
+    """Raises ConfigurationError for the first file that is not safe."""
+    for unsafe in check_files(config):
+        raise ConfigurationError(unsafe.problem, hint=unsafe.hint)
 
 
 def master_client(config: Config) -> MasterClient:
@@ -352,7 +390,9 @@ def connect(config: str | Path | None = None) -> SSO:
     NotConfigured, ConfigurationError, MappingStoreUnavailable. It does not raise while the master secret server is
     down: calls that need it do.
     """
-    return open_sso(configuration.load(Path(config) if config is not None else None))
+    settings = configuration.load(Path(config) if config is not None else None)
+    require_safe_files(settings)
+    return open_sso(settings)
 
 
 def shareable_mapping_store(config: Config) -> str:

@@ -18,7 +18,7 @@ from keysvc.described import described
 from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.location import Location
 from keysvc.model import Severity
-from keysvc.sealed import write_durably
+from keysvc.safe_files import Unsafe, check_file, write_durably
 
 FILE_NAME = "keysvc.toml"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -164,7 +164,10 @@ def load(path: Path | None = None) -> Config:
     """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
     path = (path or default_path()).absolute()
     try:
+        check_file(path, secret=False)
         content = path.read_text("utf-8")
+    except Unsafe as unsafe:
+        raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None
     except (FileNotFoundError, NotADirectoryError):
         raise NotConfigured(
             f"there is no configuration at {path}",
@@ -230,7 +233,7 @@ Value = str | tuple[str, ...] | None
 
 
 def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
-    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and owner stay as they are.
+    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and group stay as they are.
 
     Raises ConfigurationError, having changed nothing, where that cannot be done.
     """
@@ -243,8 +246,8 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
         if not _differs_only(before, after, settings):
             raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
         write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
-        if sys.platform != "win32" and path.stat().st_uid != status.st_uid:
-            os.chown(path, status.st_uid, status.st_gid)
+        if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
+            os.chown(path, -1, status.st_gid)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None
     return load(path)

@@ -18,7 +18,7 @@ from keysvc.errors import AlreadyConfigured, ConfigurationError, InvalidInput, K
 from keysvc.interfaces import Prompt
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
-from keysvc.sealed import write_durably
+from keysvc.safe_files import create_directory, write_durably
 from keysvc.web.identity import MASTER_IDENTITY, IdentityFiles
 
 ADMINISTRATOR, MASTER = "administrator", "master"
@@ -121,7 +121,7 @@ def _write_configuration(path: Path, wishes: Wishes) -> None:
         "lease_ttl": wishes.lease_ttl,
     }
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_directory(directory)
         if any(directory.iterdir()):
             raise ConfigurationError(f"{directory} is not empty", hint="give --dir a new or an empty directory")
         write_durably(path, configuration.dump(settings).encode())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections import abc
 from collections.abc import MutableMapping
@@ -18,6 +17,7 @@ from typing import Protocol
 from keysvc.errors import InvalidInput, KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.interfaces import KeyStoreInfo
 from keysvc.model import MasterSecret, SecretBytes, SecretText
+from keysvc.safe_files import create_directory, fsync_directory, write_durably
 
 FORMAT = "keysvc-sealed-1"
 MINIMUM_PASSPHRASE = 12
@@ -179,7 +179,7 @@ class Directory(Shelf):
 
     def __setitem__(self, name: str, content: bytes) -> None:
         with _refusals(self.path / name):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_directory(self.path)
             write_durably(self.path / name, content)
 
     def __delitem__(self, name: str) -> None:
@@ -209,31 +209,3 @@ def _refusals(path: Path) -> abc.Iterator[None]:
         yield
     except OSError as error:
         raise KeyStoreUnavailable(f"{path}: {error.strerror or type(error).__name__}") from None
-
-
-def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file so that after a crash it is whole or as it was. Raises OSError; leaves no temporary file then."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    fsync_directory(path.parent)
-
-
-def fsync_directory(path: Path) -> None:
-    """Make renames and removals in `path` durable, where the platform can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

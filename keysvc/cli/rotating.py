@@ -115,10 +115,8 @@ def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     keysvc secret verify --json | jq .undecryptable
     """
     settings = load(config)
-    from keysvc.crypto.memory import harden_process
     from keysvc.master.verification import verify as verifying
 
-    harden_process()
     with administrator(settings) as client, contextlib.closing(open_store(settings)) as store:
         total = sum(store.rows_by_version().values())
         with progress("decrypting", total) as show:

@@ -218,9 +218,7 @@ def shares(
     settings = load(config)
     require_administrator(settings)
     from keysvc.cli.shares import make
-    from keysvc.crypto.memory import harden_process
 
-    harden_process()
     url = make(threshold, of, directory.absolute(), to_files)
     typer.echo(f"{of} shares are confirmed; any {threshold} of them open what is sealed from now on in")
     typer.echo(url)
@@ -249,9 +247,7 @@ def recover(
     actor = require_administrator(settings)
     from keysvc import protectors
     from keysvc.cli.shares import key_store_of, prompt_for
-    from keysvc.crypto.memory import harden_process
 
-    harden_process()
     left = key_store_of(settings, source) if from_shares or source is None else source
     holders = prompt_for(share_file)
 

@@ -27,10 +27,12 @@ PassphraseFileOption = Annotated[
 
 
 def load(path: Path | None) -> Config:
-    """The configuration. Raises NotConfigured, ConfigurationError."""
-    from keysvc import config
+    """The configuration. Raises NotConfigured; ConfigurationError, also for a file that others may write or read."""
+    from keysvc import assembly, config
 
-    return config.load(path)
+    found = config.load(path)
+    assembly.require_safe_files(found)
+    return found
 
 
 def open_store(config: Config) -> MappingStore:

@@ -171,6 +171,11 @@ def fingerprint(certificate_pem: bytes) -> str:
     return _load(certificate_pem).fingerprint(SHA256()).hex()
 
 
+def first(certificate_pem: bytes) -> bytes:
+    """The first certificate alone, as PEM: what `fingerprint` is of. Raises ProtocolError."""
+    return _load(certificate_pem).public_bytes(Encoding.PEM)
+
+
 def serial(certificate_pem: bytes) -> str:
     """In hex. Raises ProtocolError."""
     return f"{_load(certificate_pem).serial_number:x}"

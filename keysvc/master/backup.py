@@ -17,7 +17,7 @@ from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.sample import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
-from keysvc.sealed import write_durably
+from keysvc.safe_files import create_durably
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
 RESTORING_TTL = timedelta(seconds=30)
@@ -40,8 +40,10 @@ def write_and_prove(
     record = BackupRecord(utc_now(), tuple(sorted(secret.version for secret in secrets)))
     content = age.write(secrets, system_id, record.created_at, REMINDER, passphrase, work_factor=work_factor)
     try:
-        write_durably(path, content)
+        create_durably(path, content, anywhere=True)
         found = age.read(path.read_bytes(), passphrase)
+    except FileExistsError:
+        raise _taken(path) from None
     except OSError as error:
         raise BackupError(f"{path}: {error.strerror or type(error).__name__}") from None
     if sorted(found.secrets, key=lambda s: s.version) != sorted(secrets, key=lambda s: s.version):
@@ -52,9 +54,13 @@ def write_and_prove(
 def require_free(path: Path) -> None:
     """Raises BackupError unless a backup can be written to `path`."""
     if path.exists() or path.is_symlink():
-        raise BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
+        raise _taken(path)
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BackupError(f"{path.parent} is no directory that this account may write", hint="give another file name")
+
+
+def _taken(path: Path) -> BackupError:
+    return BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
 
 
 def record(store: MappingStore, guard: Guard, backup: BackupRecord, actor: str) -> None:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from keysvc.errors import KeyStoreUnavailable, SealBroken
 from keysvc.interfaces import KeyStoreInfo, Prompt
 from keysvc.model import SecretBytes
-from keysvc.sealed import check_new_passphrase, fsync_directory, write_durably
+from keysvc.safe_files import Unsafe, check_file, create_directory, create_durably
+from keysvc.sealed import check_new_passphrase
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -67,24 +68,18 @@ class KeyFileSealer:
             raise KeyStoreUnavailable(f"the key file {self._key_file}: {error.strerror}") from None
 
     def _create(self) -> None:
-        """A hard link from a file that is whole: of two processes one wins, and neither sees half a key."""
+        """Of two processes one wins, and neither sees half a key."""
         key = os.urandom(KEY_BYTES)
         text = f"{KEY_FILE_WORD} {base64.urlsafe_b64encode(key).decode()} {_checksum(key)}\n"
-        self._key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._key_file.with_name(f".{self._key_file.name}.{os.getpid()}.{threading.get_ident()}")
-        write_durably(draft, text.encode())
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, self._key_file)
-        finally:
-            draft.unlink()
-        fsync_directory(self._key_file.parent)
+        create_directory(self._key_file.parent)
+        with contextlib.suppress(FileExistsError):
+            create_durably(self._key_file, text.encode())
 
     def _read(self) -> bytes:
-        if os.name != "nt" and self._key_file.stat().st_mode & 0o077:
-            raise KeyStoreUnavailable(
-                f"the key file {self._key_file} can be read by others", hint=f"chmod 600 {self._key_file}"
-            )
+        try:
+            check_file(self._key_file, secret=True)
+        except Unsafe as unsafe:
+            raise KeyStoreUnavailable(f"the key file {unsafe.problem}", hint=unsafe.hint) from None
         words = self._key_file.read_bytes().split(b" ")
         try:
             word, encoded, checksum = words

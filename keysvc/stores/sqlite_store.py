@@ -20,6 +20,7 @@ from keysvc.changes import Reencrypt
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.interfaces import LookedUp
 from keysvc.model import Application, CredentialKey, EncryptedCredential
+from keysvc.safe_files import create_durably
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
@@ -100,7 +101,8 @@ class SQLiteMappingStore(SQLMappingStore):
         """Creates the file where there is none."""
         if self._path is not None:
             try:
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                if not os.path.lexists(self._path):
+                    create_durably(self._path, b"")
             except FileExistsError:
                 pass
             except OSError as error:

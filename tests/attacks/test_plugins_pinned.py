@@ -1,4 +1,4 @@
-"""What `plugins = […]` does not name is never imported, and no child process takes a module from the current directory."""
+"""What `plugins = […]` does not name is never imported, and no child process takes a module from where it runs."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_of_two_configurations_each_must_name_a_plugin(folder: Path, pinned: Pat
 
 
 def test_a_configuration_that_cannot_be_read_names_no_plugin(folder: Path, pinned: Path) -> None:
-    pinned.write_text("plugins = [")
+    pinned.write_text("plugins = [", "utf-8")
     assert not imported_by(folder, "--config", pinned, "role", "list")
 
 
 def test_a_plugin_that_is_named_or_where_nothing_is_configured_has_its_commands(folder: Path, pinned: Path) -> None:
     assert imported_by(folder, "--help")
-    pinned.write_text(PINNED)
+    pinned.write_text(PINNED, "utf-8")
     assert imported_by(folder, "--config", pinned, "--help")
 
 

@@ -62,7 +62,7 @@ def an_intermediate_authority(folder: Path, *, ca: bool = True) -> Path:
 def joined(site: Site, keysvc: Keysvc, token: str, url: str, name: str) -> Machine:
     machine = Machine(site.folder / name, site.folder / "logs")
     where = ("--dir", machine.directory, "--agent", f"127.0.0.1:{free_port()}")
-    done = keysvc("join", url, "--token", "-", *where, stdin=token)
+    done = keysvc("join", url, "--token-file", "-", *where, stdin=token)
     assert done.status == 0, done.err
     return machine
 

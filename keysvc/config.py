@@ -21,6 +21,8 @@ from keysvc.model import Severity
 from keysvc.safe_files import Unsafe, check_file, write_durably
 
 FILE_NAME = "keysvc.toml"
+LONGEST = timedelta(days=36500)
+"""No duration is longer: a time that far from now can still be written."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -208,17 +210,22 @@ def _check(config: Config) -> None:
 
 def duration(name: str, text: str) -> timedelta:
     """`30s`, `5m`, `12h`, `90d`, `250ms`. Raises ConfigurationError that names the setting."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)", text)
     if not match:
-        raise ConfigurationError(f"{name} = {text!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+        raise ConfigurationError(f"{name} = {text[:50]!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise ConfigurationError(
+            f"{name} = {text!r} is longer than {LONGEST.days}d", hint="write 250ms, 30s, 12h or 90d"
+        )
+    return timedelta(seconds=seconds)
 
 
 def host_and_port(name: str, text: str) -> tuple[str, int]:
     """`HOST:PORT` or `[IPv6]:PORT`. Raises ConfigurationError that names the setting."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not int(port) < 65536:
-        raise ConfigurationError(f"{name} = {text!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or not int(port) < 65536:
+        raise ConfigurationError(f"{name} = {text[:300]!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
     return host.strip("[]"), int(port)
 
 

@@ -21,6 +21,8 @@ from keysvc.errors import InvalidInput
 
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8
+MAXIMUM_SEALED_VERSION = 2**32 - 1
+"""A version has four bytes in every format."""
 
 _Hidden = TypeVar("_Hidden", bytes, str)
 
@@ -96,8 +98,10 @@ class MasterSecret:
     material: SecretBytes
 
     def __post_init__(self) -> None:
-        if self.version < 1 or len(self.material) != MASTER_SECRET_BYTES:
-            raise InvalidInput(f"a master secret has a version ≥ 1 and {MASTER_SECRET_BYTES} bytes")
+        if not 1 <= self.version <= MAXIMUM_SEALED_VERSION or len(self.material) != MASTER_SECRET_BYTES:
+            raise InvalidInput(
+                f"a master secret has a version from 1 to {MAXIMUM_SEALED_VERSION} and {MASTER_SECRET_BYTES} bytes"
+            )
 
     @property
     def check_value(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 from collections import abc
 from collections.abc import MutableMapping
@@ -20,6 +21,7 @@ from keysvc.model import MasterSecret, SecretBytes, SecretText
 from keysvc.safe_files import create_directory, fsync_directory, write_durably
 
 FORMAT = "keysvc-sealed-1"
+_ENTRY = re.compile("version-([0-9]{10})")  # whatever else lies there is none
 MINIMUM_PASSPHRASE = 12
 """Characters of a passphrase that is to seal something."""
 Shelf = MutableMapping[str, bytes]
@@ -76,7 +78,7 @@ class SealedKeyStore:
     def versions(self) -> abc.Sequence[int]:
         """Ascending."""
         with self._lock:
-            return sorted(_version_of(name) for name in self._shelf if name.startswith("version-"))
+            return sorted(int(found[1]) for found in map(_ENTRY.fullmatch, self._shelf) if found)
 
     def seal(self, secret: MasterSecret) -> None:
         """Durable on return, and read back."""
@@ -157,10 +159,6 @@ class SealedKeyStore:
 def entry_name(version: int) -> str:
     """What a version is called on the shelf."""
     return f"version-{version:010d}"
-
-
-def _version_of(name: str) -> int:
-    return int(name.removeprefix("version-"))
 
 
 class Directory(Shelf):

@@ -11,7 +11,7 @@ import typer
 from keysvc.authoring.project import Kind
 from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json, print_table
-from keysvc.cli.shared import JsonOption
+from keysvc.cli.shared import JsonOption, without_secret
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ DirOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="A new or an empty directory; keysvc-NAME unless given.")
 ]
 URLArgument = Annotated[
-    str, typer.Argument(metavar="URL", help="Of a key store, a mapping store, a notifier or an authorizer.")
+    str,
+    typer.Argument(
+        metavar="URL", callback=without_secret, help="Of a key store, a mapping store, a notifier or an authorizer."
+    ),
 ]
 
 

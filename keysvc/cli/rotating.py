@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from keysvc.web.client import MasterClient
 
 RateOption = Annotated[
-    int | None, typer.Option("--max-rows-per-second", metavar="N", min=0, help="Until changed again; 0: no limit.")
+    int | None,
+    typer.Option("--max-rows-per-second", metavar="N", min=0, max=10**9, help="Until changed again; 0: no limit."),
 ]
 
 
@@ -33,7 +34,9 @@ def rotate(
     wait: Annotated[bool, typer.Option("--wait", help="Until every credential is under the new version.")] = False,
     compromised: Annotated[
         int | None,
-        typer.Option(metavar="VERSION", min=1, help="Others know it: its credentials first, then destroy it."),
+        typer.Option(
+            metavar="VERSION", min=1, max=2**31 - 1, help="Others know it: its credentials first, then destroy it."
+        ),
     ] = None,
     max_rows_per_second: RateOption = None,
 ) -> None:
@@ -91,7 +94,7 @@ def resume(config: ConfigOption = None) -> None:
 def throttle(
     config: ConfigOption = None,
     max_rows_per_second: Annotated[
-        int, typer.Option("--max-rows-per-second", metavar="N", min=0, help="0: no limit.")
+        int, typer.Option("--max-rows-per-second", metavar="N", min=0, max=10**9, help="0: no limit.")
     ] = 0,
 ) -> None:
     """Limit how fast credentials are re-encrypted, at once and until changed again.

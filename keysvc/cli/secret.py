@@ -18,6 +18,7 @@ from keysvc.cli.shared import (
     load,
     open_store,
     require_administrator,
+    without_secret,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
 
 @app.command()
 def destroy(
-    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, max=2**31 - 1)],
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Even while no backup holds the active version.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -151,7 +152,10 @@ def destroy(
 
 @app.command()
 def reseal(
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="The key store that the versions move into.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="URL", callback=without_secret, help="The key store that the versions move into."),
+    ],
     config: ConfigOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the versions in the old key store too.")] = False,
 ) -> None:
@@ -176,7 +180,9 @@ def reseal(
 
 @app.command()
 def protect(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A key store with a root of its own.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", callback=without_secret, help="A key store with a root of its own.")
+    ],
     config: ConfigOption = None,
 ) -> None:
     """Seal every version into a recovery key store too, while the master secret server is stopped.
@@ -227,10 +233,15 @@ def shares(
 
 @app.command()
 def recover(
-    source: Annotated[str | None, typer.Option("--from", metavar="URL", help="The key store that is left.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URL", callback=without_secret, help="The key store that is left.")
+    ] = None,
     from_shares: Annotated[bool, typer.Option("--from-shares", help="Ask for shares, one by one.")] = False,
     share_file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A share; repeat it.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Default: where the lost one was.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", callback=without_secret, help="Default: where the lost one was."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Bring the system up from a recovery key store alone, when the key store is lost for good.

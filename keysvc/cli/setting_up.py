@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.asking import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, read_file
+from keysvc.cli.shared import PassphraseFileOption, read_file, without_secret
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     directory: DirOption,
-    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: file:// under DIR.")] = None,
-    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: sqlite:/// under DIR.")] = None,
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: file:// under DIR.")
+    ] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: sqlite:/// under DIR.")
+    ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
     backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
@@ -123,9 +127,13 @@ def join(
         Path | None, typer.Option(metavar="FILE", help="What `keysvc server enroll` printed; `-` reads it from stdin.")
     ] = None,
     token: Annotated[str | None, typer.Option(hidden=True, metavar="-", help="As --token-file -.")] = None,
-    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="When it is another from here.")] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="When it is another from here.")
+    ] = None,
     agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
-    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Of a master; default: file:// in DIR.")] = None,
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Of a master; default: file:// in DIR.")
+    ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where a master listens.")] = "127.0.0.1:7443",
 ) -> None:
     """Enrol this machine, with a one-time token.

@@ -26,6 +26,18 @@ PassphraseFileOption = Annotated[
 ]
 
 
+def without_secret(url: str | None) -> str | None:
+    """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it."""
+    from keysvc.location import Location
+
+    if url is not None and Location.parse(url).holds_secret:
+        raise InvalidInput(
+            "this URL holds a secret, and every account of this machine can read the arguments of a command",
+            hint="let the URL say where the secret is: ?password-source=file:/PATH; and change that password",
+        )
+    return url
+
+
 def load(path: Path | None) -> Config:
     """The configuration. Raises NotConfigured; ConfigurationError, also for a file that others may write or read."""
     from keysvc import assembly, config

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from keysvc.crypto.certificates import Peer, peer_of
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
 from keysvc.logs import get_logger
 from keysvc.model import Identity, Role, acting_from
 from keysvc.sso.roles import Principal
@@ -128,7 +128,10 @@ def _length(content: bytes) -> tuple[bytes, bytes]:
 def refusal(error: KeysvcError, path: str) -> Response:
     """What an error that was foreseen is answered with."""
     found = problem_of(error)
-    log.info("refused", path=path, code=found.code, problem=found.detail)
+    named = isinstance(
+        error, InvalidInput | NotFound
+    )  # what it repeats may be a password, typed in the place of a name
+    log.info("refused", path=path, code=found.code, problem="" if named else found.detail)
     return problem(found)
 
 

@@ -161,3 +161,23 @@ def test_a_full_disk_leaves_what_was_there(url: str, tmp_path: Path) -> None:
     assert list(open_store(url).versions()) == [1]
     assert open_store(url).unseal(1) == secret(1)
     assert [path.name for path in (tmp_path / "secret").iterdir()] == ["version-0000000001"]
+
+
+def test_what_else_lies_in_the_directory_is_no_version(url: str, tmp_path: Path) -> None:
+    open_store(url).seal(secret(1))
+    for name in (
+        "version-",
+        "version-1",
+        "version-0000000001.bak",
+        "version-00000000010",
+        "version-٠٠٠٠٠٠٠٠٠٢",
+        "notes",
+    ):
+        (tmp_path / "secret" / name).write_bytes(b"")
+    assert open_store(url).versions() == [1]
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**32, 10**30])
+def test_a_version_that_no_format_has_room_for_is_invalid_input(version: int) -> None:
+    with pytest.raises(InvalidInput, match="a version from 1 to 4294967295"):
+        secret(version)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from benchmarks.measuring import Figure, Rates, Scale, Unavailable
 from keysvc.errors import UnknownScheme
-from keysvc.logs import log_nothing
+from keysvc.plugin.logs import log_nothing
 
 JOBS = (
     "reencryption",

@@ -20,8 +20,8 @@ from benchmarks.openbao import KEY, TOKEN, OpenBao
 from benchmarks.processes import on_one_core
 from benchmarks.serving import constant
 from benchmarks.traffic import Target, Traffic
-from keysvc.config import host_and_port
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
+from keysvc.installation.config import host_and_port
 from keysvc.model import Role, host_name
 
 SECONDS = 2.0

@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.installation import Installation, identity_folder
 from benchmarks.measuring import Figures, Race, Scale, Unavailable
 from benchmarks.processes import on_one_core
-from keysvc.demo.processes import free_port
-from keysvc.web.identity import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY
+from keysvc.cli.demo.processes import free_port
+from keysvc.web.tls.identity_files import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY
 
 ROUNDS = 5
 SECONDS = 2

@@ -26,13 +26,13 @@ from typing import Any, Self
 
 from benchmarks.poll import asking
 from benchmarks.traffic import END_OF_HEAD, header
-from keysvc.changes import UNGUARDED, PutIdentity
 from keysvc.crypto import certificates
 from keysvc.crypto.certificates import KeyPair
-from keysvc.interfaces import MappingStore
 from keysvc.model import Identity, Role, host_name, utc_now
+from keysvc.plugin.changes import UNGUARDED, PutIdentity
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.poller import JITTER
-from keysvc.web.identity import KEY, IdentityFiles
+from keysvc.web.tls.identity_files import KEY, IdentityFiles
 
 WAIT_SECONDS = 20
 CONNECTING = 8

@@ -20,8 +20,8 @@ from benchmarks.log_plot import Line, svg
 from benchmarks.measuring import Figure, Figures, Scale
 from benchmarks.reencryption import Rotating
 from benchmarks.system import FIELDS, System
-from keysvc.changes import UNGUARDED, PutApplication, PutIdentity, SeeServers
 from keysvc.model import Application, ApplicationType, Flags, Identity, MasterSecret, Role, SecretBytes, Server, utc_now
+from keysvc.plugin.changes import UNGUARDED, PutApplication, PutIdentity, SeeServers
 
 PICTURE = Path(__file__).parents[1] / "docs/growth.svg"
 GOAL = 0.15

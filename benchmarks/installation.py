@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from benchmarks.system import PASSWORD
-from keysvc import config as configuration
-from keysvc.assembly import agent_client, identity, master_client
-from keysvc.config import Config
-from keysvc.demo.processes import Machine, Process, free_port, wait_until
+from keysvc.cli.demo.processes import Machine, Process, free_port, wait_until
+from keysvc.installation import config as configuration
+from keysvc.installation.assembly import agent_client, identity, master_client
+from keysvc.installation.config import Config
 
 APPLICATION, USER = "APP-0", "user-0"
 CALLER = "payroll"

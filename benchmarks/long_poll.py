@@ -15,8 +15,8 @@ from benchmarks.fleet import Fleet, Polls, enrol
 from benchmarks.installation import Installation
 from benchmarks.many_servers import allow_files, shown
 from benchmarks.measuring import Figure, Figures, Scale
-from keysvc import assembly
-from keysvc.demo.processes import wait_until
+from keysvc.cli.demo.processes import wait_until
+from keysvc.installation import assembly
 
 SERVERS = 1000
 CHANGES = 5

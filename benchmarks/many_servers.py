@@ -17,7 +17,7 @@ from benchmarks.fleet import Fleet, Polls, enrol
 from benchmarks.installation import Installation
 from benchmarks.measuring import Figure, Figures, Scale, Unavailable
 from benchmarks.processes import cpu_seconds, resident_mib
-from keysvc import assembly
+from keysvc.installation import assembly
 
 SERVERS, INTERVAL = 10_000, 30.0
 TEN_TIMES = 10

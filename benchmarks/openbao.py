@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.measuring import Unavailable
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
 
 KEY = "credentials"
 TOKEN = "root"

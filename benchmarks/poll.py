@@ -16,9 +16,9 @@ from benchmarks.measuring import Contender, Figures, Race, Scale
 from benchmarks.processes import on_one_core
 from benchmarks.serving import constant
 from benchmarks.traffic import Target, Traffic, header
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
 from keysvc.model import Role, host_name
-from keysvc.web.identity import MASTER_IDENTITY
+from keysvc.web.tls.identity_files import MASTER_IDENTITY
 
 SECONDS = 2.0
 ROUNDS = 5

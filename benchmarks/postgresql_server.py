@@ -14,7 +14,7 @@ from collections import abc
 from pathlib import Path
 
 from benchmarks.measuring import Unavailable
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
 
 
 @contextlib.contextmanager

@@ -28,9 +28,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from benchmarks.measuring import Figures, Race, Scale
 from benchmarks.openbao import OpenBao
 from benchmarks.system import SYSTEM_ID, System
-from keysvc.logs import Line, log_nothing
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Application, MasterSecret
+from keysvc.plugin.logs import Line, log_nothing
 
 BATCH = 2000
 PEER_BATCH = 480

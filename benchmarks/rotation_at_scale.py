@@ -22,14 +22,14 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from benchmarks.reencryption import Floor
-from keysvc import assembly, config
+from keysvc.cli.demo.processes import Machine, Process, free_port, wait_until
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.demo.processes import Machine, Process, free_port, wait_until
 from keysvc.errors import KeysvcError
+from keysvc.installation import assembly, config
 from keysvc.master.status import SystemStatus
 from keysvc.model import Application, Field, Flags, MasterSecret
 from keysvc.sso.administration import Administration
-from keysvc.web.client import MasterClient
+from keysvc.web.master.client import MasterClient
 
 APPLICATIONS = 4
 PLAIN = b'{"Password":"correct horse battery"}'

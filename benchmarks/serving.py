@@ -9,8 +9,8 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
-from keysvc.web.identity import IdentityFiles
-from keysvc.web.serving import Server, listen
+from keysvc.web.asgi.server import Server, listen
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from keysvc.crypto import certificates, transport
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master import lifecycle
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import (
@@ -26,7 +25,8 @@ from keysvc.model import (
     SecretText,
     utc_now,
 )
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.tls.identity_files import IdentityFiles
 
 END_OF_HEAD = b"\r\n\r\n"
 

@@ -21,7 +21,7 @@ from benchmarks.measuring import Figures, Race, Scale, Unavailable, repeated, ti
 from benchmarks.processes import cpu_seconds
 from benchmarks.system import SYSTEM_ID, nobody
 from keysvc.model import MasterSecret, SecretBytes, utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 
 ROUNDS = 7
 KEY = "keysvc"

@@ -10,20 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keysvc.assembly import connect
     from keysvc.errors import KeysvcError
+    from keysvc.installation.assembly import connect
     from keysvc.sso import SSO, Credential
-    from keysvc.web.agent_client import AgentClient
+    from keysvc.web.agent.client import AgentClient
 
 __version__ = "0.1.0"
 __all__ = ["SSO", "AgentClient", "Credential", "KeysvcError", "__version__", "connect"]
 
 _HOMES = {
     "SSO": "keysvc.sso",
-    "AgentClient": "keysvc.web.agent_client",
+    "AgentClient": "keysvc.web.agent.client",
     "Credential": "keysvc.sso",
     "KeysvcError": "keysvc.errors",
-    "connect": "keysvc.assembly",
+    "connect": "keysvc.installation.assembly",
 }
 
 

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import KeyStore
 from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import KeyStore
+from keysvc.plugin.loading import Plugins
 from keysvc.testing import KeyStoreConformance
 
 VARIABLES = ("KEYSVC_TEST_PKCS11_MODULE", "KEYSVC_TEST_PKCS11_TOKEN", "KEYSVC_TEST_PKCS11_PIN_FILE")

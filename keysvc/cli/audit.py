@@ -14,11 +14,11 @@ from keysvc.cli.shared import ConfigOption, JsonOption, administration, load
 from keysvc.errors import AuditBroken, InvalidInput
 
 if TYPE_CHECKING:
-    from keysvc.chain import AuditKeys
-    from keysvc.config import Config
-    from keysvc.interfaces import MappingStore
-    from keysvc.master.trails import Mark, Verified
+    from keysvc.installation.config import Config
+    from keysvc.master.audit_trails import Checkpoint, Verified
     from keysvc.model import AuditEntry, AuditTrail
+    from keysvc.plugin.audit_chain import AuditKeys
+    from keysvc.plugin.interfaces import MappingStore
 
 app = typer.Typer(rich_markup_mode=None)
 TrailOption = Annotated[
@@ -93,14 +93,14 @@ def verify(
     keysvc audit verify
     keysvc audit verify --against /media/archive/audit-2026-11.jsonl
     """
-    from keysvc.master import trails
+    from keysvc.master import audit_trails
     from keysvc.model import AuditTrail
 
     known = _marks(against) if against is not None else {}
     settings = load(config)
     store = administration(config, changing=False).store
     keys = _keys(settings, store)
-    found = [trails.verify(store, trail, keys, known.get(trail)) for trail in AuditTrail]
+    found = [audit_trails.verify(store, trail, keys, known.get(trail)) for trail in AuditTrail]
     store.close()
     if as_json:
         print_json(
@@ -126,8 +126,8 @@ def accept(
     \b
     keysvc audit accept changes
     """
-    from keysvc import assembly
-    from keysvc.master import trails
+    from keysvc.installation import assembly
+    from keysvc.master import audit_trails
     from keysvc.master.lease import Leadership
 
     chosen = _trails(trail, 0)[0]
@@ -139,7 +139,7 @@ def accept(
     leadership = Leadership(found.store, settings.lease)
     leadership.take_or_refuse()
     try:
-        trails.accept(found.store, leadership, chosen, keys, assembly.identity(settings).peer().name)
+        audit_trails.accept(found.store, leadership, chosen, keys, assembly.identity(settings).peer().name)
     finally:
         leadership.release()
         found.store.close()
@@ -186,7 +186,7 @@ def _trails(name: str | None, after: int) -> list[AuditTrail]:
 
 
 def _entries(store: MappingStore, trails: abc.Iterable[AuditTrail], after: int) -> abc.Iterator[AuditEntry]:
-    from keysvc.master.trails import trail_entries
+    from keysvc.master.audit_trails import trail_entries
 
     return heapq.merge(*(trail_entries(store, trail, after) for trail in trails), key=lambda entry: entry.at)
 
@@ -206,21 +206,21 @@ def _plain(entry: AuditEntry) -> dict[str, object]:
     }
 
 
-def _marks(path: Path) -> dict[AuditTrail, Mark]:
+def _marks(path: Path) -> dict[AuditTrail, Checkpoint]:
     """Where each trail ended when it was exported."""
     import msgspec
 
     from keysvc.cli.shared import read_file
-    from keysvc.master.trails import Mark
+    from keysvc.master.audit_trails import Checkpoint
     from keysvc.model import AuditTrail
 
     content, source = read_file(path)
-    marks: dict[AuditTrail, Mark] = {}
+    marks: dict[AuditTrail, Checkpoint] = {}
     try:
         for line in content.splitlines():
             read = msgspec.json.decode(line)
             if "end" in read:
-                marks[AuditTrail(read["trail"])] = Mark(int(read["end"]), bytes.fromhex(read["link"]))
+                marks[AuditTrail(read["trail"])] = Checkpoint(int(read["end"]), bytes.fromhex(read["link"]))
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, UnicodeDecodeError):
         raise InvalidInput(f"{source} is not what keysvc audit export writes") from None
     if not marks:
@@ -231,9 +231,9 @@ def _marks(path: Path) -> dict[AuditTrail, Mark]:
 def _keys(settings: Config, store: MappingStore) -> AuditKeys:
     if settings.key_store is not None:
         return _keys_of_key_store(settings, store)
-    from keysvc import assembly
     from keysvc.crypto.audit import audit_keys
     from keysvc.errors import MasterSecretServerUnavailable
+    from keysvc.installation import assembly
     from keysvc.model import MasterSecret
 
     client = assembly.master_client(settings)
@@ -249,9 +249,9 @@ def _keys(settings: Config, store: MappingStore) -> AuditKeys:
 
 
 def _keys_of_key_store(settings: Config, store: MappingStore) -> AuditKeys:
-    from keysvc import assembly
-    from keysvc.cli.asking import key_store_prompt
+    from keysvc.cli.prompts import key_store_prompt
     from keysvc.crypto.audit import audit_keys
+    from keysvc.installation import assembly
     from keysvc.model import VersionState
 
     key_store = assembly.open_key_store(settings, key_store_prompt(settings))

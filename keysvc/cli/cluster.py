@@ -44,8 +44,8 @@ def step_down(
     """
     import time
 
-    from keysvc import assembly
     from keysvc.errors import KeysvcError
+    from keysvc.installation import assembly
     from keysvc.model import Role
 
     settings = load(config)

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from keysvc import __version__
-from keysvc.cli import demonstration, entsso, running, setting_up, status
-from keysvc.cli.later import later
+from keysvc.cli import entsso, init_and_join, running, status
+from keysvc.cli.demo import command
+from keysvc.cli.lazy import later
 
 app = typer.Typer(
     name="keysvc",
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demonstration, setting_up, running, status, entsso):
+for module in (command, init_and_join, running, status, entsso):
     module.add_to(app)
 GROUPS = {
     "secret": ("secret", "The master secret: rotate, back up, restore."),
@@ -84,7 +85,7 @@ def _add_commands_of_plugins(arguments: abc.Sequence[str]) -> None:
     is known only when the arguments are parsed, so each of them must allow a plugin.
     """
     if _any_plugin_has_commands():
-        from keysvc.assembly import allowed_plugins
+        from keysvc.installation.assembly import allowed_plugins
 
         allowed_plugins(*_configurations(arguments)).add_commands(app)
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.asking import passphrase
 from keysvc.cli.output import print_json
+from keysvc.cli.prompts import passphrase
 from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
-from keysvc.logs import log_nothing
+from keysvc.plugin.logs import log_nothing
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
+    from keysvc.installation.config import Config
     from keysvc.sso import SSO, Credential
-    from keysvc.web.agent_client import AgentClient
+    from keysvc.web.agent.client import AgentClient
 
 app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
@@ -156,7 +156,7 @@ def purge(
     \b
     keysvc credential purge SAP
     """
-    from keysvc import assembly
+    from keysvc.installation import assembly
 
     agent = assembly.agent_client(load(config))
     try:
@@ -169,7 +169,7 @@ def purge(
 def sso_server(config: Config) -> SSO | AgentClient:
     """This machine's agent where one answers, which also works while the master is down; else an SSO server in this
     process."""
-    from keysvc import assembly
+    from keysvc.installation import assembly
 
     log_nothing()
     agent = assembly.agent_client(config)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli.asking import passphrase, warn_of_work
 from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
+from keysvc.cli.prompts import passphrase, warn_of_work
 from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, read_file
-from keysvc.logs import log_nothing
+from keysvc.plugin.logs import log_nothing
 
 if TYPE_CHECKING:
     from keysvc.sso import SSO
-    from keysvc.sso.storing import NewCredential
+    from keysvc.sso.credential_writer import NewCredential
 
 
 @app.command("import")
@@ -35,7 +35,7 @@ def import_(
     keysvc credential import credentials.csv.age --dry-run
     keysvc credential import credentials.jsonl
     """
-    from keysvc import assembly
+    from keysvc.installation import assembly
 
     content, source = _read(file, passphrase_file, key)
     settings = load(config)

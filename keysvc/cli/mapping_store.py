@@ -37,8 +37,7 @@ def migrate(
     \b
     keysvc mapping-store migrate --to postgresql://keysvc@db.example/keysvc
     """
-    from keysvc import assembly, migration
-    from keysvc import config as configuration
+    from keysvc.installation import assembly, config as configuration, migration
 
     settings = load(config)
     source = assembly.open_mapping_store(settings)

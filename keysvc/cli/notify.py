@@ -10,8 +10,8 @@ from keysvc.cli.output import ago, print_json, print_table
 from keysvc.cli.shared import ConfigOption, JsonOption, administration, load
 
 if TYPE_CHECKING:
-    from keysvc.config import Config, NotifierSettings
     from keysvc.errors import KeysvcError
+    from keysvc.installation.config import Config, NotifierSettings
 
 app = typer.Typer(rich_markup_mode=None)
 MANY = 1000
@@ -79,8 +79,8 @@ def retry(
     \b
     keysvc notify retry --all
     """
-    from keysvc.changes import UNGUARDED, RetryEvent
     from keysvc.errors import InvalidInput, NotFound
+    from keysvc.plugin.changes import UNGUARDED, RetryEvent
 
     if every == bool(event_id):
         raise InvalidInput("name an event, or all of them", hint="keysvc notify retry EVENT_ID, or --all")
@@ -107,7 +107,7 @@ def deliver_test(config: ConfigOption = None, notifier: NotifierOption = "", as_
     keysvc notify test --notifier pager
     """
     from keysvc.errors import NotFound
-    from keysvc.logs import log_to_stderr
+    from keysvc.plugin.logs import log_to_stderr
 
     log_to_stderr()  # which is where the notifier log: writes
     settings = load(config)
@@ -128,8 +128,8 @@ def deliver_test(config: ConfigOption = None, notifier: NotifierOption = "", as_
 def _problem(settings: Config, notifier: NotifierSettings) -> KeysvcError | None:
     import contextlib
 
-    from keysvc.assembly import open_notifier
     from keysvc.errors import KeysvcError, NotifierRefused
+    from keysvc.installation.assembly import open_notifier
     from keysvc.master.events import EventKind, event
 
     try:

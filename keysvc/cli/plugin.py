@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keysvc.authoring.project import Kind
-from keysvc.cli.asking import passphrase
+from keysvc.cli.authoring.project import Kind
 from keysvc.cli.output import print_json, print_table
+from keysvc.cli.prompts import passphrase
 from keysvc.cli.shared import JsonOption, without_secret
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.model import SecretText
-    from keysvc.plugins import PluginReport, Registry
+    from keysvc.plugin.loading import PluginReport, Registry
     from keysvc.testing.check import Promise
 
 app = typer.Typer(rich_markup_mode=None)
@@ -43,7 +43,7 @@ def list_(as_json: JsonOption = False) -> None:
     keysvc plugin list
     keysvc plugin list --json
     """
-    from keysvc.assembly import allowed_plugins
+    from keysvc.installation.assembly import allowed_plugins
 
     found = allowed_plugins().reports
     if as_json:
@@ -72,8 +72,8 @@ def new(name: NameArgument, kind: KindOption, directory: DirOption = None) -> No
     keysvc plugin new memo --kind key-store
     keysvc plugin new memo --kind notifier --dir .
     """
-    from keysvc.assembly import allowed_plugins
-    from keysvc.authoring import project
+    from keysvc.cli.authoring import project
+    from keysvc.installation.assembly import allowed_plugins
 
     taken = [report.distribution for report in allowed_plugins().reports if name in {report.name, *report.schemes}]
     if taken:
@@ -135,8 +135,8 @@ def check(url: URLArgument, kind: WhichKindOption = None, as_json: JsonOption = 
 
 def _registry_of(url: str, kind: Kind | None) -> Registry[Any]:
     """The only kind of part that opens this URL, or the one that was asked for."""
-    from keysvc.assembly import allowed_plugins
-    from keysvc.location import Location
+    from keysvc.installation.assembly import allowed_plugins
+    from keysvc.plugin.location import Location
 
     scheme = Location.parse(url).scheme
     found = [

@@ -13,7 +13,7 @@ from keysvc.errors import InvalidInput
 if TYPE_CHECKING:
     from collections import abc
 
-    from keysvc.interfaces import MappingStore
+    from keysvc.plugin.interfaces import MappingStore
 
 app = typer.Typer(rich_markup_mode=None)
 AppOption = Annotated[str | None, typer.Option("--app", metavar="APP", help="In this application too.")]
@@ -26,7 +26,7 @@ def table(as_json: JsonOption = False) -> None:
     \b
     keysvc role table
     """
-    from keysvc.sso.roles import TABLE, SSORole
+    from keysvc.sso.permissions import TABLE, SSORole
 
     if as_json:
         print_json([{"right": right, **{role: row.of(role) for role in SSORole}} for right, row in TABLE.items()])
@@ -58,7 +58,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _named(store: MappingStore) -> abc.Iterator[tuple[str, str, str]]:
-    from keysvc.sso.roles import SSORole, accounts_in
+    from keysvc.sso.permissions import SSORole, accounts_in
 
     system = store.system()
     if system is not None:
@@ -90,7 +90,7 @@ def set_(
     \b
     keysvc role set affiliate-administrator 'NORDWIND\\SSO Affiliate Administrators'
     """
-    from keysvc.sso.roles import SSORole
+    from keysvc.sso.permissions import SSORole
 
     found, named = administration(config), accounts or []
     match role:
@@ -118,10 +118,10 @@ def of(
     \b
     keysvc role of anna --app SAP
     """
-    from keysvc import assembly
+    from keysvc.installation import assembly
     from keysvc.model import Role
-    from keysvc.sso.access import Access
-    from keysvc.sso.roles import Principal
+    from keysvc.sso.authorization import Access
+    from keysvc.sso.permissions import Principal
 
     settings = load(config)
     administration(config, changing=False)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.cli import rotating
-from keysvc.cli.asking import key_store_prompt, passphrase, warn_of_work
+from keysvc.cli import rotation
 from keysvc.cli.output import ago, print_json, print_table, warn
+from keysvc.cli.prompts import key_store_prompt, passphrase, warn_of_work
 from keysvc.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -22,10 +22,10 @@ from keysvc.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from keysvc.interfaces import Prompt
+    from keysvc.plugin.interfaces import Prompt
 
 app = typer.Typer(rich_markup_mode=None)
-rotating.add_to(app)
+rotation.add_to(app)
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
@@ -84,9 +84,8 @@ def rehearse(
     """
     settings = load(config)
     require_administrator(settings)
-    from keysvc.crypto.backup import work_factor
-    from keysvc.master.backup import read_file
-    from keysvc.master.backup import rehearse as rehearsal
+    from keysvc.crypto.backup_file import work_factor
+    from keysvc.master.backup import read_file, rehearse as rehearsal
 
     content = read_file(file)
     warn_of_work(work_factor(content), str(file))
@@ -113,10 +112,9 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     """
     settings = load(config)
     require_administrator(settings)
-    from keysvc.assembly import open_key_store
-    from keysvc.crypto.backup import work_factor
-    from keysvc.master.backup import read_file
-    from keysvc.master.backup import restore as restoring
+    from keysvc.crypto.backup_file import work_factor
+    from keysvc.installation.assembly import open_key_store
+    from keysvc.master.backup import read_file, restore as restoring
 
     content = read_file(file)
     warn_of_work(work_factor(content), str(file))
@@ -169,12 +167,12 @@ def reseal(
     """
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
+    from keysvc.installation import key_store_changes
 
-    moved = protectors.reseal(
-        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, protectors.shown(url)), keep=keep
+    moved = key_store_changes.reseal(
+        Path(settings.path), to, actor, lambda url: key_store_prompt(settings, key_store_changes.shown(url)), keep=keep
     )
-    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {protectors.shown(to)} and read back")
+    typer.echo(f"versions {', '.join(map(str, moved))} are sealed in {key_store_changes.shown(to)} and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 
@@ -195,12 +193,12 @@ def protect(
     """
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
+    from keysvc.installation import key_store_changes
 
-    sealed = protectors.protect(
-        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, protectors.shown(at))
+    sealed = key_store_changes.protect(
+        Path(settings.path), url, actor, lambda at: key_store_prompt(settings, key_store_changes.shown(at))
     )
-    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {protectors.shown(url)} too and read back")
+    typer.echo(f"versions {', '.join(map(str, sealed))} are sealed in {key_store_changes.shown(url)} too and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 
 
@@ -256,16 +254,16 @@ def recover(
         raise typer.BadParameter("--from URL or --from-shares is needed")
     settings = load(config)
     actor = require_administrator(settings)
-    from keysvc import protectors
     from keysvc.cli.shares import key_store_of, prompt_for
+    from keysvc.installation import key_store_changes
 
     left = key_store_of(settings, source) if from_shares or source is None else source
     holders = prompt_for(share_file)
 
     def prompts(url: str) -> Prompt:
-        return holders if from_shares and url == left else key_store_prompt(settings, protectors.shown(url))
+        return holders if from_shares and url == left else key_store_prompt(settings, key_store_changes.shown(url))
 
-    done = protectors.recover(Path(settings.path), left, to, actor, prompts)
+    done = key_store_changes.recover(Path(settings.path), left, to, actor, prompts)
     typer.echo(f"versions {', '.join(map(str, done.versions))} are sealed in the key store again and read back")
     typer.echo(f"{done.checked} of today's credentials were decrypted with them")
     if done.missing:

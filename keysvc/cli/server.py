@@ -34,7 +34,7 @@ def enroll(
 
 def print_token(name: str, role: str, config: Path | None, *, as_json: bool) -> None:
     """And what to do with it."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     settings = load(config)
     client = master_client(settings)
@@ -61,7 +61,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def print_identities(config: Path | None, roles: abc.Collection[str] = (), *, as_json: bool) -> None:
     """Of these roles, or all."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     client = master_client(load(config))
     try:
@@ -97,7 +97,7 @@ def revoke(name: NameArgument, config: ConfigOption = None) -> None:
 
 def revoke_identity(name: str, config: Path | None) -> None:
     """At the master secret server."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     client = master_client(load(config))
     try:

@@ -8,22 +8,21 @@ from collections import abc
 from pathlib import Path
 from types import MappingProxyType
 
-from keysvc import assembly
-from keysvc import config as configuration
-from keysvc.cli.asking import key_store_prompt
-from keysvc.config import host_and_port
+from keysvc.cli.prompts import key_store_prompt
 from keysvc.errors import ConfigurationError, KeysvcError
-from keysvc.logs import log_to_stderr
+from keysvc.installation import assembly, config as configuration
+from keysvc.installation.config import host_and_port
 from keysvc.model import Role
-from keysvc.web.identity import AUTHORITY, MASTER_IDENTITY, IdentityFiles
-from keysvc.web.renewal import kept_renewed
-from keysvc.web.serving import Server, listen
-from keysvc.web.waiting import Waiting
+from keysvc.plugin.logs import log_to_stderr
+from keysvc.web.asgi.long_poll import Waiting
+from keysvc.web.asgi.server import Server, listen
+from keysvc.web.tls.identity_files import AUTHORITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.tls.renewal import kept_renewed
 
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
-    from keysvc.web.master_app import Facts, master_app
+    from keysvc.web.master.app import JoinInfo, master_app
 
     settings = configuration.load(config)
     log_to_stderr()
@@ -41,7 +40,7 @@ def serve(config: Path | None) -> None:
 
     member = assembly.open_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail)
     at = listen(*host_and_port("listen", settings.listen))
-    facts = Facts(
+    facts = JoinInfo(
         settings.system_id,
         assembly.shareable_mapping_store(settings),
         (identity.directory / AUTHORITY).read_bytes(),
@@ -62,10 +61,10 @@ def serve(config: Path | None) -> None:
 
 def agent(config: Path | None) -> None:
     """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
-    from keysvc.sso.access import Access
-    from keysvc.web.admission import Admission
-    from keysvc.web.agent_app import agent_app
-    from keysvc.web.local_socket import LocalCallers, listen_at
+    from keysvc.sso.authorization import Access
+    from keysvc.web.agent.admission import Admission
+    from keysvc.web.agent.app import agent_app
+    from keysvc.web.agent.local_socket import LocalCallers, listen_at
 
     settings = configuration.load(config)
     log_to_stderr()

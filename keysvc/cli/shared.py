@@ -13,10 +13,10 @@ import typer
 from keysvc.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
-    from keysvc.interfaces import MappingStore
+    from keysvc.installation.config import Config
+    from keysvc.plugin.interfaces import MappingStore
     from keysvc.sso.administration import Administration
-    from keysvc.web.client import MasterClient
+    from keysvc.web.master.client import MasterClient
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="PATH", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -28,7 +28,7 @@ PassphraseFileOption = Annotated[
 
 def without_secret(url: str | None) -> str | None:
     """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it."""
-    from keysvc.location import Location
+    from keysvc.plugin.location import Location
 
     if url is not None and Location.parse(url).holds_secret:
         raise InvalidInput(
@@ -40,7 +40,7 @@ def without_secret(url: str | None) -> str | None:
 
 def load(path: Path | None) -> Config:
     """The configuration. Raises NotConfigured; ConfigurationError, also for a file that others may write or read."""
-    from keysvc import assembly, config
+    from keysvc.installation import assembly, config
 
     found = config.load(path)
     assembly.require_safe_files(found)
@@ -49,14 +49,14 @@ def load(path: Path | None) -> Config:
 
 def open_store(config: Config) -> MappingStore:
     """The mapping store. Raises NotConfigured before `keysvc init`."""
-    from keysvc.assembly import open_mapping_store
+    from keysvc.installation.assembly import open_mapping_store
 
     return open_mapping_store(config)
 
 
 def administration(path: Path | None, *, changing: bool = True) -> Administration:
     """Changes need an SSO administrator's identity; an SSO server may read."""
-    from keysvc import assembly
+    from keysvc.installation import assembly
     from keysvc.model import Role
     from keysvc.sso.administration import Administration
 
@@ -68,7 +68,7 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
 
 def require_administrator(config: Config) -> str:
     """The name of this machine's identity. Raises AccessDenied unless it is an SSO administrator's."""
-    from keysvc.assembly import identity
+    from keysvc.installation.assembly import identity
     from keysvc.model import Role
 
     return identity(config).require(Role.ADMINISTRATOR).name
@@ -77,7 +77,7 @@ def require_administrator(config: Config) -> str:
 @contextlib.contextmanager
 def administrator(config: Config) -> abc.Iterator[MasterClient]:
     """An SSO administrator's way to the master secret server."""
-    from keysvc.assembly import master_client
+    from keysvc.installation.assembly import master_client
 
     require_administrator(config)
     with contextlib.closing(master_client(config)) as client:

@@ -12,9 +12,9 @@ import typer
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
-    from keysvc.interfaces import Prompt
+    from keysvc.installation.config import Config
     from keysvc.model import SecretText
+    from keysvc.plugin.interfaces import Prompt
     from keysvc.stores.slip39 import Share
 
 CLEAR = "\033[2J\033[3J\033[H"
@@ -70,7 +70,7 @@ def _typed(what: str) -> str:
 
 
 def _written_and_read_back(texts: abc.Sequence[SecretText], directory: Path) -> list[Share]:
-    from keysvc.safe_files import create_directory, create_durably
+    from keysvc.plugin.safe_files import create_directory, create_durably
 
     paths = [directory / f"share-{number}-of-{len(texts)}.txt" for number in range(1, len(texts) + 1)]
     written: list[Path] = []

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keysvc.cli import rotating
+from keysvc.cli import rotation
 from keysvc.cli.output import ago, print_json, print_table, warn
 from keysvc.cli.shared import ConfigOption, JsonOption, load
 
 if TYPE_CHECKING:
-    from keysvc.config import Config
+    from keysvc.installation.config import Config
     from keysvc.master.protectors import ProtectorStatus
     from keysvc.master.status import SystemStatus, VersionStatus
 
@@ -52,8 +52,8 @@ def status(
 
 def read(config: Config) -> SystemStatus:
     """From the master secret server, which knows most; without it, from the mapping store."""
-    from keysvc import assembly
     from keysvc.errors import MasterSecretServerUnavailable
+    from keysvc.installation import assembly
     from keysvc.master.status import system_status
 
     client = assembly.master_client(config)
@@ -91,7 +91,7 @@ def show(found: SystemStatus) -> None:
     )
     typer.echo(f"backup   {made}")
     if found.rotation is not None:
-        typer.echo(f"rotation {rotating.line(found.rotation)}")
+        typer.echo(f"rotation {rotation.line(found.rotation)}")
     if found.next_rotation_at is not None:
         typer.echo(f"next     a rotation on {found.next_rotation_at:%Y-%m-%d %H:%M} UTC")
     typer.echo()
@@ -155,8 +155,8 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     \b
     keysvc doctor
     """
-    from keysvc import config as configuration
-    from keysvc.diagnosis import examine
+    from keysvc.installation import config as configuration
+    from keysvc.installation.doctor import examine
 
     findings = examine(configuration.load(config))
     if as_json:

@@ -7,8 +7,8 @@ from collections import abc
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keysvc.chain import AuditKeys
 from keysvc.model import MasterSecret, SecretBytes
+from keysvc.plugin.audit_chain import AuditKeys
 
 KEY_BYTES = 32
 _KEY_LABEL = b"keysvc audit key v1"

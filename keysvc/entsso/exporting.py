@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from keysvc.entsso.definitions import FLAGS, NUMBER_SETTINGS, TEXT_SETTINGS, TICKET_TIMEOUT
 from keysvc.errors import InvalidInput
-from keysvc.interfaces import MappingStore
 from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.plugin.interfaces import MappingStore
 
 PAGE = 2000
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keysvc.changes import PutBackup
-from keysvc.crypto import backup as age
+from keysvc.crypto import backup_file as age
 from keysvc.crypto.age import WORK_FACTOR
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
-from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
-from keysvc.master.sample import check_sample
+from keysvc.master.spot_check import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
-from keysvc.safe_files import create_durably
+from keysvc.plugin.changes import PutBackup
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.safe_files import create_durably
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
 RESTORING_TTL = timedelta(seconds=30)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from keysvc.changes import Change, EventDelivered, ForgetEvents, ParkEvent
 from keysvc.errors import Fenced, KeysvcError, NotifierRefused, NotifierUnavailable
-from keysvc.interfaces import MappingStore, Notifier
-from keysvc.logs import get_logger
 from keysvc.master.lease import Leadership
 from keysvc.model import Event, Severity, utc_now
+from keysvc.plugin.changes import Change, EventDelivered, ForgetEvents, ParkEvent
+from keysvc.plugin.interfaces import MappingStore, Notifier
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.delivery")
 PAGE = 50

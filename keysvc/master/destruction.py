@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import replace
 
-from keysvc.changes import PutVersion, SealAudit
 from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
-from keysvc.master.sample import check_sample
 from keysvc.master.secrets import UnsealedVersions
+from keysvc.master.spot_check import check_sample
 from keysvc.model import AuditTrail, Guard, VersionRecord, VersionState
+from keysvc.plugin.changes import PutVersion, SealAudit
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.rotation")
 

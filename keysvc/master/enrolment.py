@@ -8,14 +8,14 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keysvc.changes import PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, Conflict, InvalidInput, NotFound, ProtocolError, Revoked
-from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, audit, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
+from keysvc.plugin.changes import PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.plugin.interfaces import MappingStore
 
 TOKEN_LIFETIME = timedelta(hours=1)
 ENDING_PART = 6

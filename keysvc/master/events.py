@@ -6,8 +6,8 @@ import uuid
 from enum import StrEnum
 from typing import Self
 
-from keysvc.changes import AppendAudit, AppendEvent, Change
 from keysvc.model import AuditEntry, Event, Severity, utc_now
+from keysvc.plugin.changes import AppendAudit, AppendEvent, Change
 
 
 class EventKind(StrEnum):

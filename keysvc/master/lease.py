@@ -10,11 +10,11 @@ import time
 from collections import abc
 from datetime import timedelta
 
-from keysvc.elapsed import elapsed
 from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.model import Guard, Lease
+from keysvc.plugin.clock import elapsed
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.lease")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from keysvc.changes import PutIdentity, PutSystem, PutVersion, SealAudit
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import AlreadyConfigured
-from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.events import EventKind, told
 from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import AuditTrail, Identity, MasterSecret, SystemRecord, VersionState, utc_now
+from keysvc.plugin.changes import PutIdentity, PutSystem, PutVersion, SealAudit
+from keysvc.plugin.interfaces import KeyStore, MappingStore
 
 CONFIGURING_TTL = timedelta(seconds=30)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keysvc.errors import KeyStoreUnavailable, KeysvcError, SealBroken, SharesNeeded
-from keysvc.interfaces import KeyStore, KeyStoreInfo
 from keysvc.model import MasterSecret, VersionRecord, VersionState, utc_now
+from keysvc.plugin.interfaces import KeyStore, KeyStoreInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,16 @@ from collections import abc
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from keysvc.changes import Change, Reencrypt
 from keysvc.crypto.credentials import CredentialCipher, Reencryption
 from keysvc.errors import KeyStoreError, KeyStoreUnavailable
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
-from keysvc.master.pace import Pace
+from keysvc.master.rate_limit import Pace
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import CredentialKey, EncryptedCredential, Guard
+from keysvc.plugin.changes import Change, Reencrypt
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.rotation")
 BATCH = 2000
@@ -28,7 +28,7 @@ TELL_SECONDS = 60.0
 NAMED = 1000
 
 
-class Left(Enum):
+class Progress(Enum):
     """What a batch left behind: more rows to do at once, some that wait for something, or none at all."""
 
     MORE = auto()
@@ -77,29 +77,29 @@ class FullReencryption:
         self.pace = Pace()
         self.undecryptable = 0
 
-    def step(self, active: int, urgent: tuple[int, ...], max_rows_per_second: int | None) -> Left:
+    def step(self, active: int, urgent: tuple[int, ...], max_rows_per_second: int | None) -> Progress:
         """Re-encrypt a batch of rows under `active`; those under the `urgent` versions come first."""
         if self._walk is None or (self._walk.active, self._walk.urgent) != (active, urgent):
             if self._resting[0] == active and time.monotonic() < self._resting[1]:
-                return Left.WAITING
+                return Progress.WAITING
             self._walk = self._begin(active, urgent)
         walk = self._walk
         if walk is None:
-            return Left.NOTHING
+            return Progress.NOTHING
         limit = self.pace.allowed(max_rows_per_second, BATCH)
         if limit == 0:
-            return Left.WAITING
+            return Progress.WAITING
         walk.old = old = walk.old or self._cipher(walk.version)
         rows = self._store.credentials(after=walk.after, limit=limit, under=walk.version) if old else ()
         if old and rows:
             self._move(walk, old, rows)
             self.pace.spend(len(rows), max_rows_per_second)
             walk.after = rows[-1].key
-            return Left.MORE
+            return Progress.MORE
         if old is None:
             walk.undecryptable += walk.todo[walk.version]
         walk.next_version()
-        return Left.MORE if walk.todo else self._end(walk)
+        return Progress.MORE if walk.todo else self._end(walk)
 
     def _begin(self, active: int, urgent: tuple[int, ...]) -> _Walk | None:
         """From a count of what is there now."""
@@ -111,15 +111,15 @@ class FullReencryption:
         self._named.clear()
         return None
 
-    def _end(self, walk: _Walk) -> Left:
+    def _end(self, walk: _Walk) -> Progress:
         """What a walk could not move is tried again, by a walk that begins with a count: only that says that all is
         done."""
         self._walk, self.undecryptable = None, walk.undecryptable
         if walk.moved:
-            return Left.MORE
+            return Progress.MORE
         now = time.monotonic()
         self._resting = walk.active, now + max(AGAIN_SECONDS, 10 * (now - walk.began_at))
-        return Left.WAITING
+        return Progress.WAITING
 
     def _move(self, walk: _Walk, old: CredentialCipher, rows: abc.Sequence[EncryptedCredential]) -> None:
         moved: list[EncryptedCredential] = []

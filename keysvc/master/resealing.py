@@ -12,9 +12,9 @@ from collections import abc
 from datetime import timedelta
 
 from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, SharesNeeded, VersionNotFound
-from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master.lease import Leadership
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.plugin.interfaces import KeyStore, MappingStore
 
 RESEALING_TTL = timedelta(seconds=30)
 PROBE = 2**32 - 1

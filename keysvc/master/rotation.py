@@ -10,7 +10,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import timedelta
 
-from keysvc.changes import Change, PutRotationSettings, PutVersion
 from keysvc.errors import (
     CannotDecrypt,
     InvalidInput,
@@ -20,18 +19,19 @@ from keysvc.errors import (
     VersionInUse,
     VersionNotFound,
 )
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.hindrance import Hindrances
 from keysvc.master.lease import Leadership
-from keysvc.master.reencryption import FullReencryption, Left
-from keysvc.master.sample import check_sample
+from keysvc.master.reencryption import FullReencryption, Progress
+from keysvc.master.rotation_alerts import Hindrances
 from keysvc.master.schedule import Schedule
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
+from keysvc.master.spot_check import check_sample
 from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
+from keysvc.plugin.changes import Change, PutRotationSettings, PutVersion
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.rotation")
 SERVICE = "master secret server"
@@ -180,11 +180,11 @@ class Rotation:
             return False
         urgent = tuple(record.version for record in records if record.compromised_at is not None)
         left = self._reencryption.step(active.version, urgent, how.max_rows_per_second)
-        if left is Left.NOTHING:
+        if left is Progress.NOTHING:
             self._complete(active)
-        elif left is Left.WAITING:
+        elif left is Progress.WAITING:
             self._hindrances.undecryptable(self._reencryption.undecryptable, active.version)
-        return left is Left.MORE
+        return left is Progress.MORE
 
     def _complete(self, active: VersionRecord) -> None:
         """Every row was counted under the active version. That it is told stands in the data, in one commit with the

@@ -8,11 +8,11 @@ import secrets
 import threading
 from collections import abc
 
-from keysvc.chain import AuditKeys
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import KeyStoreError, SealBroken, VersionNotFound
-from keysvc.interfaces import KeyStore
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.plugin.audit_chain import AuditKeys
+from keysvc.plugin.interfaces import KeyStore
 
 
 class UnsealedVersions:

@@ -17,7 +17,7 @@ PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class PollRequest(msgspec.Struct, frozen=True):
     """What a process says of itself when it polls: a server, but for when it was seen. Cheap to make and to compare."""
 
     name: str
@@ -30,7 +30,7 @@ class Said(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Seen:
-    said: Said
+    said: PollRequest
     at: float  # monotonic
     before: datetime | None = None  # it was seen then, and not by this process
 
@@ -58,7 +58,7 @@ class LiveServers:
         self._silent: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def saw(self, said: Said) -> Server | None:
+    def saw(self, said: PollRequest) -> Server | None:
         """A server polled. Returned when it must be recorded before it gets its answer: nothing of it was yet. Raises
         MasterSecretServerUnavailable while a version becomes active that it does not hold."""
         key = (said.name, said.instance)
@@ -70,7 +70,7 @@ class LiveServers:
             self._silent.discard(key)
             return None if key in self._recorded else seen.server
 
-    def saw_again(self, said: Said) -> bool:
+    def saw_again(self, said: PollRequest) -> bool:
         """A server polled. False, and nothing changes, unless it was recorded before and says what it said then, and no
         version becomes active: else it is for `saw`."""
         key = (said.name, said.instance)
@@ -156,5 +156,5 @@ class LiveServers:
             return [self._seen.pop(key).server for key in gone]
 
 
-def _said(server: Server) -> Said:
-    return Said(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)
+def _said(server: Server) -> PollRequest:
+    return PollRequest(server.name, server.instance, server.versions_held, server.role, server.url, server.problem)

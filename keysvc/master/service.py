@@ -10,11 +10,8 @@ from datetime import timedelta
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
-from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.isolation import PluginFailure
-from keysvc.logs import get_logger
 from keysvc.master import backup, status
-from keysvc.master.attendance import Attendance
+from keysvc.master.audit_trails import Trails
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, event, told
@@ -22,8 +19,8 @@ from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.master.servers import Said
-from keysvc.master.trails import Trails
+from keysvc.master.server_registry import Attendance
+from keysvc.master.servers import PollRequest
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
     Announcement,
@@ -35,6 +32,9 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.isolation import PluginFailure
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.master")
 FLUSH_SECONDS = 2.0
@@ -141,7 +141,7 @@ class MasterSecretServer:
         """Of the lease held."""
         return self._leadership.epoch
 
-    def heard_again(self, said: Said) -> Announcement | None:
+    def heard_again(self, said: PollRequest) -> Announcement | None:
         """As `heard`, of a process that says what it said before: in memory. None when it is for `heard`."""
         self._leadership.require()
         return self._announcement if self._attendance.live.saw_again(said) else None
@@ -158,9 +158,9 @@ class MasterSecretServer:
     ) -> Announcement:
         """What is announced now; in memory, but for a process's first poll. A standby tells its `url`, and the
         `problem` that keeps it from taking over. Raises MasterSecretServerUnavailable."""
-        return self.heard(Said(name, instance, versions_held, role, url, problem))
+        return self.heard(PollRequest(name, instance, versions_held, role, url, problem))
 
-    def heard(self, said: Said) -> Announcement:
+    def heard(self, said: PollRequest) -> Announcement:
         """As `poll`, of what a process says."""
         self._leadership.require()
         self._attendance.saw(said)

@@ -9,12 +9,12 @@ from collections import abc
 from datetime import timedelta
 from typing import Protocol
 
-from keysvc.elapsed import elapsed
 from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
-from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, VersionState
+from keysvc.plugin.clock import elapsed
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.standby")
 WAIT_SECONDS = 20.0
@@ -25,8 +25,8 @@ AGAIN_SECONDS = 2.0
 """Until a version that the key store did not take is tried again."""
 
 
-class Followed(Protocol):
-    """What a standby asks of the active master secret server; `keysvc.web.client` speaks it over mutual TLS."""
+class ActiveMasterClient(Protocol):
+    """What a standby asks of the active master secret server; `keysvc.web.master.client` speaks it over mutual TLS."""
 
     def poll(
         self,
@@ -67,7 +67,7 @@ class Standby:
         store: MappingStore,
         key_store: KeyStore,
         authority: Authority,
-        connect: abc.Callable[[str], Followed],
+        connect: abc.Callable[[str], ActiveMasterClient],
         *,
         name: str,
         url: str,
@@ -85,7 +85,7 @@ class Standby:
         self._poll_interval = poll_interval
         self._lost_sight = lost_sight
         self._following = ""
-        self._followed: tuple[str, Followed] | None = None
+        self._followed: tuple[str, ActiveMasterClient] | None = None
         self._etag: str | None = None
         self._listed_at = 0.0
         self._turn = threading.Event()
@@ -167,14 +167,14 @@ class Standby:
             self._etag = None  # the next poll tells of it, at once
         return 0.0
 
-    def _way_to(self, url: str) -> Followed:
+    def _way_to(self, url: str) -> ActiveMasterClient:
         if self._followed is None or self._followed[0] != url:
             if self._followed is not None:
                 self._followed[1].close()
             self._followed, self._etag = (url, self._connect(url)), None
         return self._followed[1]
 
-    def _replicated(self, active: Followed, answer: Announcement) -> str:
+    def _replicated(self, active: ActiveMasterClient, answer: Announcement) -> str:
         """What is still missing afterwards; empty when nothing is."""
         if answer.poll_interval != self._poll_interval:
             theirs, mine = answer.poll_interval.total_seconds(), self._poll_interval.total_seconds()
@@ -210,7 +210,7 @@ class Standby:
             return f"version {version}: {problem}"
         return ""
 
-    def _fetch_missing(self, active: Followed, records: abc.Sequence[VersionRecord]) -> None:
+    def _fetch_missing(self, active: ActiveMasterClient, records: abc.Sequence[VersionRecord]) -> None:
         for record in records:
             problem = self.secrets.problems.get(record.version)
             if isinstance(problem, VersionNotFound | SealBroken):

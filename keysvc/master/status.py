@@ -6,10 +6,10 @@ from collections import abc
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from keysvc.interfaces import MappingStore
 from keysvc.master.protectors import ProtectorStatus
 from keysvc.master.servers import PERMISSION_INTERVALS
 from keysvc.model import BackupRecord, Role, RotationSettings, Server, VersionRecord, VersionState, utc_now
+from keysvc.plugin.interfaces import MappingStore
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
 OLD_BACKUP = "the newest backup does not hold the active version"

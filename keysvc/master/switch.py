@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keysvc.changes import UNGUARDED, PutSystem
 from keysvc.errors import NotConfigured
-from keysvc.interfaces import MappingStore
 from keysvc.master.events import EventKind, told
+from keysvc.plugin.changes import UNGUARDED, PutSystem
+from keysvc.plugin.interfaces import MappingStore
 
 
 def switch_system(store: MappingStore, actor: str, *, enabled: bool) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import CannotDecrypt
-from keysvc.interfaces import MappingStore
 from keysvc.model import Application, CredentialKey, EncryptedCredential, MasterSecret
+from keysvc.plugin.interfaces import MappingStore
 
 PAGE = 2000
 NAMED = 1000

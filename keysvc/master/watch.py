@@ -8,15 +8,15 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from keysvc.changes import AppendEvent
 from keysvc.errors import KeyStoreError, KeysvcError, MappingStoreUnavailable
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.master.events import EventKind, event
 from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import VersionState, utc_now
+from keysvc.plugin.changes import AppendEvent
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.key_store")
 LOOK_SECONDS = 30.0

@@ -9,8 +9,10 @@ from collections import abc
 from dataclasses import replace
 from types import MappingProxyType
 
-from keysvc.chain import AuditKeys
-from keysvc.changes import (
+from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
+from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.plugin.audit_chain import AuditKeys
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendAudit,
     Change,
@@ -21,9 +23,7 @@ from keysvc.changes import (
     PutSystem,
     SealAudit,
 )
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.interfaces import MappingStore
-from keysvc.model import Application, ApplicationType, AuditEntry, Detail, Field, Flags, Mapping, Settings, utc_now
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credentials import refuse_local, same_label
 
 MAXIMUM_NAME_LENGTH = 256

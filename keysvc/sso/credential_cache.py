@@ -6,8 +6,8 @@ import threading
 from collections import abc
 from dataclasses import dataclass, replace
 
-from keysvc.elapsed import elapsed
 from keysvc.errors import AccessDenied, CannotDecrypt, MappingStoreUnavailable, NotFound
+from keysvc.plugin.clock import elapsed
 from keysvc.sso.credentials import Credential
 from keysvc.sso.memory_alone import about_to_wait
 

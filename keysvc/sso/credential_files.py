@@ -14,8 +14,8 @@ from keysvc.described import described
 from keysvc.errors import InvalidInput, KeysvcError
 from keysvc.model import Application
 from keysvc.sso.config_store import refuse_config_store
+from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label
-from keysvc.sso.storing import NewCredential
 
 MAXIMUM_BYTES = 256 * 2**20
 MAXIMUM_NAME_LENGTH = 256

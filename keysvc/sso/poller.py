@@ -8,13 +8,13 @@ import threading
 from collections import abc
 from typing import Protocol
 
-from keysvc.elapsed import elapsed
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
-from keysvc.interfaces import MappingStore
-from keysvc.logs import get_logger
 from keysvc.model import Announcement, MasterSecret, SecretBytes
-from keysvc.sso.cache import VersionCache
+from keysvc.plugin.clock import elapsed
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
 from keysvc.sso.sealed_cache import SealedCache
+from keysvc.sso.version_cache import VersionCache
 
 log = get_logger("keysvc.poller")
 JITTER = 0.1
@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 25.0
 
 
 class MasterSecretServer(Protocol):
-    """What an SSO server asks of the master secret server; `keysvc.web.client` speaks it over mutual TLS."""
+    """What an SSO server asks of the master secret server; `keysvc.web.master.client` speaks it over mutual TLS."""
 
     def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         """None: nothing changed since `etag`, nor in the next `wait` seconds.

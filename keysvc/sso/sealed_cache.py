@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keysvc.errors import KeyStoreError, KeysvcError, VersionAlreadySealed
-from keysvc.interfaces import KeyStore, MappingStore
-from keysvc.logs import get_logger
 from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState, utc_now
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.sealed_cache")
 CLOCKS_DIFFER = timedelta(minutes=5)

@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from keysvc.changes import (
-    AppendAudit,
-    Change,
-    DeleteCredential,
-    DeleteMapping,
-    SealAudit,
-)
-from keysvc.elapsed import elapsed
 from keysvc.errors import (
     Conflict,
     NotConfigured,
     NotFound,
     SystemDisabled,
 )
-from keysvc.interfaces import Authorizer, MappingStore
 from keysvc.model import (
     Application,
     AuditEntry,
@@ -34,19 +25,28 @@ from keysvc.model import (
     SystemRecord,
     utc_now,
 )
-from keysvc.sso import lookups
+from keysvc.plugin.changes import (
+    AppendAudit,
+    Change,
+    DeleteCredential,
+    DeleteMapping,
+    SealAudit,
+)
+from keysvc.plugin.clock import elapsed
+from keysvc.plugin.interfaces import Authorizer, MappingStore
+from keysvc.sso import lookup_audit
 from keysvc.sso.administration import Administration
-from keysvc.sso.cache import VersionCache
-from keysvc.sso.ciphers import Ciphers
 from keysvc.sso.config_store import refuse_config_store, require_config_store
 from keysvc.sso.credential_cache import CredentialCache
+from keysvc.sso.credential_reader import StoredCredentials
+from keysvc.sso.credential_writer import NewCredential, Stored, Storing
 from keysvc.sso.credentials import Credential, labelled
-from keysvc.sso.lookups import LookupAudit
+from keysvc.sso.lookup_audit import LookupAudit
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.sealed_cache import SealedCache
-from keysvc.sso.stored import StoredCredentials
-from keysvc.sso.storing import NewCredential, Stored, Storing
 from keysvc.sso.tickets import Ticket, Tickets
+from keysvc.sso.version_cache import VersionCache
+from keysvc.sso.version_ciphers import Ciphers
 
 NO_DETAIL: Detail = MappingProxyType({})
 
@@ -164,9 +164,9 @@ class SSO:
             if now < self._lookups.silent_until:
                 return known
             if self._lookups.settings.enabled:
-                self._lookups.succeeded(self._actor, application, user, lookups.FROM_MEMORY)
+                self._lookups.succeeded(self._actor, application, user, lookup_audit.FROM_MEMORY)
                 return known
-        with self._lookups.of(self._actor, application, user, lookups.FROM_STORE):
+        with self._lookups.of(self._actor, application, user, lookup_audit.FROM_STORE):
             self._refuse_disabled()
             return self._credentials.through(
                 application, user, lambda: self._stored.of_user(application, user), must_be_fresh=fresh
@@ -181,7 +181,7 @@ class SSO:
         not the right one. Never from memory.
         """
         secret = SecretText(password) if isinstance(password, str) else password
-        with self._lookups.of(self._actor, application, external_user, lookups.BY_EXTERNAL_USER):
+        with self._lookups.of(self._actor, application, external_user, lookup_audit.BY_EXTERNAL_USER):
             self._refuse_disabled()
             return self._stored.of_external_user(application, external_user, secret)
 
@@ -268,7 +268,7 @@ class SSO:
         application that validates tickets demands it. Raises AccessDenied for a ticket that was changed, used or has
         ended, and as `credential`; a ticket that was refused is not used up."""
         text = ticket if isinstance(ticket, SecretText) else SecretText(ticket)
-        with self._lookups.of(self._actor, application, "a ticket", lookups.RECORDED_ALREADY):
+        with self._lookups.of(self._actor, application, "a ticket", lookup_audit.RECORDED_ALREADY):
             self._refuse_disabled()
             claims = self._tickets.open(self._stored.application(application), text, sender)
             found, _ = self._stored.of_user(application, claims.user)

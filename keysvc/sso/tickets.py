@@ -7,12 +7,12 @@ from collections import abc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keysvc.changes import UNGUARDED, Change, UseTicket
 from keysvc.crypto import tickets
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotConfigured
-from keysvc.interfaces import MappingStore
 from keysvc.model import Application, SecretText, UsedTicket, utc_now
+from keysvc.plugin.changes import UNGUARDED, Change, UseTicket
+from keysvc.plugin.interfaces import MappingStore
 
 MAXIMUM_LIFETIME = timedelta(days=30)
 """Of a ticket that no application lets time out."""

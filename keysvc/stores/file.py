@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, Opening, Register
-from keysvc.sealed import Directory, SealedKeyStore
+from keysvc.plugin.hookspecs import hookimpl
+from keysvc.plugin.interfaces import KeyStore, Opening, Register
+from keysvc.plugin.sealed import Directory, SealedKeyStore
 
 if TYPE_CHECKING:
-    from keysvc.sealed import Sealer
+    from keysvc.plugin.sealed import Sealer
 
 
 @hookimpl

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from keysvc.errors import KeyStoreUnavailable, SealBroken
-from keysvc.interfaces import KeyStoreInfo, Prompt
 from keysvc.model import SecretBytes
-from keysvc.safe_files import Unsafe, check_file, create_directory, create_durably
-from keysvc.sealed import check_new_passphrase
+from keysvc.plugin.interfaces import KeyStoreInfo, Prompt
+from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, create_durably
+from keysvc.plugin.sealed import check_new_passphrase
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

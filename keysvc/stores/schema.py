@@ -38,9 +38,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from keysvc.chain import AuditHead
 from keysvc.errors import InvalidInput
 from keysvc.model import AuditTrail
+from keysvc.plugin.audit_chain import AuditHead
 
 NAME_CHARACTERS = 256
 MSSQL_NAME_BYTES = 850  # two of them are the longest key of an index there

@@ -7,10 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from keysvc.errors import ConfigurationError, SealBroken, VersionAlreadySealed
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, Opening, Register
 from keysvc.model import MasterSecret
-from keysvc.sealed import Directory, SealedKeyStore, entry_name
+from keysvc.plugin.hookspecs import hookimpl
+from keysvc.plugin.interfaces import KeyStore, Opening, Register
+from keysvc.plugin.sealed import Directory, SealedKeyStore, entry_name
 
 
 @hookimpl

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from keysvc.errors import ConfigurationError, InvalidInput, SealBroken, SharesNeeded
-from keysvc.interfaces import KeyStoreInfo, Prompt
 from keysvc.model import SecretBytes, SecretText
+from keysvc.plugin.interfaces import KeyStoreInfo, Prompt
 from keysvc.stores import slip39
 
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)

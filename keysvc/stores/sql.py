@@ -18,10 +18,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, event, exists, func
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keysvc.chain import AuditHead
-from keysvc.changes import Change, PutVersion
 from keysvc.errors import Fenced, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.interfaces import LookedUp, MappingStoreInfo
 from keysvc.model import (
     Application,
     AuditEntry,
@@ -42,6 +39,9 @@ from keysvc.model import (
     UsedTicket,
     VersionRecord,
 )
+from keysvc.plugin.audit_chain import AuditHead
+from keysvc.plugin.changes import Change, PutVersion
+from keysvc.plugin.interfaces import LookedUp, MappingStoreInfo
 from keysvc.stores import schema, sql_audit, sql_changes
 from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, looked_up, read
@@ -80,7 +80,7 @@ def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
 
 
 class SQLMappingStore(SQLDatabase):
-    """A `keysvc.interfaces.MappingStore` over an engine. Takes the engine over: `close` disposes of it.
+    """A `keysvc.plugin.interfaces.MappingStore` over an engine. Takes the engine over: `close` disposes of it.
 
     A subclass overrides what `SQLDatabase` leaves to it, and may override `changes`: what applies each change.
     """

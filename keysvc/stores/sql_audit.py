@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
-from keysvc import changes as change
-from keysvc.chain import AuditHead, AuditKeys, link
 from keysvc.errors import Conflict, MappingStoreError
 from keysvc.model import AuditEntry, AuditTrail
+from keysvc.plugin import changes as change
+from keysvc.plugin.audit_chain import AuditHead, AuditKeys, link
 from keysvc.stores import schema
 from keysvc.stores.sql_rows import read
 

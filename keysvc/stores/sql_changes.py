@@ -11,10 +11,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keysvc import changes as change
 from keysvc.described import described
 from keysvc.errors import Conflict, InvalidInput, NotFound, VersionInUse
 from keysvc.model import Settings, VersionState
+from keysvc.plugin import changes as change
 from keysvc.stores import schema
 from keysvc.stores.sql_database import Undone
 

@@ -12,8 +12,8 @@ from sqlalchemy import Row, Table
 
 from keysvc.described import described
 from keysvc.errors import KeysvcError, MappingStoreError
-from keysvc.interfaces import LookedUp
 from keysvc.model import Application, EncryptedCredential, Lease, Mapping
+from keysvc.plugin.interfaces import LookedUp
 from keysvc.stores import schema
 
 Value = TypeVar("Value")

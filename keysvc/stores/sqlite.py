@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import MappingStore, Opening, Register
+from keysvc.plugin.hookspecs import hookimpl
+from keysvc.plugin.interfaces import MappingStore, Opening, Register
 
 if TYPE_CHECKING:
     from keysvc.stores.sqlite_store import SQLiteMappingStore

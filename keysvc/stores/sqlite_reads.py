@@ -17,8 +17,8 @@ import msgspec
 
 from keysvc.described import described
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import LookedUp
 from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
+from keysvc.plugin.interfaces import LookedUp
 from keysvc.stores import schema
 
 _Value = TypeVar("_Value")

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, CursorResult, QueuePool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
-from keysvc.changes import Reencrypt
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
-from keysvc.interfaces import LookedUp
 from keysvc.model import Application, CredentialKey, EncryptedCredential
-from keysvc.safe_files import create_durably
+from keysvc.plugin.changes import Reencrypt
+from keysvc.plugin.interfaces import LookedUp
+from keysvc.plugin.safe_files import create_durably
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keysvc.errors import AuthorizerUnavailable
-from keysvc.interfaces import Authorizer
+from keysvc.plugin.interfaces import Authorizer
 from keysvc.testing.conformance import Conformance
 
 OpenAuthorizer = abc.Callable[[], Authorizer]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from keysvc.errors import KeyStoreError, SealBroken, VersionAlreadySealed, VersionNotFound
-from keysvc.interfaces import KeyStore
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes
+from keysvc.plugin.interfaces import KeyStore
 from keysvc.testing.conformance import Conformance, assert_no_leak, told
 
 OpenStore = abc.Callable[[], KeyStore]

@@ -19,7 +19,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keysvc.changes import (
+from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion, VersionInUse
+from keysvc.model import (
+    AuditEntry,
+    BackupRecord,
+    Event,
+    Guard,
+    Mapping,
+    RotationSettings,
+    Settings,
+    SystemRecord,
+    VersionState,
+)
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendAudit,
     AppendEvent,
@@ -33,19 +45,7 @@ from keysvc.changes import (
     PutVersion,
     Reencrypt,
 )
-from keysvc.errors import Conflict, Fenced, NotConfigured, NotFound, StaleVersion, VersionInUse
-from keysvc.interfaces import MappingStore
-from keysvc.model import (
-    AuditEntry,
-    BackupRecord,
-    Event,
-    Guard,
-    Mapping,
-    RotationSettings,
-    Settings,
-    SystemRecord,
-    VersionState,
-)
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.conformance import Conformance
 from keysvc.testing.mapping_store_races import MappingStoreRaces
 from keysvc.testing.mapping_store_rows import MappingStoreRows

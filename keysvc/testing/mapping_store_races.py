@@ -12,10 +12,10 @@ from datetime import timedelta
 
 import pytest
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping, SeeServers
 from keysvc.errors import Conflict, StaleVersion
-from keysvc.interfaces import MappingStore
 from keysvc.model import AuditEntry, Guard, Lease, Mapping, Server, VersionState
+from keysvc.plugin.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping, SeeServers
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_credential, activate, users
 

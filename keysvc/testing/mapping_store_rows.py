@@ -6,7 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.changes import (
+from keysvc.errors import Conflict, InvalidInput, NotFound
+from keysvc.model import (
+    ApplicationType,
+    CredentialKey,
+    Enrolment,
+    Event,
+    Flags,
+    Identity,
+    Mapping,
+    ParkedEvent,
+    Role,
+    Server,
+    Severity,
+    UsedTicket,
+)
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendEvent,
     DeleteApplication,
@@ -27,22 +42,7 @@ from keysvc.changes import (
     SeeServers,
     UseTicket,
 )
-from keysvc.errors import Conflict, InvalidInput, NotFound
-from keysvc.interfaces import MappingStore
-from keysvc.model import (
-    ApplicationType,
-    CredentialKey,
-    Enrolment,
-    Event,
-    Flags,
-    Identity,
-    Mapping,
-    ParkedEvent,
-    Role,
-    Server,
-    Severity,
-    UsedTicket,
-)
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_samples import (
     AT,
     MINUTE,

@@ -7,8 +7,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from keysvc.changes import UNGUARDED, Change, PutCredential, PutMapping, PutVersion
-from keysvc.interfaces import MappingStore
 from keysvc.model import (
     Application,
     ApplicationType,
@@ -18,6 +16,8 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin.changes import UNGUARDED, Change, PutCredential, PutMapping, PutVersion
+from keysvc.plugin.interfaces import MappingStore
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

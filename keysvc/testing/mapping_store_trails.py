@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.chain import START, AuditHead, AuditKeys, link
-from keysvc.changes import (
+from keysvc.errors import Conflict
+from keysvc.model import AuditEntry, AuditTrail, SecretBytes, VersionState
+from keysvc.plugin.audit_chain import START, AuditHead, AuditKeys, link
+from keysvc.plugin.changes import (
     UNGUARDED,
     AcceptAudit,
     AppendAudit,
@@ -17,9 +19,7 @@ from keysvc.changes import (
     PutVersion,
     SealAudit,
 )
-from keysvc.errors import Conflict
-from keysvc.interfaces import MappingStore
-from keysvc.model import AuditEntry, AuditTrail, SecretBytes, VersionState
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_samples import AT, MINUTE, OpenStore, a_version, activate
 
 CHANGES, LOOKUPS = AuditTrail.CHANGES, AuditTrail.LOOKUPS

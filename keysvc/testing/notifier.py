@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keysvc.interfaces import Notifier
 from keysvc.model import Event
+from keysvc.plugin.interfaces import Notifier
 from keysvc.testing.conformance import Conformance
 
 OpenNotifier = abc.Callable[[], Notifier]

@@ -19,7 +19,7 @@ from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.master.join_token import JoinToken
 from keysvc.model import Role, SecretText, host_name, utc_now
-from keysvc.web import client
+from keysvc.web.master import client
 
 SYSTEM = "5" * 32
 SECRET = "s" * 40

@@ -16,10 +16,10 @@ import pytest
 from sites import Site
 from systems import Keysvc, eventually
 
-from keysvc import safe_files
 from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError
-from keysvc.web.agent_client import AgentClient
-from keysvc.web.local_socket import listen_at
+from keysvc.plugin import safe_files
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.agent.local_socket import listen_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="accounts and modes of Linux")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another account")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.demo.processes import Machine
+from keysvc.cli.demo.processes import Machine
 
 GROUPS = "[keysvc]\ngreeting = greeting\n[keysvc.commands]\ngreeting = greeting\n"
 PINNED = """\
@@ -20,7 +20,7 @@ master = "https://127.0.0.1:7443"
 PLUGIN = """
 from pathlib import Path
 Path(__file__).with_name("imported").touch()
-from keysvc.hookspecs import hookimpl
+from keysvc.plugin.hookspecs import hookimpl
 
 @hookimpl
 def keysvc_commands(app):

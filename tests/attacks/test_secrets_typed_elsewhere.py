@@ -9,8 +9,8 @@ import pytest
 from systems import Keysvc
 
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
-from keysvc.location import Location
-from keysvc.web.answering import refusal
+from keysvc.plugin.location import Location
+from keysvc.web.asgi.exchange import refusal
 
 SECRET = "hunter2-hunter2"
 URLS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from keysvc.master.log_notifier import LogNotifier
 from keysvc.model import SecretBytes, SecretText
-from keysvc.notifiers.log import LogNotifier
-from keysvc.sealed import Directory, SealedKeyStore
+from keysvc.plugin.sealed import Directory, SealedKeyStore
 from keysvc.stores import slip39
 from keysvc.stores.file_sealers import KeyFileSealer, PassphraseSealer
 from keysvc.stores.shares import SharesKeyStore

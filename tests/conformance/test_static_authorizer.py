@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 from keysvc.testing import AuthorizerConformance
 
 GROUPS = """

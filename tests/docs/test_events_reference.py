@@ -10,10 +10,10 @@ from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
-from keysvc.cloudevents import cloudevent
-from keysvc.isolation import PluginFailure
 from keysvc.master.events import EventKind
 from keysvc.model import Event
+from keysvc.plugin.cloudevents import cloudevent
+from keysvc.plugin.isolation import PluginFailure
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/events.md").read_text("utf-8")

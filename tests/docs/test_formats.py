@@ -9,7 +9,6 @@ from pathlib import Path
 
 from keysvc.crypto import transport
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.interfaces import KeyStoreInfo
 from keysvc.model import (
     Announcement,
     Application,
@@ -20,7 +19,8 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
-from keysvc.sealed import SealedKeyStore
+from keysvc.plugin.interfaces import KeyStoreInfo
+from keysvc.plugin.sealed import SealedKeyStore
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/formats.md").read_text("utf-8")

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from keysvc.web import agent_app, master_app, openapi
-from keysvc.web.examples import EXAMPLES
-from keysvc.web.operations import Operations
+from keysvc.web.agent import app as agent_app
+from keysvc.web.asgi import openapi
+from keysvc.web.asgi.examples import EXAMPLES
+from keysvc.web.asgi.routing import Operations
+from keysvc.web.master import app as master_app
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 AGENT: Operations = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  nothing is asked of it

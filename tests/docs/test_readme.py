@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from terminals import on_a_terminal
 
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 FIRST_BLOCK = README.partition("## In five minutes")[2].partition("```console")[2].partition("```")[0]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from keysvc.model import Role
-from keysvc.sso.roles import SSORole, matrix
+from keysvc.sso.permissions import SSORole, matrix
 
 PAGE = Path(__file__).parents[2] / "docs/reference/roles.md"
 TABLE = re.compile(r"(?<=\n\n)\| operation \|.*?\n(?=\n)", re.DOTALL)

@@ -11,12 +11,12 @@ import pytest
 from sites import Site
 from systems import Keysvc, eventually
 
-from keysvc import config as configuration
-from keysvc.assembly import master_client
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import KeyStore, MappingStore
+from keysvc.installation import config as configuration
+from keysvc.installation.assembly import master_client
+from keysvc.plugin.interfaces import KeyStore, MappingStore
 
-HEAD = "from keysvc.hookspecs import hookimpl\n"
+HEAD = "from keysvc.plugin.hookspecs import hookimpl\n"
 FAILING = (
     HEAD
     + """

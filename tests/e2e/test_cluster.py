@@ -12,7 +12,7 @@ import pytest
 from clusters import Application, Cluster, until_epoch_above
 from systems import Keysvc, eventually
 
-from keysvc import assembly
+from keysvc.installation import assembly
 from keysvc.model import MasterSecret, SecretBytes, utc_now
 
 

@@ -20,7 +20,7 @@ from systems import Keysvc, eventually
 from typer.testing import CliRunner
 
 from keysvc.cli.commands import app
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "entsso"
 PASSPHRASE = "a passphrase of some length"

@@ -6,9 +6,9 @@ import base64
 import json
 from pathlib import Path
 
-from keysvc import config as configuration
-from keysvc.assembly import no_prompt, open_key_store
-from keysvc.demo.story import Story
+from keysvc.cli.demo.story import Story
+from keysvc.installation import config as configuration
+from keysvc.installation.assembly import no_prompt, open_key_store
 
 
 def forms(secret: bytes) -> set[bytes]:

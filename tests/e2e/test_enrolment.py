@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from sites import Site
 from systems import Keysvc, eventually
 
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
 
 
 @pytest.fixture

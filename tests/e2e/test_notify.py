@@ -8,9 +8,9 @@ import json
 from sites import Site
 from systems import eventually
 
-from keysvc import assembly, config
-from keysvc.changes import UNGUARDED, ParkEvent
+from keysvc.installation import assembly, config
 from keysvc.model import utc_now
+from keysvc.plugin.changes import UNGUARDED, ParkEvent
 
 TWO = 'notifiers = [{ url = "log:", name = "one" }, { url = "log:", name = "two", events = ["rotation.*"] }]\n'
 

@@ -13,7 +13,7 @@ from sites import Site
 from systems import Keysvc
 
 FORGETFUL = """
-from keysvc.hookspecs import hookimpl
+from keysvc.plugin.hookspecs import hookimpl
 from keysvc.stores.file import open_file
 
 class Forgetful:

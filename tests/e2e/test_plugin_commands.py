@@ -9,7 +9,7 @@ from pathlib import Path
 
 PLUGIN = """
 print("imported")
-from keysvc.hookspecs import hookimpl
+from keysvc.plugin.hookspecs import hookimpl
 
 @hookimpl
 def keysvc_commands(app):

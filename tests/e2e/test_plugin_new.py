@@ -8,7 +8,7 @@ import pytest
 from newcomers import Newcomer
 from systems import Keysvc
 
-from keysvc.authoring.project import Kind, write
+from keysvc.cli.authoring.project import Kind, write
 from keysvc.errors import InvalidInput
 
 

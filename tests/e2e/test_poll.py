@@ -8,9 +8,8 @@ from pathlib import Path
 
 from systems import Keysvc, eventually
 
-from keysvc import assembly
-from keysvc import config as configuration
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
+from keysvc.installation import assembly, config as configuration
 from keysvc.model import Role, host_name
 
 

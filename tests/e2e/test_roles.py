@@ -10,8 +10,8 @@ import pytest
 from sites import Site
 from systems import Keysvc, eventually
 
-from keysvc import config as configuration
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
+from keysvc.installation import config as configuration
 
 
 @pytest.fixture

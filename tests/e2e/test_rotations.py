@@ -14,7 +14,7 @@ from pathlib import Path
 from sites import Site
 from systems import eventually
 
-from keysvc import assembly, config
+from keysvc.installation import assembly, config
 from keysvc.sso.administration import Administration
 
 

@@ -13,7 +13,7 @@ import pytest
 from sites import Site
 from systems import Keysvc, eventually
 
-from keysvc.demo.processes import Machine
+from keysvc.cli.demo.processes import Machine
 
 
 def test_a_service_does_not_keep_what_only_commands_need(site: Site) -> None:
@@ -23,7 +23,7 @@ def test_a_service_does_not_keep_what_only_commands_need(site: Site) -> None:
     site.running.append(serving)
     eventually(lambda: site.state()["master"] is not None or serving.popen.poll() is not None)
     imported = {line.rpartition("|")[2].strip() for line in serving.log.read_text("utf-8").splitlines()}
-    assert "keysvc.web.serving" in imported
+    assert "keysvc.web.asgi.server" in imported
     assert not imported & {"typer", "pydantic", "rich", "sqlalchemy.dialects.mssql"}
 
 

@@ -6,8 +6,8 @@ import signal
 
 from sites import Site
 
-from keysvc import config as configuration
-from keysvc.assembly import master_client
+from keysvc.installation import config as configuration
+from keysvc.installation.assembly import master_client
 
 
 def test_a_master_does_not_wait_for_connections_that_others_keep(site: Site) -> None:

@@ -13,8 +13,8 @@ import pytest
 from clusters import Cluster
 from systems import Keysvc, eventually
 
-from keysvc import config as configuration
-from keysvc.demo.processes import free_port
+from keysvc.cli.demo.processes import free_port
+from keysvc.installation import config as configuration
 
 
 @pytest.fixture

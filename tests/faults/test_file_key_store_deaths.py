@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc import sealed
-from keysvc.plugins import Plugins
+from keysvc.plugin import sealed
+from keysvc.plugin.loading import Plugins
 from keysvc.stores import file, file_sealers
 from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.key_store import secret

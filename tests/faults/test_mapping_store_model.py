@@ -6,23 +6,9 @@ import copy
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keysvc.changes import (
-    AppendEvent,
-    DeleteApplication,
-    DeleteCredential,
-    DeleteMapping,
-    EventDelivered,
-    ForgetEvents,
-    PutApplication,
-    PutCredential,
-    PutMapping,
-    PutVersion,
-    Reencrypt,
-)
 from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion, VersionInUse
 from keysvc.model import (
     Application,
@@ -34,6 +20,19 @@ from keysvc.model import (
     Mapping,
     VersionRecord,
     VersionState,
+)
+from keysvc.plugin.changes import (
+    AppendEvent,
+    DeleteApplication,
+    DeleteCredential,
+    DeleteMapping,
+    EventDelivered,
+    ForgetEvents,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+    PutVersion,
+    Reencrypt,
 )
 from keysvc.stores.sqlite import SQLiteMappingStore
 

@@ -11,13 +11,13 @@ import pytest
 from master_deaths import MASTER, STORES, Lives, every_place, kill_at, table
 from systems import SYSTEM_ID, System
 
-from keysvc import sealed
 from keysvc.crypto import certificates
 from keysvc.errors import AlreadyConfigured
 from keysvc.master import backup, lifecycle, secrets
 from keysvc.model import Identity, Role, SecretText, VersionState, utc_now
-from keysvc.plugins import Plugins
-from keysvc.sso import cache, ciphers, credentials, poller, service, stored
+from keysvc.plugin import sealed
+from keysvc.plugin.loading import Plugins
+from keysvc.sso import credential_reader, credentials, poller, service, version_cache, version_ciphers
 from keysvc.stores import sql, sql_changes, sqlite_store
 from keysvc.testing.deaths import die_at_every_line
 
@@ -50,7 +50,7 @@ def test_an_sso_server_can_die_at_every_line_and_what_it_acknowledged_is_there(t
         end_the_lease_of_the_dead(lives.system)
         lives.check_written()
 
-    modules = (service, cache, ciphers, credentials, poller, stored, *STORES, sqlite_store)
+    modules = (service, version_cache, version_ciphers, credentials, poller, credential_reader, *STORES, sqlite_store)
     deaths = die_at_every_line(lives.write, look, modules, step=1 if WHOLE else 150)
     assert deaths > 5
     look(0)

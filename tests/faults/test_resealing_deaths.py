@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from systems import SYSTEM_ID, System
 
-from keysvc import assembly, config, protectors
-from keysvc.interfaces import MappingStore
-from keysvc.master import protectors as several
-from keysvc.master import resealing
+from keysvc.installation import assembly, config, key_store_changes
+from keysvc.master import protectors as several, resealing
 from keysvc.master.secrets import UnsealedVersions
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.deaths import die_at_every_line
 
-MODULES = (protectors, resealing, config.change)  # what only reads the configuration leaves the disk as it was
+MODULES = (key_store_changes, resealing, config.change)  # what only reads the configuration leaves the disk as it was
 
 
 def write_configuration(folder: Path) -> Path:
@@ -47,7 +46,7 @@ def test_resealing_can_die_at_every_line_and_be_repeated(system: System, tmp_pat
     begun: set[str] = set()
 
     def reseal() -> None:
-        protectors.reseal(path, new, "administrator", nobody, keep=False)
+        key_store_changes.reseal(path, new, "administrator", nobody, keep=False)
 
     def look(_death: int) -> None:
         end_the_lease_of_the_dead(store)
@@ -79,9 +78,9 @@ def test_protecting_can_die_at_every_line_and_be_repeated(system: System, tmp_pa
             assert protector.opens == (1,)
 
     def protect() -> None:
-        protectors.protect(path, second, "administrator", nobody)
+        key_store_changes.protect(path, second, "administrator", nobody)
 
-    assert die_at_every_line(protect, look, (protectors, several)) > 20
+    assert die_at_every_line(protect, look, (key_store_changes, several)) > 20
     assert config.load(path).recovery_key_stores == (second,)
     look(0)
 
@@ -90,7 +89,7 @@ def test_a_version_that_dies_on_its_way_into_several_key_stores_is_the_same_in_a
     system: System, tmp_path: Path
 ) -> None:
     path, store = write_configuration(tmp_path), system.store()
-    protectors.protect(path, f"file://{tmp_path}/second", "administrator", nobody)
+    key_store_changes.protect(path, f"file://{tmp_path}/second", "administrator", nobody)
     settings = config.load(path)
 
     def generate() -> None:
@@ -109,11 +108,11 @@ def test_a_version_that_dies_on_its_way_into_several_key_stores_is_the_same_in_a
 def test_recovering_can_die_at_every_line_and_be_repeated(system: System, tmp_path: Path) -> None:
     path, store, secret = write_configuration(tmp_path), system.store(), system.key_store().unseal(1)
     second, third = f"file://{tmp_path}/second", f"file://{tmp_path}/third"
-    protectors.protect(path, second, "administrator", nobody)
+    key_store_changes.protect(path, second, "administrator", nobody)
     system.key_store().destroy(1)
 
     def recover() -> None:
-        protectors.recover(path, second, third, "administrator", nobody)
+        key_store_changes.recover(path, second, third, "administrator", nobody)
 
     def look(_death: int) -> None:
         end_the_lease_of_the_dead(store)
@@ -122,5 +121,5 @@ def test_recovering_can_die_at_every_line_and_be_repeated(system: System, tmp_pa
         named = assembly.open_key_store(found, nobody(""))
         assert found.key_store != third or named.unseal(1) == secret
 
-    assert die_at_every_line(recover, look, (protectors,)) > 20
+    assert die_at_every_line(recover, look, (key_store_changes,)) > 20
     assert assembly.open_key_store(config.load(path), nobody("")).unseal(1) == secret

@@ -17,12 +17,10 @@ from unittest import mock
 
 import pytest
 from chaos import breaking
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from systems import SYSTEM_ID
 
-from keysvc.changes import PutCredential, PutVersion, Reencrypt
 from keysvc.crypto import certificates, transport
 from keysvc.errors import (
     Fenced,
@@ -36,10 +34,11 @@ from keysvc.master import lifecycle
 from keysvc.master.servers import LiveServers
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, VersionState, utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin.changes import PutCredential, PutVersion, Reencrypt
+from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
-from keysvc.sso.cache import VersionCache
+from keysvc.sso.version_cache import VersionCache
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sqlite_store import SQLiteMappingStore
 

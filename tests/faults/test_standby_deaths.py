@@ -13,12 +13,12 @@ from pathlib import Path
 from master_deaths import POLL_INTERVAL, Lives, every_place, is_complete, kill_at, table
 from systems import SYSTEM_ID, InProcessMaster
 
-from keysvc import sealed
 from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.master import secrets, standby
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 from keysvc.model import Announcement, BackupRecord, Role, SecretBytes, utc_now
+from keysvc.plugin import sealed
 from keysvc.stores import file
 
 WHOLE = os.environ.get("KEYSVC_ALL_DEATHS") == "1"

@@ -20,7 +20,7 @@ import trustme
 from aiosmtpd.controller import Controller
 from postgresql_server import start_or_skip
 
-from keysvc.demo.story import Story
+from keysvc.cli.demo.story import Story
 
 ROOT = Path(__file__).parents[2]
 _, KEY_STORE, MAPPING_STORE = os.environ["KEYSVC_TEST_COMBINATION"].split("-")

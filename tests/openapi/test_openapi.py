@@ -23,10 +23,9 @@ from systems import SYSTEM_ID, System, configured
 from web_servers import Served, serving_agent, serving_master
 
 from keysvc.model import Role, host_name
-from keysvc.web import openapi
-from keysvc.web.agent_app import TITLE, AgentOperations
-from keysvc.web.master_app import TITLE as MASTER_TITLE
-from keysvc.web.master_app import MasterOperations
+from keysvc.web.agent.app import TITLE, AgentOperations
+from keysvc.web.asgi import openapi
+from keysvc.web.master.app import TITLE as MASTER_TITLE, MasterOperations
 
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")  # of Schemathesis
 CHECKS = [

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from systems import Ended, Keysvc, eventually
 
-from keysvc import assembly, installation
-from keysvc import config as configuration
-from keysvc.demo.processes import Machine, Process, free_port
+from keysvc.cli.demo.processes import Machine, Process, free_port
 from keysvc.errors import KeysvcError
+from keysvc.installation import assembly, config as configuration, init_and_join
 from keysvc.master.status import SystemStatus
 from keysvc.model import Field, Flags
 from keysvc.sso import SSO
@@ -32,10 +31,10 @@ class Cluster:
         self.serving: dict[int, Process] = {}
         self._ssos: list[SSO] = []
         first = self._machine("m1")
-        wishes = installation.Wishes(
+        wishes = init_and_join.InitOptions(
             mapping_store=mapping_store or None, listen=f"127.0.0.1:{free_port()}", poll_interval=poll, lease_ttl=ttl
         )
-        installation.install(first.directory, wishes, assembly.no_prompt)
+        init_and_join.install(first.directory, wishes, assembly.no_prompt)
 
     def _machine(self, name: str) -> Machine:
         self.machines.append(Machine(self.folder / name, self.folder / "logs"))

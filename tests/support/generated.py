@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from keysvc.authoring.project import Kind, write
+from keysvc.cli.authoring.project import Kind, write
 
 NAMES = {
     "a-name-of-20-letters": Kind.KEY_STORE,

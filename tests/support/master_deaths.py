@@ -20,23 +20,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from systems import System, configured, eventually
 
 import keysvc
-from keysvc import sealed
 from keysvc.crypto import transport
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.interfaces import MappingStore
 from keysvc.master import (
-    attendance,
     backup,
     delivery,
     destruction,
     enrolment,
-    hindrance,
     lease,
-    pace,
+    rate_limit,
     reencryption,
     rotation,
+    rotation_alerts,
     schedule,
     secrets,
+    server_registry,
     servers,
     service,
     watch,
@@ -45,13 +43,15 @@ from keysvc.master.delivery import Subscription
 from keysvc.master.join_token import JoinToken
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import BackupRecord, Event, Role, VersionState, utc_now
+from keysvc.plugin import sealed
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.stores import file, file_sealers, sql, sql_changes, sql_database
 from keysvc.testing.deaths import Place, dies_at, places
 
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
-ROTATION = (destruction, hindrance, pace, reencryption, rotation, schedule)
-MASTER = (attendance, backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
+ROTATION = (destruction, rotation_alerts, rate_limit, reencryption, rotation, schedule)
+MASTER = (server_registry, backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 NOTIFIER = "kept"

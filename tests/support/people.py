@@ -11,8 +11,8 @@ from web_servers import Served, enrolled
 
 from keysvc.errors import AccessDenied, AuthorizerUnavailable
 from keysvc.model import Role
-from keysvc.sso.roles import SSORole
-from keysvc.web.agent_client import AgentClient
+from keysvc.sso.permissions import SSORole
+from keysvc.web.agent.client import AgentClient
 
 USERS, ADMINISTRATORS, AFFILIATES = "NORDWIND\\SAP Users", "NORDWIND\\SAP Admins", "NORDWIND\\Affiliate Admins"
 SSO_ADMINISTRATORS = "NORDWIND\\SSO Admins"

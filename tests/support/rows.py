@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from systems import System
 
-from keysvc.changes import PutCredential, PutMapping
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.master.delivery import Subscription
 from keysvc.model import EncryptedCredential, Event, Guard, Mapping, SecretText
+from keysvc.plugin.changes import PutCredential, PutMapping
 
 
 def fill(system: System, count: int, *, version: int = 1) -> None:

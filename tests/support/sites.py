@@ -8,9 +8,9 @@ from pathlib import Path
 from systems import Ended, Keysvc, eventually
 
 import keysvc
-from keysvc import config as configuration
+from keysvc.cli.demo.processes import Machine, Process, free_port
 from keysvc.cli.status import as_contract, read
-from keysvc.demo.processes import Machine, Process, free_port
+from keysvc.installation import config as configuration
 
 USERS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 

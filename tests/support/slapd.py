@@ -18,8 +18,8 @@ import ldap
 import pytest
 import trustme
 
-from keysvc.interfaces import Authorizer
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import Authorizer
+from keysvc.plugin.loading import Plugins
 
 SYSTEM_ID = "5" * 32
 BASE = "dc=nordwind,dc=example"

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from keysvc.crypto import certificates, transport
-from keysvc.interfaces import KeyStore, MappingStore
 from keysvc.master import lifecycle
 from keysvc.master.delivery import Subscription
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import KeyStore, MappingStore
+from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from keysvc.chain import link
 from keysvc.model import AuditTrail
+from keysvc.plugin.audit_chain import link
 from keysvc.stores import schema
 from keysvc.stores.sql import SQLMappingStore
 

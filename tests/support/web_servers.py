@@ -11,20 +11,20 @@ from types import SimpleNamespace
 
 from systems import SYSTEM_ID, System
 
-from keysvc.changes import UNGUARDED, PutSystem
 from keysvc.crypto import certificates
 from keysvc.model import Role, host_name, utc_now
+from keysvc.plugin.changes import UNGUARDED, PutSystem
 from keysvc.sso import SSO
-from keysvc.sso.access import Access
-from keysvc.web.admission import Admission
-from keysvc.web.agent_app import agent_app
-from keysvc.web.agent_client import AgentClient
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
-from keysvc.web.local_socket import LocalCallers, listen_at
-from keysvc.web.master_app import Facts, master_app
-from keysvc.web.serving import Server, listen
-from keysvc.web.waiting import Waiting
+from keysvc.sso.authorization import Access
+from keysvc.web.agent.admission import Admission
+from keysvc.web.agent.app import agent_app
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.agent.local_socket import LocalCallers, listen_at
+from keysvc.web.asgi.long_poll import Waiting
+from keysvc.web.asgi.server import Server, listen
+from keysvc.web.master.app import JoinInfo, master_app
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def serving_master(system: System, folder: Path) -> abc.Iterator[Served]:
     theirs = enrolled(system, "boss", Role.ADMINISTRATOR, folder)
     member = SimpleNamespace(active=system.master, step_down=lambda _actor, *, force: None)
     thirty = timedelta(seconds=30)
-    facts = Facts(system.system_id, "sqlite:////var/lib/keysvc.db", system.authority.certificate, thirty, thirty)
+    facts = JoinInfo(system.system_id, "sqlite:////var/lib/keysvc.db", system.authority.certificate, thirty, thirty)
     app = master_app(member, Waiting(), facts)
     at = listen("127.0.0.1", 0)
     with Server(app, at, own.server_context()).in_background():

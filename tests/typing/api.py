@@ -6,10 +6,10 @@ from typing import assert_type
 
 import keysvc
 from keysvc.errors import Fenced, KeysvcError, NotifierUnavailable
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, KeyStoreInfo, Notifier, Opening, Register
 from keysvc.model import Event, MasterSecret, SecretBytes, SecretText
-from keysvc.sealed import SealedKeyStore, Sealer, Shelf
+from keysvc.plugin.hookspecs import hookimpl
+from keysvc.plugin.interfaces import KeyStore, KeyStoreInfo, Notifier, Opening, Register
+from keysvc.plugin.sealed import SealedKeyStore, Sealer, Shelf
 
 
 def an_application_logs_in() -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc import config
 from keysvc.errors import ConfigurationError
+from keysvc.installation import config
 from keysvc.model import utc_now
 
 WRITTEN = """# ours, not yours

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keysvc.logs import get_logger
+from keysvc.plugin.logs import get_logger
 
 SAID = """
 import logging
-from keysvc.logs import get_logger, log_to_stderr
+from keysvc.plugin.logs import get_logger, log_to_stderr
 
 log_to_stderr()
 log = get_logger("keysvc.test")

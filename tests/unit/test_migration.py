@@ -10,8 +10,10 @@ from datetime import timedelta
 import pytest
 from systems import System
 
-from keysvc import migration
-from keysvc.changes import (
+from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
+from keysvc.installation import migration
+from keysvc.model import BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
+from keysvc.plugin.changes import (
     UNGUARDED,
     AppendEvent,
     DeleteApplication,
@@ -21,8 +23,6 @@ from keysvc.changes import (
     PutVersion,
     UseTicket,
 )
-from keysvc.errors import Conflict, LeaseHeld, MappingStoreError, NotConfigured, StaleVersion
-from keysvc.model import BackupRecord, Event, Guard, UsedTicket, VersionState, utc_now
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.deaths import die_at_every_line
 

@@ -9,8 +9,8 @@ import pickle
 import pytest
 
 from keysvc.errors import ConfigurationError, InvalidInput
-from keysvc.location import Location
 from keysvc.model import Announcement, MasterSecret, SecretBytes, SecretText, VersionRecord, VersionState, utc_now
+from keysvc.plugin.location import Location
 
 
 @pytest.mark.parametrize("hidden", [SecretBytes(b"geheim-geheim"), SecretText("geheim-geheim")])

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from keysvc.errors import ConfigurationError, KeyStoreError, KeyStoreUnavailable, PluginError, UnknownScheme
-from keysvc.plugins import HOOKS, Plugins
+from keysvc.plugin.loading import HOOKS, Plugins
 from keysvc.testing.conformance import told
 
 GOOD = """
-from keysvc.hookspecs import hookimpl
+from keysvc.plugin.hookspecs import hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 
 class Memo:
     def __init__(self, opening):
@@ -27,7 +27,7 @@ def keysvc_key_stores(register):
 """
 
 BAD = """
-from keysvc.hookspecs import hookimpl
+from keysvc.plugin.hookspecs import hookimpl
 class Bad:
     def fail(self, *arguments, **options):
         raise {raised}
@@ -85,7 +85,7 @@ def test_a_plugin_is_found_by_its_entry_point_and_opened_by_its_scheme(install) 
         (GOOD.replace("(register)", "(registrar)"), "registrar"),
         (GOOD.replace("    register(", "    raise ValueError('no'); register("), "keysvc_key_stores: ValueError: no"),
         (GOOD.replace("    register(", "    raise SystemExit; register("), "keysvc_key_stores: SystemExit"),
-        (GOOD.replace("KEYSVC_API = 1", "KEYSVC_API = 2"), "was written for version 2 of the plugin API, this keysvc"),
+        (GOOD.replace("KEYSVC_API = 2", "KEYSVC_API = 3"), "was written for version 3 of the plugin API, this keysvc"),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_problem_and_stops_nothing(install, source: str, problem: str) -> None:
@@ -99,9 +99,9 @@ def test_a_broken_plugin_is_named_with_its_problem_and_stops_nothing(install, so
 
 
 def test_a_plugin_for_another_version_of_the_api_is_refused_and_says_what_to_upgrade(install) -> None:
-    install("newer", GOOD.replace("KEYSVC_API = 1", "KEYSVC_API = 2"))
-    install("older", GOOD.replace("KEYSVC_API = 1", "KEYSVC_API = 0"))
-    install("elder", "from keysvc.interfaces import Oracle")
+    install("newer", GOOD.replace("KEYSVC_API = 2", "KEYSVC_API = 3"))
+    install("older", GOOD.replace("KEYSVC_API = 2", "KEYSVC_API = 1"))
+    install("elder", "from keysvc.plugin.interfaces import Oracle")
     plugins = Plugins()
     assert report(plugins, "newer").hint == "pip install --upgrade keysvc"
     assert report(plugins, "older").hint == "pip install --upgrade keysvc-older"
@@ -114,7 +114,7 @@ def test_a_plugin_for_another_version_of_the_api_is_refused_and_says_what_to_upg
 def test_every_plugin_of_this_repository_says_which_version_it_was_written_for() -> None:
     modules = list((Path(__file__).parents[2] / "plugins").glob("*/keysvc_*/__init__.py"))
     assert modules
-    assert [path for path in modules if "\nKEYSVC_API = 1\n" not in path.read_text("utf-8")] == []
+    assert [path for path in modules if "\nKEYSVC_API = 2\n" not in path.read_text("utf-8")] == []
 
 
 def test_a_plugin_cannot_take_the_name_of_another_and_so_remove_it(install, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_unknown_option_is_refused_with_those_that_exist() -> None:
 def test_the_embedded_plugins_import_no_driver() -> None:
     import subprocess
 
-    code = "import keysvc.plugins, sys; keysvc.plugins.Plugins(only=()); print(*sys.modules)"
+    code = "import keysvc.plugin.loading, sys; keysvc.plugin.loading.Plugins(only=()); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"sqlalchemy", "cryptography", "httptools", "uvicorn", "typer"} & set(loaded)
 

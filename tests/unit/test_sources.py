@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keysvc.errors import ConfigurationError
-from keysvc.location import Location
 from keysvc.model import SecretText
-from keysvc.sources import sourced
+from keysvc.plugin.location import Location
+from keysvc.plugin.secret_sources import sourced
 
 
 def ask(url: str, what: str = "password") -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from keysvc.interfaces import Authorizer, KeyStore, MappingStore, Notifier
+from keysvc.plugin.interfaces import Authorizer, KeyStore, MappingStore, Notifier
 from keysvc.testing.check.throw_away import FIRST_VERSION
 
 Part = KeyStore | MappingStore | Notifier | Authorizer
@@ -53,7 +53,7 @@ def run(kind: str, open_part: abc.Callable[[str], Any], told: abc.Callable[[Prom
             [
                 *("--pyargs", f"keysvc.testing.check.test_{KINDS[kind]}", "--import-mode=importlib"),
                 *("-c", os.devnull, "--rootdir", folder, "--basetemp", f"{folder}/files"),
-                *("--noconftest", "-p", "no:cacheprovider", "-p", "keysvc.pytest_plugin"),
+                *("--noconftest", "-p", "no:cacheprovider", "-p", "keysvc.testing.pytest_plugin"),
             ],
             plugins=[bench],
         )

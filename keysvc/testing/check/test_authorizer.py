@@ -6,7 +6,7 @@ from collections import abc
 
 import pytest
 
-from keysvc.interfaces import Authorizer
+from keysvc.plugin.interfaces import Authorizer
 from keysvc.testing.authorizer import HOSTILE
 
 Open = abc.Callable[[], Authorizer]

@@ -6,7 +6,7 @@ from collections import abc
 
 import pytest
 
-from keysvc.interfaces import KeyStore
+from keysvc.plugin.interfaces import KeyStore
 from keysvc.testing.check.throw_away import ThrowAwayVersions, a_window
 from keysvc.testing.key_store import KeyStoreConformance, OpenStore
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc.changes import UNGUARDED, DeleteApplication, PutApplication, PutCredential, PutMapping, Reencrypt
 from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion
-from keysvc.interfaces import MappingStore
 from keysvc.model import EncryptedCredential, Guard, Mapping
+from keysvc.plugin.changes import UNGUARDED, DeleteApplication, PutApplication, PutCredential, PutMapping, Reencrypt
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_rows import NASTY_NAMES
 from keysvc.testing.mapping_store_samples import OpenStore, an_application

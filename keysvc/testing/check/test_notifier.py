@@ -7,8 +7,8 @@ from collections import abc
 
 import pytest
 
-from keysvc.interfaces import Notifier
 from keysvc.model import Event, utc_now
+from keysvc.plugin.interfaces import Notifier
 
 Open = abc.Callable[[], Notifier]
 

@@ -6,8 +6,8 @@ import secrets
 from collections import abc
 from dataclasses import replace
 
-from keysvc.interfaces import KeyStore, KeyStoreInfo
 from keysvc.model import MasterSecret
+from keysvc.plugin.interfaces import KeyStore, KeyStoreInfo
 
 FIRST_VERSION = 4_000_000_000
 WINDOWS = 200_000

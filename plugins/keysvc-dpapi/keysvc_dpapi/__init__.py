@@ -13,18 +13,15 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, Notifier, Opening, Register
-from keysvc.sealed import SealedKeyStore
+from keysvc.plugin import ConfigurationError, KeyStore, Notifier, Opening, Register, SealedKeyStore, hookimpl
 
 if TYPE_CHECKING:
     import typer
 
-    from keysvc.location import Location
+    from keysvc.plugin import Location
     from keysvc_dpapi.registry import RegistryKey
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 _EXAMPLE = "write registry://HKLM/SOFTWARE/keysvc"
 
 

@@ -10,7 +10,7 @@ from collections import abc
 from ctypes import byref, c_void_p
 from ctypes.wintypes import BOOL, DWORD, HANDLE, LPWSTR
 
-from keysvc.errors import ConfigurationError
+from keysvc.plugin import ConfigurationError
 from keysvc_dpapi import win32
 
 SYSTEM = "S-1-5-18"

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from keysvc.errors import ConfigurationError
-from keysvc.location import Location
+from keysvc.plugin import ConfigurationError, Location
 
 service = typer.Typer(help="keysvc as a Windows service.", no_args_is_help=True, rich_markup_mode=None)
 registry = typer.Typer(help="The key store in the Windows registry.", no_args_is_help=True, rich_markup_mode=None)

@@ -9,9 +9,7 @@ from collections import abc
 from ctypes.wintypes import BYTE
 from enum import StrEnum
 
-from keysvc.errors import KeyStoreUnavailable, SealBroken
-from keysvc.interfaces import KeyStoreInfo
-from keysvc.model import SecretBytes
+from keysvc.plugin import KeyStoreInfo, KeyStoreUnavailable, SealBroken, SecretBytes
 from keysvc_dpapi import win32
 
 ENTROPY_LABEL = b"keysvc DPAPI entropy v1\n"

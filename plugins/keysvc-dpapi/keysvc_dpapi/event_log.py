@@ -9,11 +9,11 @@ import winreg
 from ctypes.wintypes import LPCWSTR
 from typing import TYPE_CHECKING
 
-from keysvc.errors import AccessDenied, NotifierRefused, NotifierUnavailable
+from keysvc.plugin import AccessDenied, NotifierRefused, NotifierUnavailable
 from keysvc_dpapi import win32
 
 if TYPE_CHECKING:
-    from keysvc.model import Event
+    from keysvc.plugin import Event
 
 SOURCE = "keysvc"
 EVENT_ID = 1

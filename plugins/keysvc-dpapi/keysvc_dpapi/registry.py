@@ -9,7 +9,7 @@ from collections import abc
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 
-from keysvc.errors import ConfigurationError, InvalidInput, KeyStoreUnavailable, SealBroken
+from keysvc.plugin import ConfigurationError, InvalidInput, KeyStoreUnavailable, SealBroken
 from keysvc_dpapi import access, win32
 
 HIVES = {"HKLM": winreg.HKEY_LOCAL_MACHINE, "HKCU": winreg.HKEY_CURRENT_USER}

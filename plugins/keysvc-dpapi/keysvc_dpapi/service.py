@@ -12,7 +12,7 @@ from collections import abc
 from ctypes import byref
 from pathlib import Path
 
-from keysvc.errors import AccessDenied, Conflict, KeysvcError, NotFound
+from keysvc.plugin import AccessDenied, Conflict, KeysvcError, NotFound
 from keysvc_dpapi import event_log, win32
 
 DESCRIPTION = "Guards the master secret of a keysvc system and hands it to its SSO servers."

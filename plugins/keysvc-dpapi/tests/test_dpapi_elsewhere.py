@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import ConfigurationError
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError
+from keysvc.plugin.loading import Plugins
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this is Windows")
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import Authorizer, Opening, Register
-from keysvc.model import SecretText
+from keysvc.plugin import Authorizer, ConfigurationError, Opening, Register, SecretText, hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 SECONDS = 5.0
 PORTS = {"ldap": 389, "ldaps": 636}
 MAXIMUM_SECONDS = 60.0

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from slapd import PASSWORD, Slapd, eventually, group, open_url, running
 
-from keysvc.errors import AuthorizerUnavailable
+from keysvc.plugin import AuthorizerUnavailable
 from keysvc.testing import AuthorizerConformance
 
 WAYS = [("ldaps", "search"), ("ldap", "search"), ("ldapi", "search"), ("ldaps", "memberof")]

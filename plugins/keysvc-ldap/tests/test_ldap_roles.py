@@ -11,7 +11,7 @@ from slapd import Slapd, eventually, group, person
 from systems import configured
 from web_servers import serving_agent
 
-from keysvc.errors import AccessDenied, AuthorizerUnavailable
+from keysvc.plugin import AccessDenied, AuthorizerUnavailable
 
 
 def test_who_leaves_a_group_of_the_directory_is_denied_and_while_it_is_down_everybody(

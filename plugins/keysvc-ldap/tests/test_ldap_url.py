@@ -8,7 +8,7 @@ import sys
 import pytest
 from slapd import open_url
 
-from keysvc.errors import ConfigurationError
+from keysvc.plugin import ConfigurationError
 
 BASE = "dc=example,dc=com"
 

@@ -11,11 +11,9 @@ is installed. Options are keywords of Microsoft's connection strings, and `passw
 
 from __future__ import annotations
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import MappingStore, Opening, Register
+from keysvc.plugin import ConfigurationError, MappingStore, Opening, Register, hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 KEYWORDS = {
     "Encrypt": "strict (TDS 8, the default), yes, or no",
     "TrustServerCertificate": "yes takes any certificate: for a test only; not with strict",

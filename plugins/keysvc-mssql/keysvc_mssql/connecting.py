@@ -8,9 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from keysvc.errors import ConfigurationError, MappingStoreUnavailable
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, Location, MappingStoreUnavailable, SecretText
 
 # ConnectRetryCount 0: a connection that the library restores by itself, and fails to, is never told as lost.
 DEFAULTS = MappingProxyType(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, QueuePool, create_engine, event
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.changes import Reencrypt
+from keysvc.plugin import Reencrypt
 from keysvc.stores import schema, sql_changes
 from keysvc.stores.sql import SQLMappingStore, Undone
 from keysvc.stores.sql_rows import GuardRow

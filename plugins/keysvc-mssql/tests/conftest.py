@@ -7,7 +7,7 @@ import pytest
 from keysvc_mssql.connecting import Server
 from keysvc_mssql.store import SQLServerMappingStore
 
-from keysvc.location import Location
+from keysvc.plugin import Location
 from keysvc.stores import schema
 
 VARIABLE = "KEYSVC_TEST_MSSQL_URL"

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.changes import UNGUARDED, PutApplication
-from keysvc.errors import InvalidInput
+from keysvc.plugin import UNGUARDED, InvalidInput, PutApplication
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import MINUTE, an_application, users
 

@@ -11,11 +11,8 @@ from keysvc_mssql.connecting import Server
 from sqlalchemy.dialects import mssql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from keysvc.errors import ConfigurationError, MappingStoreUnavailable
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, Location, MappingStoreUnavailable, Opening, SecretText
+from keysvc.plugin.loading import Plugins
 from keysvc.stores import schema
 from keysvc.stores.sql_changes import _reencrypt
 

@@ -3,11 +3,10 @@ master secret, and the token keeps what is sealed. URLs are those of RFC 7512.""
 
 from __future__ import annotations
 
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import KeyStore, Opening, Register
+from keysvc.plugin import KeyStore, Opening, Register, hookimpl
 from keysvc_pkcs11.uri import OPTIONS
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 
 
 @hookimpl

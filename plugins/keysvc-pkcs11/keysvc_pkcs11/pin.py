@@ -6,9 +6,7 @@ import hmac
 import secrets
 from hashlib import sha256
 
-from keysvc.errors import ConfigurationError, KeyStoreUnavailable
-from keysvc.interfaces import Prompt
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, KeyStoreUnavailable, Prompt, SecretText
 from keysvc_pkcs11.uri import TokenURI
 
 _CORRECT_IT = "correct the PIN in its source: this one is not sent again, so that it cannot lock the token"

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections import abc
 
-from keysvc.errors import KeyStoreError, KeyStoreUnavailable, SealBroken
+from keysvc.plugin import KeyStoreError, KeyStoreUnavailable, SealBroken
 from keysvc_pkcs11 import child, wire
 from keysvc_pkcs11.faults import PIN_REFUSED, Fault, Remedy, fault_of
 from keysvc_pkcs11.pin import PIN

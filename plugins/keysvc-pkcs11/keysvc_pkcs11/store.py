@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections import abc
 
-from keysvc.interfaces import KeyStoreInfo
-from keysvc.model import SecretBytes
-from keysvc.sealed import SealedKeyStore, Shelf
+from keysvc.plugin import KeyStoreInfo, SealedKeyStore, SecretBytes, Shelf
 from keysvc_pkcs11.process import TokenProcess, log
 
 BEST_MECHANISM = "AES-GCM"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from keysvc.errors import ConfigurationError
+from keysvc.plugin import ConfigurationError
 
 OPTIONS = {
     "module-path": "the absolute path of the token's PKCS#11 library",

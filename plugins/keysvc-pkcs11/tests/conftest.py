@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from keysvc.interfaces import KeyStore
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import KeyStore, SecretText
+from keysvc.plugin.loading import Plugins
 
 PIN = "48151623"
 SO_PIN = "4815162342"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import KeyStoreUnavailable
+from keysvc.plugin import KeyStoreUnavailable
 from keysvc.testing.key_store import secret
 
 FLOOR = Path(__file__).parents[3] / "benchmarks/unseal.c"

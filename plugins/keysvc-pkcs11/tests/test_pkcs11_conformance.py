@@ -10,11 +10,8 @@ from keysvc_pkcs11.process import TokenProcess
 from keysvc_pkcs11.store import TokenShelf, open_key_store
 from keysvc_pkcs11.uri import TokenURI
 
-from keysvc.errors import SealBroken
-from keysvc.interfaces import KeyStore
-from keysvc.location import Location
-from keysvc.model import SecretText
-from keysvc.sources import sourced
+from keysvc.plugin import KeyStore, Location, SealBroken, SecretText
+from keysvc.plugin.secret_sources import sourced
 from keysvc.testing import KeyStoreConformance
 from keysvc.testing.key_store import secret
 

@@ -8,7 +8,7 @@ from collections import abc
 import pytest
 from keysvc_pkcs11 import process
 
-from keysvc.errors import KeyStoreError, KeyStoreUnavailable, VersionNotFound
+from keysvc.plugin import KeyStoreError, KeyStoreUnavailable, VersionNotFound
 from keysvc.testing.key_store import secret
 
 PASSING = (

@@ -15,7 +15,7 @@ import pytest
 from systems import eventually
 from terminals import on_a_terminal
 
-from keysvc.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import Machine, free_port
 
 HOW_TO = Path(__file__).parents[3] / "docs/how-to/hsm.md"
 SO_PIN, PIN = "1928374655", "48151623"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import KeyStoreError, KeyStoreUnavailable
-from keysvc.model import SecretText
+from keysvc.plugin import KeyStoreError, KeyStoreUnavailable, SecretText
 from keysvc.testing.conformance import told as all_told
 from keysvc.testing.key_store import secret
 

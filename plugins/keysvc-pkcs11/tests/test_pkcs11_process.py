@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import KeyStoreUnavailable
+from keysvc.plugin import KeyStoreUnavailable
 from keysvc.testing.key_store import secret
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -221,7 +221,7 @@ def test_a_library_that_hangs_at_its_end_is_ended(shim, opened) -> None:
 
 OPEN_AND_WAIT = """
 import sys, time
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 store = Plugins().key_stores.open(sys.argv[1], None, "5" * 32)
 store.versions()
 print(store._sealer._process._running.process.pid, flush=True)

@@ -10,13 +10,11 @@ import pytest
 from systems import System, eventually, run_keysvc
 
 from keysvc.crypto import certificates
-from keysvc.errors import KeyStoreUnavailable
-from keysvc.interfaces import KeyStore
-from keysvc.logs import Line
 from keysvc.master import lifecycle, watch
 from keysvc.master.delivery import Subscription
-from keysvc.model import Event, Identity, Role, utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin import Event, Identity, KeyStore, KeyStoreUnavailable, Role, utc_now
+from keysvc.plugin.loading import Plugins
+from keysvc.plugin.logs import Line
 
 SYSTEM_ID = "5" * 32
 PIN = "48151623"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
+from keysvc.plugin import KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.testing.conformance import assert_no_leak
 from keysvc.testing.key_store import secret
 

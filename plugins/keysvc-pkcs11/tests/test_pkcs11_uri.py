@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from keysvc_pkcs11.uri import TokenURI
 
-from keysvc.errors import ConfigurationError
-from keysvc.location import Location
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, Location
+from keysvc.plugin.loading import Plugins
 
 MODULE = "module-path=/usr/lib/softhsm/libsofthsm2.so"
 
@@ -59,7 +58,7 @@ def test_the_plugin_is_found_and_its_library_is_not_imported() -> None:
     import sys
 
     program = (
-        "import sys; from keysvc.plugins import Plugins; r = Plugins().key_stores.registrations['pkcs11'];"
+        "import sys; from keysvc.plugin.loading import Plugins; r = Plugins().key_stores.registrations['pkcs11'];"
         "assert 'pkcs11' not in sys.modules; print(r.plugin)"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -9,10 +9,9 @@ A URL is a connection URI of libpq (PostgreSQL manual, 34.1.1), with `password-s
 
 from __future__ import annotations
 
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import MappingStore, Opening, Register
+from keysvc.plugin import MappingStore, Opening, Register, hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 LIBPQ_OPTIONS = {
     "host": "directory of the server's UNIX socket, or hosts separated by commas",
     "hostaddr": "addresses of the hosts, where names shall not be looked up",

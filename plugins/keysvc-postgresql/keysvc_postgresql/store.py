@@ -16,10 +16,7 @@ from psycopg import conninfo
 from sqlalchemy import Connection, QueuePool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from keysvc.changes import Reencrypt
-from keysvc.errors import ConfigurationError
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, Location, Reencrypt, SecretText
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 

@@ -9,10 +9,9 @@ import pytest
 from systems import SYSTEM_ID, configured
 from tampering import Tampering, saved
 
-from keysvc.changes import UNGUARDED, AppendAudit, SealAudit
 from keysvc.crypto.audit import audit_keys
-from keysvc.master import trails
-from keysvc.model import AuditEntry, AuditTrail, utc_now
+from keysvc.master import audit_trails
+from keysvc.plugin import UNGUARDED, AppendAudit, AuditEntry, AuditTrail, SealAudit, utc_now
 
 
 @pytest.fixture
@@ -44,11 +43,11 @@ def test_entries_of_many_writers_are_chained_without_a_gap_and_tampering_is_foun
         found = store.audit(trail, limit=1000)
         assert [entry.sequence for entry in found] == list(range(1, len(found) + 1))
         store.commit([SealAudit(trail, keys)], UNGUARDED)
-        assert trails.verify(store, trail, keys).problems == ()
+        assert audit_trails.verify(store, trail, keys).problems == ()
     assert sum(len(store.audit(trail, limit=1000)) for trail in AuditTrail) == 1 + 8 * 12 * 2
     restore = saved(store)
     for seed in range(100):
         tampering = Tampering(store, seed)
-        assert trails.verify(store, AuditTrail.CHANGES, keys).problems, tampering.did
+        assert audit_trails.verify(store, AuditTrail.CHANGES, keys).problems, tampering.did
         restore()
-    assert trails.verify(store, AuditTrail.CHANGES, keys).problems == ()
+    assert audit_trails.verify(store, AuditTrail.CHANGES, keys).problems == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keysvc.demo.story import Story
+from keysvc.cli.demo.story import Story
 
 
 def test_the_demo_runs_on_postgresql(tmp_path, url):

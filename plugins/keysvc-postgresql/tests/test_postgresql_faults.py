@@ -12,9 +12,22 @@ import pytest
 from keysvc_postgresql.store import PostgreSQLMappingStore
 from sqlalchemy import event, text
 
-from keysvc.changes import UNGUARDED, AppendAudit, AppendEvent, DeleteMapping, PutApplication, PutMapping
-from keysvc.errors import Fenced, InvalidInput, KeysvcError, MappingStoreUnavailable
-from keysvc.model import AuditEntry, Event, Guard, Mapping
+from keysvc.plugin import (
+    UNGUARDED,
+    AppendAudit,
+    AppendEvent,
+    AuditEntry,
+    DeleteMapping,
+    Event,
+    Fenced,
+    Guard,
+    InvalidInput,
+    KeysvcError,
+    Mapping,
+    MappingStoreUnavailable,
+    PutApplication,
+    PutMapping,
+)
 from keysvc.testing.mapping_store_races import at_once
 from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application, users
 

@@ -11,7 +11,7 @@ from clusters import Cluster
 from postgresql_server import PostgreSQLServer
 from systems import run_keysvc
 
-from keysvc import config as configuration
+from keysvc.installation import config as configuration
 
 
 def test_a_master_that_is_cut_off_from_the_database_is_a_standby_when_it_is_back(

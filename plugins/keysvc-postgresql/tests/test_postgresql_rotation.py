@@ -16,11 +16,9 @@ from keysvc_postgresql.store import PostgreSQLMappingStore
 from sqlalchemy import insert
 from systems import System, configured, eventually
 
-from keysvc import migration
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.errors import MappingStoreUnavailable
-from keysvc.interfaces import MappingStore
-from keysvc.model import SecretText
+from keysvc.installation import migration
+from keysvc.plugin import MappingStore, MappingStoreUnavailable, SecretText
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore
 
@@ -99,8 +97,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from systems import System
 from keysvc.crypto import certificates
-from keysvc.model import utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin import utc_now
+from keysvc.plugin.loading import Plugins
 authority = certificates.create_authority("5" * 32, now=utc_now())
 system = System(Path(sys.argv[2]), Plugins(), authority, mapping_store=sys.argv[3])
 system.start(timedelta(seconds=5)).rotate("administrator")  # each death is waited for as long

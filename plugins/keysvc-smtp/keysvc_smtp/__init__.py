@@ -7,11 +7,9 @@ from collections import abc
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import Notifier, Opening, Register
+from keysvc.plugin import ConfigurationError, Notifier, Opening, Register, hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 PORTS = {"smtp": 587, "smtps": 465}
 """Message submission, RFC 6409 and RFC 8314."""
 

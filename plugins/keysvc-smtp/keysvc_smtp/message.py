@@ -8,7 +8,7 @@ from datetime import UTC
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from keysvc.model import Event
+from keysvc.plugin import Event
 
 # Seven bits pass through every server, whatever it announces.
 POLICY = SMTP.clone(cte_type="7bit")

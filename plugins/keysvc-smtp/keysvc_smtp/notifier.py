@@ -10,8 +10,7 @@ import time
 from collections import abc
 from dataclasses import dataclass, field
 
-from keysvc.errors import NotifierError, NotifierRefused, NotifierUnavailable
-from keysvc.model import Event
+from keysvc.plugin import Event, NotifierError, NotifierRefused, NotifierUnavailable
 from keysvc_smtp.message import message
 from keysvc_smtp.session import Server, Session, begin
 

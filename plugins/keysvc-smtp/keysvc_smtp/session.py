@@ -12,8 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keysvc.errors import ConfigurationError
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, SecretText
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

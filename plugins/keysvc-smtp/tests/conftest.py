@@ -19,9 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from keysvc_smtp import open_smtp
 from keysvc_smtp.notifier import MailNotifier
 
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import Location, Opening, SecretText
 
 USER, PASSWORD = "keysvc", "correct horse battery staple"
 SYSTEM_ID = "5" * 32

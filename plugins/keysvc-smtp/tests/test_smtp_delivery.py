@@ -14,8 +14,7 @@ import trustme
 from keysvc_smtp.notifier import MailNotifier
 from keysvc_smtp.session import Security, Server, trust
 
-from keysvc.errors import NotifierRefused, NotifierUnavailable
-from keysvc.model import Event
+from keysvc.plugin import Event, NotifierRefused, NotifierUnavailable
 from keysvc.testing import NotifierConformance
 from keysvc.testing.conformance import assert_no_leak, told
 

@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis import strategies
 from keysvc_smtp.message import message
 
-from keysvc.model import Event
+from keysvc.plugin import Event
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
 ANYTHING = strategies.text(strategies.characters(codec=None))  # surrogates too

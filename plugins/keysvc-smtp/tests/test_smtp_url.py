@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.errors import ConfigurationError
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, SecretText
+from keysvc.plugin.loading import Plugins
 
 ADDRESSES = "to=ops@example.com&from=keysvc@example.com"
 

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import Notifier, Opening, Register
+from keysvc.plugin import ConfigurationError, Notifier, Opening, Register, hookimpl
 
 if TYPE_CHECKING:
-    from keysvc.location import Location
+    from keysvc.plugin import Location
     from keysvc_syslog.transports import Transport
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 LOCAL_SOCKET = "/dev/log"
 PORTS = {"syslog+udp": 514, "syslog+tcp": 601, "syslog+tls": 6514}
 """RFC 5426, RFC 3195's port as IANA has it for syslog over TCP, RFC 5425."""

@@ -6,7 +6,7 @@ import codecs
 import re
 from datetime import UTC
 
-from keysvc.model import Event, Severity
+from keysvc.plugin import Event, Severity
 
 FACILITIES = {
     "user": 1,

@@ -6,8 +6,7 @@ import os
 import socket
 import ssl
 
-from keysvc.errors import NotifierUnavailable
-from keysvc.model import Event
+from keysvc.plugin import Event, NotifierUnavailable
 from keysvc_syslog.message import message
 from keysvc_syslog.transports import Transport
 

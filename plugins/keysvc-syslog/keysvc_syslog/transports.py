@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from keysvc.errors import ConfigurationError
+from keysvc.plugin import ConfigurationError
 
 
 class Transport(Protocol):

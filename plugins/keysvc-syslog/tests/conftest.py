@@ -21,9 +21,8 @@ from urllib.parse import urlencode
 import pytest
 import trustme
 
-from keysvc.interfaces import Notifier
-from keysvc.model import Event
-from keysvc.plugins import Plugins
+from keysvc.plugin import Event, Notifier
+from keysvc.plugin.loading import Plugins
 
 SYSTEM_ID = "5" * 32
 CLIENT = "keysvc.example.com"

@@ -19,9 +19,8 @@ import trustme
 from keysvc_syslog.notifier import SyslogNotifier
 from keysvc_syslog.transports import Stream, UnixSocket
 
-from keysvc.errors import NotifierUnavailable
-from keysvc.model import Event
-from keysvc.plugins import Plugins
+from keysvc.plugin import Event, NotifierUnavailable
+from keysvc.plugin.loading import Plugins
 from keysvc.testing import NotifierConformance
 
 TRANSPORTS = ["unix", "udp", "tcp", "tls"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies
 from keysvc_syslog.message import message
 
-from keysvc.model import Event, Severity
+from keysvc.plugin import Event, Severity
 
 ANYTHING = strategies.text(strategies.characters(codec=None))  # surrogates too
 # RFC 5424, section 6, as far as keysvc uses it; the groups of an element and of the message.

@@ -8,12 +8,15 @@ from collections import abc
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from cryptography.hazmat.primitives.serialization import load_pem_private_key as load_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key as load_key,
+)
 
-from keysvc.errors import ConfigurationError
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, SecretText
+from keysvc.plugin.loading import Plugins
 
 PASSPHRASE = "correct horse battery staple"
 

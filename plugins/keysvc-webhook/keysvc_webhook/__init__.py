@@ -9,12 +9,9 @@ from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from keysvc.errors import ConfigurationError
-from keysvc.hookspecs import hookimpl
-from keysvc.interfaces import Notifier, Opening, Register
-from keysvc.model import SecretText
+from keysvc.plugin import ConfigurationError, Notifier, Opening, Register, SecretText, hookimpl
 
-KEYSVC_API = 1
+KEYSVC_API = 2
 SCHEME = "webhook+https"
 SIGNING_KEY_BYTES = range(24, 65)
 """What Standard Webhooks allows."""

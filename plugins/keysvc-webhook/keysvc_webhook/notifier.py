@@ -14,9 +14,15 @@ from typing import Any, cast
 
 from standardwebhooks import Webhook
 
-from keysvc.cloudevents import CONTENT_TYPE, cloudevent
-from keysvc.errors import ConfigurationError, NotifierRefused, NotifierUnavailable
-from keysvc.model import Event, SecretText
+from keysvc.plugin import (
+    CONTENT_TYPE,
+    ConfigurationError,
+    Event,
+    NotifierRefused,
+    NotifierUnavailable,
+    SecretText,
+    cloudevent,
+)
 from keysvc_webhook.addresses import public, resolve
 
 SECONDS = 10.0

@@ -18,9 +18,7 @@ from keysvc_webhook import open_webhook
 from keysvc_webhook.notifier import WebhookNotifier
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
+from keysvc.plugin import Location, Opening, SecretText
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 SYSTEM_ID = "5" * 32

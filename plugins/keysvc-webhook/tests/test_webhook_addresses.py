@@ -11,8 +11,7 @@ import pytest
 from keysvc_webhook.addresses import is_public
 from keysvc_webhook.notifier import WebhookNotifier, trust
 
-from keysvc.errors import ConfigurationError, NotifierUnavailable
-from keysvc.model import Event, SecretText
+from keysvc.plugin import ConfigurationError, Event, NotifierUnavailable, SecretText
 
 EVENT = Event("event-1", "backup.made", datetime(2026, 1, 2, tzinfo=UTC), {})
 

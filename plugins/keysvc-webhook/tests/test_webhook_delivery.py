@@ -13,8 +13,7 @@ import pytest
 import trustme
 from keysvc_webhook.notifier import WebhookNotifier, trust
 
-from keysvc.errors import NotifierRefused, NotifierUnavailable
-from keysvc.model import Event, SecretText
+from keysvc.plugin import Event, NotifierRefused, NotifierUnavailable, SecretText
 from keysvc.testing import NotifierConformance
 from keysvc.testing.conformance import assert_no_leak, told
 

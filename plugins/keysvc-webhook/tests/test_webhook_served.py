@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc import assembly, config
-from keysvc.changes import UNGUARDED, AppendEvent
-from keysvc.model import Event, utc_now
+from keysvc.installation import assembly, config
+from keysvc.plugin import UNGUARDED, AppendEvent, Event, utc_now
 
 
 class Process(subprocess.Popen):

@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 from keysvc_webhook import open_webhook, signing_secrets
 
-from keysvc.errors import ConfigurationError
-from keysvc.interfaces import Opening
-from keysvc.location import Location
-from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, Location, Opening, SecretText
+from keysvc.plugin.loading import Plugins
 
 GOOD = "whsec_" + b64encode(bytes(32)).decode()
 

@@ -20,8 +20,8 @@ from chaos import breaking
 from chaos.history import History
 from keysvc.errors import KeysvcError, NotFound
 from keysvc.sso import SSO
-from keysvc.sso.cache import VersionCache, elapsed
-from keysvc.web.active_master import ActiveMaster
+from keysvc.sso.version_cache import VersionCache, elapsed
+from keysvc.web.master.failover import ActiveMaster
 
 APPLICATION = "SAP"
 WAYS = "CHAOS_WAYS"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keysvc import changes
 from keysvc.master import servers
 from keysvc.model import VersionState
-from keysvc.sso import cache
+from keysvc.plugin import changes
+from keysvc.sso import version_cache
 from keysvc.stores import sql, sql_changes
 from keysvc.stores.sqlite_store import SQLiteMappingStore
 
@@ -132,7 +132,7 @@ def activating_early() -> None:
 
 def permission_without_end() -> None:
     """One good poll permits to encrypt for ever."""
-    cache.VersionCache.permitted = property(lambda self: self._permitted_until > 0)  # type: ignore[assignment]
+    version_cache.VersionCache.permitted = property(lambda self: self._permitted_until > 0)  # type: ignore[assignment]
 
 
 GUARDS: dict[str, abc.Callable[[], None]] = {

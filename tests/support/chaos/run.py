@@ -17,9 +17,9 @@ from chaos.application import APPLICATION
 from chaos.checker import Judgement
 from chaos.plan import Step, plan
 from chaos.site import POLL_SECONDS, Service, Site
-from keysvc import assembly
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import KeysvcError
+from keysvc.installation import assembly
 from keysvc.model import VersionState
 
 HEALING_SECONDS = 90.0

@@ -19,17 +19,17 @@ from chaos.application import APPLICATION, WAYS
 from chaos.breaking import BREAK, STOP, Meetings
 from chaos.history import History
 from chaos.proxy import Network, Way, Ways
-from keysvc import assembly, config, installation
-from keysvc.changes import PutIdentity, PutMapping
-from keysvc.config import Config
+from keysvc.cli.demo.processes import free_port
 from keysvc.crypto import certificates
-from keysvc.demo.processes import free_port
 from keysvc.errors import KeysvcError
-from keysvc.interfaces import MappingStore
+from keysvc.installation import assembly, config, init_and_join
+from keysvc.installation.config import Config
 from keysvc.model import Field, Flags, Guard, Identity, Mapping, Role, host_name, utc_now
+from keysvc.plugin.changes import PutIdentity, PutMapping
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.administration import Administration
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import MASTER_IDENTITY
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import MASTER_IDENTITY
 
 POLL_SECONDS, TTL_SECONDS = 1.0, 2.0
 DIRECTED_TTL_SECONDS = 6.0  # a loaded machine takes no lease away, but where that is the scenario
@@ -138,13 +138,13 @@ class Site:
     # -- made --------------------------------------------------------------------------------------------------------
 
     def _install(self) -> Config:
-        wishes = installation.Wishes(
+        wishes = init_and_join.InitOptions(
             mapping_store=self._mapping_store,
             listen=f"127.0.0.1:{free_port()}",
             poll_interval=f"{POLL_SECONDS}s",
             lease_ttl=f"{self._ttl_seconds}s",
         )
-        return installation.install(self.folder / "master-1", wishes, assembly.no_prompt).config
+        return init_and_join.install(self.folder / "master-1", wishes, assembly.no_prompt).config
 
     def _master(self, number: int, first: Config) -> Service:
         name = f"master-{number}"

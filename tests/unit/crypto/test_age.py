@@ -13,7 +13,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from keysvc.crypto import age, backup
+from keysvc.crypto import age, backup_file
 from keysvc.errors import BackupError, InvalidInput, WrongPassphrase
 from keysvc.master.backup import write_and_prove
 from keysvc.model import SecretBytes, SecretText
@@ -67,7 +67,7 @@ def test_another_implementation_opens_what_is_written_and_the_other_way_round(si
 
 
 def test_the_work_factor_is_the_same_however_busy_the_machine_is() -> None:
-    for function in (age.encrypt, backup.write, write_and_prove):
+    for function in (age.encrypt, backup_file.write, write_and_prove):
         assert inspect.signature(function).parameters["work_factor"].default == age.WORK_FACTOR == 18
 
 
@@ -97,9 +97,9 @@ def test_a_factor_within_the_bound_is_known_before_a_passphrase_is_tried() -> No
 
 def test_a_backup_says_its_factor_and_one_above_the_bound_is_no_damaged_backup(vectors: Any) -> None:
     content, passphrase = vectors("backup.json")["content"].encode(), SecretText(vectors("backup.json")["passphrase"])
-    assert backup.work_factor(content) == 4
+    assert backup_file.work_factor(content) == 4
     head = content.partition(b"\n\n")[0] + b"\n\n"
-    for call in (lambda c: backup.read(c, passphrase), backup.work_factor):
+    for call in (lambda c: backup_file.read(c, passphrase), backup_file.work_factor):
         with pytest.raises(BackupError, match=r"the work factor of the backup is 2\^40") as refused:
             call(head + with_work_factor(40))
         assert refused.type is BackupError

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pyrage
 import pytest
 
-from keysvc.crypto import backup
+from keysvc.crypto import backup_file
 from keysvc.errors import BackupDamaged, InvalidInput, WrongPassphrase
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 
@@ -23,7 +23,7 @@ SECRETS = tuple(MasterSecret(version, AT, SecretBytes(bytes([version]) * 32)) fo
 
 @pytest.fixture(scope="module")
 def written():
-    return backup.write(SECRETS[::-1], SYSTEM, AT, "in the safe ☂", PASSPHRASE, work_factor=4)
+    return backup_file.write(SECRETS[::-1], SYSTEM, AT, "in the safe ☂", PASSPHRASE, work_factor=4)
 
 
 @pytest.fixture
@@ -48,9 +48,13 @@ def with_inside(vectors, age_file):
 
 
 def test_what_was_written_is_read(written):
-    found = backup.read(written, PASSPHRASE)
+    found = backup_file.read(written, PASSPHRASE)
     assert found.secrets == SECRETS
-    assert found.header == backup.BackupHeader(SYSTEM, AT, (3, 4), "in the safe ☂") == backup.read_header(written)
+    assert (
+        found.header
+        == backup_file.BackupHeader(SYSTEM, AT, (3, 4), "in the safe ☂")
+        == backup_file.read_header(written)
+    )
 
 
 @pytest.mark.skipif(shutil.which("sed") is None, reason="install sed")
@@ -65,7 +69,7 @@ def test_it_opens_without_keysvc(written, tmp_path):
 @pytest.mark.parametrize("passphrase", ["another horse, battery", "", "\ud800"])
 def test_a_wrong_passphrase_is_told_from_damage(quick, passphrase):
     with pytest.raises(WrongPassphrase):
-        backup.read(quick[0], SecretText(passphrase))
+        backup_file.read(quick[0], SecretText(passphrase))
 
 
 def test_every_flipped_bit_in_the_payload_is_damage(quick):
@@ -75,7 +79,7 @@ def test_every_flipped_bit_in_the_payload_is_damage(quick):
         changed = bytearray(content)
         changed[at] ^= 1
         with pytest.raises(BackupDamaged):
-            backup.read(bytes(changed), passphrase)
+            backup_file.read(bytes(changed), passphrase)
 
 
 def test_every_changed_byte_anywhere_is_refused(quick):
@@ -84,14 +88,14 @@ def test_every_changed_byte_anywhere_is_refused(quick):
         changed = bytearray(content)
         changed[at] ^= 2
         with pytest.raises((BackupDamaged, WrongPassphrase)):
-            backup.read(bytes(changed), passphrase)
+            backup_file.read(bytes(changed), passphrase)
 
 
 def test_every_tear_is_damage(quick):
     content, passphrase = quick
     for length in range(0, len(content) - 2, 7):
         with pytest.raises(BackupDamaged):
-            backup.read(content[:length], passphrase)
+            backup_file.read(content[:length], passphrase)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +117,13 @@ def test_a_changed_header_is_refused(quick, old, new):
     content, passphrase = quick
     assert old in content
     with pytest.raises(BackupDamaged):
-        backup.read(content.replace(old, new, 1), passphrase)
+        backup_file.read(content.replace(old, new, 1), passphrase)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"keysvc-backup: 1\n\n", b"\xff\n\n", b"-----BEGIN AGE", b"a" * 999])
 def test_what_is_no_backup_is_refused_before_a_passphrase_is_asked(content):
     with pytest.raises(BackupDamaged):
-        backup.read_header(content)
+        backup_file.read_header(content)
 
 
 INSIDE = {
@@ -139,9 +143,9 @@ INSIDE = {
 @pytest.mark.parametrize("what", INSIDE)
 def test_what_is_inside_is_checked_too(with_inside, vectors, what):
     passphrase = SecretText(vectors("backup.json")["passphrase"])
-    assert backup.read(with_inside(lambda inside: None), passphrase).secrets
+    assert backup_file.read(with_inside(lambda inside: None), passphrase).secrets
     with pytest.raises(BackupDamaged) as refused:
-        backup.read(with_inside(INSIDE[what]), passphrase)
+        backup_file.read(with_inside(INSIDE[what]), passphrase)
     assert "Hx4d" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -160,5 +164,5 @@ def test_what_is_inside_is_checked_too(with_inside, vectors, what):
 def test_what_could_not_be_read_back_is_not_written(change, message):
     wanted = {"secrets": SECRETS, "system_id": SYSTEM, "created_at": AT, "reminder": "", "passphrase": PASSPHRASE}
     with pytest.raises(InvalidInput, match=message) as refused:
-        backup.write(**wanted | change)
+        backup_file.write(**wanted | change)
     assert not isinstance(refused.value.__context__, UnicodeError)  # it would carry the passphrase

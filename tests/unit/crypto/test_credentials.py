@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES, CredentialCipher, Reencryption, version_of
 from keysvc.errors import CannotDecrypt, InvalidInput

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keysvc.crypto import backup, tickets, transport
+from keysvc.crypto import backup_file, tickets, transport
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.model import Application, ApplicationType, Field, MasterSecret, SecretBytes, SecretText
 
@@ -106,7 +106,7 @@ def test_a_ticket_of_the_first_release(vectors):
 
 def test_a_backup_that_was_written_by_the_first_release(vectors):
     case = vectors("backup.json")
-    found = backup.read(case["content"].encode(), SecretText(case["passphrase"]))
+    found = backup_file.read(case["content"].encode(), SecretText(case["passphrase"]))
     assert found.header.versions == (3, 4)
     assert found.header.reminder == "in the safe, second shelf"
     assert [secret.material.reveal() for secret in found.secrets] == [bytes(reversed(range(32))), bytes(range(32))]

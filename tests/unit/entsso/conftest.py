@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.changes import UNGUARDED, PutSystem
-from keysvc.interfaces import MappingStore
 from keysvc.model import SecretText, SystemRecord, utc_now
-from keysvc.plugins import Plugins
+from keysvc.plugin.changes import UNGUARDED, PutSystem
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.loading import Plugins
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "entsso"
 SYSTEM_ID = "0" * 32

@@ -10,8 +10,8 @@ import pytest
 from keysvc.entsso.exporting import application_lines, mapping_lines, settings_lines
 from keysvc.entsso.importing import SourceFile, import_files
 from keysvc.errors import InvalidInput
-from keysvc.interfaces import MappingStore
 from keysvc.model import ApplicationType, Field, Flags
+from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.administration import Administration
 
 Sample = abc.Callable[[str], bytes]

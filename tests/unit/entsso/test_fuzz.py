@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import abc
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from keysvc.entsso.reading import read, read_applications, read_mappings
 from keysvc.errors import InvalidInput

@@ -10,8 +10,8 @@ import pytest
 
 from keysvc.entsso.importing import ImportedFile, SourceFile, import_files
 from keysvc.errors import InvalidInput
-from keysvc.interfaces import MappingStore
 from keysvc.model import AuditTrail
+from keysvc.plugin.interfaces import MappingStore
 
 Sample = abc.Callable[[str], bytes]
 NAMES = ("mappings.xml", "applications.xml", "global-info.xml")  # not the order in which they are needed

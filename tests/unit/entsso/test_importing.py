@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from keysvc.changes import UNGUARDED, Change, DeleteApplication, PutApplication
 from keysvc.entsso.importing import ATTEMPTS, Imported, SourceFile, import_files
 from keysvc.errors import Conflict, InvalidInput, NotConfigured
-from keysvc.interfaces import MappingStore
 from keysvc.model import ApplicationType, AuditTrail, Flags, Guard, Settings
+from keysvc.plugin.changes import UNGUARDED, Change, DeleteApplication, PutApplication
+from keysvc.plugin.interfaces import MappingStore
 
 Sample = abc.Callable[[str], bytes]
 FIELDS = '<field ordinal="0" label="User"/><field ordinal="1" label="Password"/>'

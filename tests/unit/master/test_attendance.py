@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 from systems import System, eventually
 
-from keysvc.changes import PutVersion, SeeServers
 from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable
-from keysvc.master.servers import LiveServers, Said
+from keysvc.master.servers import LiveServers, PollRequest
 from keysvc.model import Role, VersionState
+from keysvc.plugin.changes import PutVersion, SeeServers
 
 
 def states(system: System) -> dict[int, str]:
@@ -112,7 +112,7 @@ def test_a_change_whose_answer_was_lost_is_announced_all_the_same(
 
 def test_a_poll_that_says_what_it_said_before_is_seen_and_every_other_one_is_for_the_long_way() -> None:
     live = LiveServers([], timedelta(hours=1))
-    said = Said("web-01", "1", (1,))
+    said = PollRequest("web-01", "1", (1,))
     assert not live.saw_again(said), "nothing of it was recorded yet"
     new = live.saw(said)
     assert new is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from systems import System, configured, eventually
 
-from keysvc.crypto import backup as age
+from keysvc.crypto import backup_file as age
 from keysvc.errors import (
     BackupDamaged,
     BackupError,

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import UNGUARDED, AppendEvent, RetryEvent
 from keysvc.errors import NotifierRefused, NotifierUnavailable
 from keysvc.master import delivery
 from keysvc.master.delivery import Subscription
 from keysvc.model import Event, Severity, utc_now
+from keysvc.plugin.changes import UNGUARDED, AppendEvent, RetryEvent
 
 
 class Receiver:

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutVersion
 from keysvc.errors import Fenced, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.master.lease import Leadership
 from keysvc.model import VersionState
+from keysvc.plugin.changes import PutVersion
 
 SHORT = timedelta(seconds=2)
 

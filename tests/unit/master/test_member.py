@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from systems import POLL_INTERVAL, System, eventually
 
-from keysvc.changes import PutIdentity
 from keysvc.errors import Fenced, KeysvcError
-from keysvc.master.member import Member
+from keysvc.master.cluster_member import Member
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 from keysvc.model import Guard, Identity, Role, utc_now
+from keysvc.plugin.changes import PutIdentity
 
 TTL = timedelta(seconds=0.6)
 

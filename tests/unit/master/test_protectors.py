@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutBackup
 from keysvc.errors import KeyStoreUnavailable, VersionNotFound
-from keysvc.interfaces import KeyStore
 from keysvc.master.protectors import Protectors, Recovery
 from keysvc.model import BackupRecord, Guard, utc_now
+from keysvc.plugin.changes import PutBackup
+from keysvc.plugin.interfaces import KeyStore
 from keysvc.testing.conformance import assert_no_leak, told
 from keysvc.testing.key_store import KeyStoreConformance, secret
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutBackup, PutCredential
 from keysvc.errors import VersionInUse, VersionNotFound
 from keysvc.model import BackupRecord, Guard, utc_now
+from keysvc.plugin.changes import PutBackup, PutCredential
 
 
 def states(system: System) -> dict[int, str]:

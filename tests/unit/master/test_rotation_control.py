@@ -10,11 +10,11 @@ import pytest
 from rows import Told, fill
 from systems import System, eventually
 
-from keysvc.changes import PutBackup, PutCredential, PutRotationSettings, PutVersion
 from keysvc.errors import InvalidInput, SealBroken, VersionInUse, VersionNotFound
-from keysvc.master import delivery, hindrance, reencryption
+from keysvc.master import delivery, reencryption, rotation_alerts
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import BackupRecord, Guard, RotationSettings, VersionState, utc_now
+from keysvc.plugin.changes import PutBackup, PutCredential, PutRotationSettings, PutVersion
 
 ADMINISTRATOR = "administrator"
 
@@ -371,8 +371,8 @@ def test_a_credential_that_does_not_decrypt_is_tried_again_after_its_user_set_it
 def test_it_is_told_that_a_live_server_does_not_fetch_and_that_somebody_forgot_to_resume(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hindrance, "WAITING_LONG", timedelta(milliseconds=300))
-    monkeypatch.setattr(hindrance, "PAUSED_LONG", timedelta(milliseconds=300))
+    monkeypatch.setattr(rotation_alerts, "WAITING_LONG", timedelta(milliseconds=300))
+    monkeypatch.setattr(rotation_alerts, "PAUSED_LONG", timedelta(milliseconds=300))
     told = Told()
     master = system.start(subscriptions=told.subscriptions)
     master.rotate(ADMINISTRATOR)

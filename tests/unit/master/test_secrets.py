@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from systems import System, eventually
 
-from keysvc.interfaces import KeyStore
 from keysvc.master import watch
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import MasterSecret, VersionState
-from keysvc.plugins import Plugins
+from keysvc.plugin.interfaces import KeyStore
+from keysvc.plugin.loading import Plugins
 
 
 class Stuck:

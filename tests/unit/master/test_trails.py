@@ -10,13 +10,13 @@ from sqlalchemy import delete, update
 from systems import LEASE_TTL, SYSTEM_ID, System, eventually
 from tampering import Tampering, entries, heads, saved, within
 
-from keysvc.chain import AuditKeys
-from keysvc.changes import UNGUARDED, AppendAudit, PruneAudit, PutSystem, SealAudit
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import Conflict
-from keysvc.master import trails, watch
+from keysvc.master import audit_trails, watch
 from keysvc.master.lease import Leadership
 from keysvc.model import AuditEntry, AuditTrail, utc_now
+from keysvc.plugin.audit_chain import AuditKeys
+from keysvc.plugin.changes import UNGUARDED, AppendAudit, PruneAudit, PutSystem, SealAudit
 
 CHANGES = AuditTrail.CHANGES
 
@@ -26,8 +26,10 @@ def keys_of(system: System) -> AuditKeys:
     return audit_keys([key_store.unseal(version) for version in key_store.versions()], SYSTEM_ID)
 
 
-def problems(system: System, trail: AuditTrail = CHANGES, known: trails.Mark | None = None) -> tuple[str, ...]:
-    return trails.verify(system.store(), trail, keys_of(system), known).problems
+def problems(
+    system: System, trail: AuditTrail = CHANGES, known: audit_trails.Checkpoint | None = None
+) -> tuple[str, ...]:
+    return audit_trails.verify(system.store(), trail, keys_of(system), known).problems
 
 
 def write(store, *subjects: str, keys: AuditKeys | None = None, action: str = "act") -> None:
@@ -53,9 +55,9 @@ def test_tampering_at_a_random_entry_is_found_every_time(system: System, sealed:
     restore = saved(store)
     for seed in range(100):
         tampering = Tampering(store, seed)
-        assert trails.verify(store, CHANGES, keys).problems, tampering.did
+        assert audit_trails.verify(store, CHANGES, keys).problems, tampering.did
         restore()
-    assert trails.verify(store, CHANGES, keys).problems == ()
+    assert audit_trails.verify(store, CHANGES, keys).problems == ()
 
 
 def test_what_was_tampered_with_before_it_was_sealed_is_never_sealed(system: System) -> None:
@@ -97,7 +99,7 @@ def test_a_database_that_was_turned_back_is_found_by_whoever_remembers_a_later_e
     store, keys = system.store(), keys_of(system)
     restore = saved(store)
     write(store, "later", keys=keys)
-    known = trails.Mark(end(store).sequence, end(store).link)
+    known = audit_trails.Checkpoint(end(store).sequence, end(store).link)
     assert problems(system, known=known) == ()
     restore()
     assert problems(system) == ()
@@ -138,7 +140,7 @@ def test_a_trail_is_kept_within_its_size_and_what_is_left_is_proved(system: Syst
     write(store, *(f"kept {n}" for n in range(70)))
     leadership = Leadership(store, LEASE_TTL)
     leadership.take_or_refuse()
-    keeper = trails.Trails(store, leadership, lambda: keys_of(system))
+    keeper = audit_trails.Trails(store, leadership, lambda: keys_of(system))
     keeper.look()
     left = store.audit(AuditTrail.LOOKUPS)
     assert (len(left), left[-1].subject, left[0].sequence) == (50, "SAP: user 3.29", 71)
@@ -158,13 +160,13 @@ def test_nobody_prunes_what_is_not_sealed_or_without_the_keys(system: System) ->
 
 
 def test_the_master_seals_what_others_wrote_and_tells_when_a_trail_was_changed(system, monkeypatch) -> None:
-    monkeypatch.setattr(trails, "VERIFY_SECONDS", 0.1)
-    monkeypatch.setattr(trails, "SEAL_SECONDS", 0.1)
+    monkeypatch.setattr(audit_trails, "VERIFY_SECONDS", 0.1)
+    monkeypatch.setattr(audit_trails, "SEAL_SECONDS", 0.1)
     system.with_users("anna", "bert")
     master, store = system.start(), system.store()
     eventually(lambda: end(store).sealed_sequence == end(store).sequence > 3)
     within(store, lambda c: c.execute(update(entries).where(entries.c.sequence == 2).values(actor="nobody")))
-    monkeypatch.setattr(trails, "VERIFY_ALL_SECONDS", 0.0)
+    monkeypatch.setattr(audit_trails, "VERIFY_ALL_SECONDS", 0.0)
     master._trails._verify_all_at = 0.0
     eventually(lambda: any(event.kind == "audit.chain-broken" for event in store.events(50)))
     told = [event for event in store.events(50) if event.kind == "audit.chain-broken"]
@@ -173,7 +175,7 @@ def test_the_master_seals_what_others_wrote_and_tells_when_a_trail_was_changed(s
 
 
 def test_a_key_store_that_is_away_is_not_taken_for_a_changed_trail(system: System, monkeypatch) -> None:
-    monkeypatch.setattr(trails, "SEAL_SECONDS", 60.0)
+    monkeypatch.setattr(audit_trails, "SEAL_SECONDS", 60.0)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
     away = (system.folder / "secret").rename(system.folder / "away")
     master, store = system.start(), system.store()
@@ -194,7 +196,7 @@ def test_a_broken_trail_goes_on_once_an_administrator_accepted_it(system: System
     leadership = Leadership(store, LEASE_TTL)
     leadership.take_or_refuse()
     assert problems(system)
-    trails.accept(store, leadership, CHANGES, keys, "administrator")
+    audit_trails.accept(store, leadership, CHANGES, keys, "administrator")
     assert problems(system) == ()
     assert [(e.action, e.actor) for e in store.audit()][-1] == ("audit.accepted", "administrator")
     within(store, lambda c: c.execute(update(entries).where(entries.c.sequence == 4).values(actor="nobody")))

@@ -9,11 +9,11 @@ import pytest
 from rows import fill
 from systems import System
 
-from keysvc.changes import DeleteCredential, PutCredential, PutVersion
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.master import verification
 from keysvc.master.verification import UndecryptableCredential, VersionCount, verify
 from keysvc.model import Guard, SecretText, VersionRecord, VersionState
+from keysvc.plugin.changes import DeleteCredential, PutCredential, PutVersion
 
 
 @pytest.fixture(autouse=True)

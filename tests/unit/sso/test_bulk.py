@@ -12,14 +12,14 @@ import pyrage
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import Change, PutCredential
 from keysvc.crypto import age
 from keysvc.errors import InvalidInput, KeysvcError, SystemDisabled, WrongPassphrase
 from keysvc.master.switch import switch_system
 from keysvc.model import ApplicationType, Field, Flags, Guard, SecretBytes, SecretText
+from keysvc.plugin.changes import Change, PutCredential
 from keysvc.sso import SSO
 from keysvc.sso.credential_files import prepared, read_lines
-from keysvc.sso.storing import BATCH, Stored
+from keysvc.sso.credential_writer import BATCH, Stored
 
 SECRET = "S3cret!"
 CSV = f"""application,user,external user,Password,PIN

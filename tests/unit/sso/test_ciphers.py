@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutVersion
 from keysvc.errors import Fenced, KeyStoreUnavailable, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.model import Announcement, Guard, SecretBytes, VersionState
+from keysvc.plugin.changes import PutVersion
 from keysvc.sso import SSO
 from keysvc.sso.service import ServerState
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from systems import System
 
-from keysvc.changes import PutApplication, PutSystem
 from keysvc.errors import AccessDenied, MappingStoreUnavailable, NotFound
 from keysvc.model import Guard, Settings
-from keysvc.sso import SSO, credential_cache, lookups, service
+from keysvc.plugin.changes import PutApplication, PutSystem
+from keysvc.sso import SSO, credential_cache, lookup_audit, service
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential
 
@@ -45,7 +45,7 @@ class StoreThatMayBeAway:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stopped = Clock()
-    for module in (credential_cache, lookups, service):
+    for module in (credential_cache, lookup_audit, service):
         monkeypatch.setattr(module, "elapsed", stopped)
     return stopped
 

@@ -7,8 +7,8 @@ from collections import abc
 import pytest
 from systems import POLL_INTERVAL, InProcessMaster, System
 
-from keysvc.sso.cache import VersionCache
 from keysvc.sso.poller import Poller
+from keysvc.sso.version_cache import VersionCache
 
 SERVERS = 60
 

@@ -10,8 +10,8 @@ import pytest
 from systems import InProcessMaster, System, configured
 
 from keysvc.errors import MasterSecretServerUnavailable, Revoked
-from keysvc.interfaces import KeyStore
 from keysvc.model import MasterSecret, SecretBytes, utc_now
+from keysvc.plugin.interfaces import KeyStore
 from keysvc.sso import SSO
 from keysvc.sso.sealed_cache import SealedCache
 

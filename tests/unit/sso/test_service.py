@@ -10,7 +10,6 @@ from datetime import timedelta
 import pytest
 from systems import POLL_INTERVAL, System, eventually
 
-from keysvc.changes import PutApplication, PutCredential
 from keysvc.errors import (
     AccessDenied,
     CannotDecrypt,
@@ -21,6 +20,7 @@ from keysvc.errors import (
     ProtocolError,
 )
 from keysvc.model import Guard
+from keysvc.plugin.changes import PutApplication, PutCredential
 
 
 def test_a_credential_that_was_set_is_looked_up_by_another_server(system: System) -> None:

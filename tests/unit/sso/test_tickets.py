@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.changes import PutApplication, PutSystem
 from keysvc.crypto.tickets import PREFIX
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
 from keysvc.model import Guard, SecretText, Settings
+from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, tickets
 
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,7 @@ import pytest
 
 from keysvc.errors import ConfigurationError, InvalidInput, KeyStoreUnavailable, SealBroken
 from keysvc.model import SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 from keysvc.testing.key_store import secret
 
 
@@ -122,7 +122,7 @@ def test_a_short_passphrase_seals_nothing_new_and_opens_what_it_sealed(url: str,
         short().seal(secret(1))
     assert short().versions() == []
     with monkeypatch.context() as as_in_the_first_release:
-        as_in_the_first_release.setattr("keysvc.sealed.MINIMUM_PASSPHRASE", 1)
+        as_in_the_first_release.setattr("keysvc.plugin.sealed.MINIMUM_PASSPHRASE", 1)
         short().seal(secret(1))
     assert short().unseal(1) == secret(1)
     short().seal(secret(2))

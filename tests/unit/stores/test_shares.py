@@ -12,7 +12,7 @@ import shamir_mnemonic
 
 from keysvc.errors import ConfigurationError, InvalidInput, SealBroken, SharesNeeded, VersionAlreadySealed
 from keysvc.model import SecretBytes, SecretText
-from keysvc.plugins import Plugins
+from keysvc.plugin.loading import Plugins
 from keysvc.stores import slip39
 from keysvc.stores.shares_sealer import public_key_of
 from keysvc.testing.conformance import assert_no_leak, told

@@ -12,7 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import CreateTable
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping, PutSystem, PutVersion
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, MappingStoreError, NotConfigured, SchemaMismatch
 from keysvc.model import (
     Application,
@@ -24,6 +23,15 @@ from keysvc.model import (
     SystemRecord,
     VersionRecord,
     VersionState,
+)
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+    PutSystem,
+    PutVersion,
 )
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore

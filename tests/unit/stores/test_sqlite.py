@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keysvc.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping
 from keysvc.errors import (
     ConfigurationError,
     InvalidInput,
@@ -24,9 +23,10 @@ from keysvc.errors import (
     MappingStoreUnavailable,
     NotConfigured,
 )
-from keysvc.interfaces import Opening
-from keysvc.location import Location
 from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Mapping
+from keysvc.plugin.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping
+from keysvc.plugin.interfaces import Opening
+from keysvc.plugin.location import Location
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
 
 SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
@@ -262,7 +262,7 @@ def test_a_file_that_may_not_grow_changes_nothing(store, path):
     code = """
         import resource, sys
         from keysvc.errors import MappingStoreUnavailable
-        from keysvc.changes import PutMapping, UNGUARDED
+        from keysvc.plugin.changes import PutMapping, UNGUARDED
         from keysvc.model import Mapping
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path
@@ -294,7 +294,7 @@ def test_a_file_that_may_only_be_read_is_read(store, path):
     code = """
         import sys
         from keysvc.errors import MappingStoreUnavailable
-        from keysvc.changes import DeleteMapping, UNGUARDED
+        from keysvc.plugin.changes import DeleteMapping, UNGUARDED
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path
         store = SQLiteMappingStore(Path(sys.argv[1]))
@@ -321,7 +321,7 @@ def test_a_file_that_may_only_be_read_is_read(store, path):
 def test_sigkill_during_commits_leaves_each_of_them_whole_or_not_at_all(store, path, after):
     code = """
         import sys
-        from keysvc.changes import PutMapping, UNGUARDED
+        from keysvc.plugin.changes import PutMapping, UNGUARDED
         from keysvc.model import Mapping
         from keysvc.stores.sqlite import SQLiteMappingStore
         from pathlib import Path

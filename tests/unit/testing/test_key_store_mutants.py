@@ -12,7 +12,7 @@ HEAD = """
 import os
 import pytest
 from keysvc.errors import SealBroken, VersionAlreadySealed, VersionNotFound
-from keysvc.interfaces import KeyStoreInfo
+from keysvc.plugin.interfaces import KeyStoreInfo
 from keysvc.testing import KeyStoreConformance
 from keysvc.testing.key_store import secret
 

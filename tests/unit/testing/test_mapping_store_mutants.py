@@ -11,9 +11,9 @@ from types import MappingProxyType
 import pytest
 from sqlalchemy import delete, insert, update
 
-from keysvc import changes as change
 from keysvc.errors import Conflict, KeysvcError
 from keysvc.model import Guard
+from keysvc.plugin import changes as change
 from keysvc.stores import schema, sql_changes
 from keysvc.stores.sqlite import SQLiteMappingStore
 from keysvc.testing.mapping_store import MappingStoreConformance

@@ -18,11 +18,11 @@ from keysvc.errors import (
     NotActive,
 )
 from keysvc.model import Role, host_name, utc_now
-from keysvc.web.active_master import ActiveMaster
-from keysvc.web.answering import Receive, Scope, Send, problem, whole
-from keysvc.web.identity import IdentityFiles
-from keysvc.web.problems import problem_of
-from keysvc.web.serving import Server, listen
+from keysvc.web.asgi.exchange import Receive, Scope, Send, problem, whole
+from keysvc.web.asgi.problems import problem_of
+from keysvc.web.asgi.server import Server, listen
+from keysvc.web.master.failover import ActiveMaster
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 class Masters:

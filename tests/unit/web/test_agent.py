@@ -18,7 +18,6 @@ import urllib3
 from systems import System
 from web_servers import Served, serving_agent
 
-from keysvc.changes import PutApplication
 from keysvc.errors import (
     AccessDenied,
     Changed,
@@ -29,11 +28,12 @@ from keysvc.errors import (
     NotFound,
 )
 from keysvc.model import ApplicationType, Guard, SecretText
+from keysvc.plugin.changes import PutApplication
 from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
-from keysvc.web.agent_client import AgentAdministration, AgentClient
-from keysvc.web.connection import UnixConnection
-from keysvc.web.local_socket import LocalCallers, listen_at
+from keysvc.web.agent.client import AgentAdministration, AgentClient
+from keysvc.web.agent.local_socket import LocalCallers, listen_at
+from keysvc.web.asgi.connection import UnixConnection
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 

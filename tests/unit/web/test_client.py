@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from systems import SYSTEM_ID
 
-from keysvc import assembly
 from keysvc.crypto import certificates
 from keysvc.errors import MasterSecretServerUnavailable
+from keysvc.installation import assembly
 from keysvc.model import Role, utc_now
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 def test_a_connection_that_is_cut_in_its_handshake_is_an_outage_and_no_refusal(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, MasterSecretServerUnavailable, Revoked
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.sso import SSO
-from keysvc.web import renewal
-from keysvc.web.agent_client import AgentClient
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
-from keysvc.web.renewal import Renewal, kept_renewed
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls import renewal
+from keysvc.web.tls.identity_files import IdentityFiles
+from keysvc.web.tls.renewal import Renewal, kept_renewed
 
 SHORT = timedelta(seconds=60)
 
@@ -144,7 +144,7 @@ def test_a_pair_is_whole_wherever_the_process_dies(tmp_path: Path, system: Syste
 
 
 def die_in(action: abc.Callable[[], None], line: int) -> bool:
-    """Die at the so-manyeth line of keysvc.web.identity that runs. False when it ended before."""
+    """Die at the so-manyeth line of keysvc.web.tls.identity_files that runs. False when it ended before."""
     import sys
 
     class Death(BaseException):

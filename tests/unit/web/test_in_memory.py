@@ -14,10 +14,10 @@ from systems import System
 from web_servers import Served, serving_agent
 
 from keysvc.errors import AccessDenied
-from keysvc.interfaces import MappingStore
 from keysvc.model import AuditTrail
-from keysvc.web import operations
-from keysvc.web.agent_client import AgentClient
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.asgi import routing
 
 EVENT_LOOP = "local-socket"  # so is the thread called in which a test's agent runs
 TIMES = 5
@@ -65,13 +65,13 @@ class Watching:
 @pytest.fixture
 def watching(system: System, monkeypatch: pytest.MonkeyPatch) -> Watching:
     watching = Watching(system)
-    really = operations.in_thread
+    really = routing.in_thread
 
     def in_thread(*arguments: Any) -> Any:
         watching.in_threads += 1
         return really(*arguments)
 
-    monkeypatch.setattr(operations, "in_thread", in_thread)
+    monkeypatch.setattr(routing, "in_thread", in_thread)
     system.with_users("anna", "bert")
     system.start(poll_interval=timedelta(minutes=10))
     monkeypatch.setattr(system, "store", watching.store)

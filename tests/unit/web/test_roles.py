@@ -12,15 +12,15 @@ from people import ADMINISTRATORS, AFFILIATES, ROLES, SSO_ADMINISTRATORS, USERS,
 from systems import SYSTEM_ID, System, configured, eventually
 from web_servers import Served, serving_agent, serving_master
 
-from keysvc.changes import UNGUARDED, PutApplication, PutSystem
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, KeysvcError
 from keysvc.model import ApplicationType, AuditTrail, Field, Flags, Role
+from keysvc.plugin.changes import UNGUARDED, PutApplication, PutSystem
 from keysvc.sso import SSO
-from keysvc.sso.roles import TABLE, Reach, Right, SSORole, matrix
-from keysvc.web.agent_app import AgentOperations
-from keysvc.web.agent_client import AgentClient
-from keysvc.web.client import MasterClient
-from keysvc.web.identity import IdentityFiles
+from keysvc.sso.permissions import TABLE, Right, Scope, SSORole, matrix
+from keysvc.web.agent.app import AgentOperations
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.master.client import MasterClient
+from keysvc.web.tls.identity_files import IdentityFiles
 
 FIELDS = [Field("User Id", masked=False), Field("Password", masked=True)]
 FLAGS = Flags(enabled=True, host_initiated=True, allow_tickets=True, validate_tickets=False, validate_password=False)
@@ -152,11 +152,11 @@ CASES: dict[Right, list[Do]] = {
 TICKETS: list[str] = []
 
 
-def found(estate: Estate, right: Right, role: SSORole) -> Reach:
+def found(estate: Estate, right: Right, role: SSORole) -> Scope:
     """How far a right goes, as the agent has it: every call of the right says the same."""
     if right is Right.MASTER_SECRET:
         client = estate.master_client(role)
-        reach = Reach.YES if allowed(lambda: client.change_rotation(paused=False)) else Reach.NO
+        reach = Scope.YES if allowed(lambda: client.change_rotation(paused=False)) else Scope.NO
         client.close()
         return reach
     own, client = ROLES[role][0], estate.client(role)
@@ -167,7 +167,7 @@ def found(estate: Estate, right: Right, role: SSORole) -> Reach:
             estate.prepare()
             TICKETS[:] = [estate.sso.ticket(user="bert").text.reveal()]
             results.append(allowed(lambda do=do, user=user: do(client, user)))
-        reaches.add({(True, True): Reach.YES, (True, False): Reach.OWN, (False, False): Reach.NO}[tuple(results)])
+        reaches.add({(True, True): Scope.YES, (True, False): Scope.OWN, (False, False): Scope.NO}[tuple(results)])
     assert len(reaches) == 1, (right, role, reaches)
     return reaches.pop()
 

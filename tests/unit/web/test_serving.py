@@ -10,14 +10,14 @@ import sys
 import threading
 from collections import abc
 
-from keysvc.web.answering import ASGI, Receive, Scope, Send, in_thread, read_body
-from keysvc.web.serving import Server, listen
+from keysvc.web.asgi.exchange import ASGI, Receive, Scope, Send, in_thread, read_body
+from keysvc.web.asgi.server import Server, listen
 
 
 def test_a_server_may_have_as_many_connections_as_its_account() -> None:
     code = """
 import resource
-from keysvc.web.serving import allow_connections
+from keysvc.web.asgi.server import allow_connections
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, most))
 allow_connections()

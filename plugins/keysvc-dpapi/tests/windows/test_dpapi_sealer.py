@@ -8,8 +8,7 @@ import pytest
 from keysvc_dpapi import dpapi, win32
 from keysvc_dpapi.dpapi import DpapiSealer, Scope
 
-from keysvc.errors import KeyStoreUnavailable, SealBroken
-from keysvc.model import SecretBytes
+from keysvc.plugin import KeyStoreUnavailable, SealBroken, SecretBytes
 from keysvc.testing.conformance import assert_no_leak, told
 
 WINE = hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")

@@ -12,8 +12,8 @@ import pytest
 from keysvc_dpapi import event_log, win32
 from keysvc_dpapi.event_log import EventLogNotifier
 
-from keysvc.errors import ConfigurationError, NotifierRefused, NotifierUnavailable
-from keysvc.plugins import Plugins
+from keysvc.plugin import ConfigurationError, NotifierRefused, NotifierUnavailable
+from keysvc.plugin.loading import Plugins
 from keysvc.testing import NotifierConformance
 from keysvc.testing.notifier import event
 

@@ -6,7 +6,7 @@ import pytest
 from keysvc_dpapi.dpapi import DpapiSealer, Scope
 from keysvc_dpapi.registry import RegistryKey, RegistryShelf
 
-from keysvc.sealed import SealedKeyStore
+from keysvc.plugin import SealedKeyStore
 from keysvc.testing import KeyStoreConformance
 
 

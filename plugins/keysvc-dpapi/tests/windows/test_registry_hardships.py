@@ -14,9 +14,15 @@ from keysvc_dpapi import access, registry, win32
 from keysvc_dpapi.dpapi import DpapiSealer, Scope
 from keysvc_dpapi.registry import RegistryKey, RegistryShelf
 
-from keysvc.errors import ConfigurationError, InvalidInput, KeyStoreUnavailable, SealBroken, VersionNotFound
-from keysvc.plugins import Plugins
-from keysvc.sealed import SealedKeyStore
+from keysvc.plugin import (
+    ConfigurationError,
+    InvalidInput,
+    KeyStoreUnavailable,
+    SealBroken,
+    SealedKeyStore,
+    VersionNotFound,
+)
+from keysvc.plugin.loading import Plugins
 from keysvc.testing.key_store import secret
 
 RegSetKeySecurity = win32._function(win32._advapi32, "RegSetKeySecurity", LONG, c_void_p, DWORD, c_void_p)

@@ -16,9 +16,9 @@ import pytest
 from keysvc_dpapi import service
 from keysvc_dpapi.registry import RegistryKey
 
-from keysvc import config as configuration
-from keysvc.errors import Conflict
-from keysvc.plugins import Plugins
+from keysvc.installation import config as configuration
+from keysvc.plugin import Conflict
+from keysvc.plugin.loading import Plugins
 
 PATIENCE_SECONDS = 90
 

@@ -1,0 +1,181 @@
+"""keysvc init, keysvc join"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keysvc.cli.prompts import key_store_prompt, passphrase
+from keysvc.cli.shared import PassphraseFileOption, read_file, without_secret
+from keysvc.errors import ConfigurationError, InvalidInput
+
+if TYPE_CHECKING:
+    from keysvc.installation.init_and_join import InitResult
+    from keysvc.model import SecretText
+
+DirOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(init)
+    app.command()(join)
+
+
+def init(
+    directory: DirOption,
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: file:// under DIR.")
+    ] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: sqlite:/// under DIR.")
+    ] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
+    backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
+    poll_interval: Annotated[str, typer.Option(metavar="DURATION")] = "30s",
+    lease_ttl: Annotated[str, typer.Option(metavar="DURATION")] = "15s",
+    authority: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own certificate authority: certificate.pem and key.pem.")
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
+    allow_extractable_kek: Annotated[
+        bool, typer.Option("--allow-extractable-kek", help="Take a KEK of your own that could leave its HSM.")
+    ] = False,
+) -> None:
+    """Configure a new system.
+
+    Generates its master secret, and keeps all that it makes under DIR.
+
+    \b
+    keysvc init --dir /var/lib/keysvc --backup /media/usb/keysvc-backup.age
+    keysvc init --dir ./try --no-backup
+    """
+    from keysvc.cli.output import warn
+    from keysvc.installation import init_and_join
+    from keysvc.master.status import BACKUP_HINT, NO_BACKUP
+
+    if allow_extractable_kek:
+        if key_store is None:
+            raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
+        key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+    if backup is not None and no_backup:
+        raise typer.BadParameter("--backup and --no-backup exclude each other")
+    if backup is not None:
+        from keysvc.master.backup import require_free
+
+        require_free(backup)
+    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
+
+    def prompt(what: str) -> object:
+        from keysvc.installation import config as configuration
+
+        return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
+
+    wishes = init_and_join.InitOptions(key_store, mapping_store, listen, poll_interval, lease_ttl, authority)
+    made = init_and_join.install(directory, wishes, prompt)  # type: ignore[arg-type]
+    config, sealed = made.config, "version 1 of its master secret is sealed and read back"
+    typer.echo(f"system {config.system_id} is configured: {sealed}")
+    typer.echo(f"sealed under: {made.root}")
+    if backup is not None and secret_of_backup is not None:
+        _back_up(made, backup, secret_of_backup)
+    elif not no_backup:
+        warn(f"{NO_BACKUP}; {BACKUP_HINT}")
+    typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
+    from keysvc.installation import init_and_join
+    from keysvc.installation.assembly import open_mapping_store
+    from keysvc.master import backup as backups, lifecycle
+    from keysvc.master.lease import Leadership
+
+    store = open_mapping_store(made.config)
+    leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
+    leadership.take_or_refuse()
+    try:
+        record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
+        backups.record(store, leadership.guard, record, init_and_join.ADMINISTRATOR)
+    finally:
+        leadership.release()
+        store.close()
+    typer.echo(f"the backup {backup.absolute()} is written and proved")
+
+
+def _read_token(file: Path | None, argument: str | None) -> str:
+    """Raises InvalidInput, which never shows what was given."""
+    if argument not in (None, "-"):
+        raise InvalidInput(
+            "a token is a secret, and every account of this machine can read the arguments of a command",
+            hint="make a new one, and give --token-file FILE, or --token-file - with it on standard input",
+        )
+    if argument == "-" or str(file) == "-":
+        return sys.stdin.readline(1024)
+    if file is None:
+        raise typer.BadParameter("--token-file FILE is needed, or --token-file -")
+    return read_file(file)[0].decode("utf-8", "replace")
+
+
+def join(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Of the master secret server: https://HOST:PORT.")],
+    directory: DirOption,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `keysvc server enroll` printed; `-` reads it from stdin.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(hidden=True, metavar="-", help="As --token-file -.")] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="When it is another from here.")
+    ] = None,
+    agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Of a master; default: file:// in DIR.")
+    ] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where a master listens.")] = "127.0.0.1:7443",
+) -> None:
+    """Enrol this machine, with a one-time token.
+
+    As an SSO server, or whatever role the token was made for.
+
+    \b
+    keysvc join https://master:7443 --token-file token --dir /etc/keysvc
+    keysvc join https://master:7443 --token-file - --dir /var/lib/keysvc --listen 0.0.0.0:7443
+    """
+    from keysvc.installation import config as configuration
+    from keysvc.master.join_token import JoinToken
+    from keysvc.plugin.safe_files import write_durably
+    from keysvc.web.master import client
+    from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY
+
+    path = directory.absolute() / configuration.FILE_NAME
+    if path.exists():
+        raise ConfigurationError(f"{path} exists", hint="give --dir a new or an empty directory")
+    configuration.host_and_port("agent", agent)
+    configuration.host_and_port("listen", listen)
+    parsed = JoinToken.parse(_read_token(token_file, token))
+    answer = client.join(url, parsed, directory.absolute())
+    settings: dict[str, str | tuple[str, ...]] = {
+        "system_id": answer.system_id,
+        "mapping_store": mapping_store or answer.mapping_store,
+        "master": url.rstrip("/"),
+    }
+    follow_up = "credential get APP USER"
+    if answer.role == "master":
+        follow_up = "serve"
+        settings |= {
+            "master": (configuration.url_of(listen), url.rstrip("/")),
+            "key_store": key_store or (directory.absolute() / "secret").as_uri(),
+            "listen": listen,
+            "authority": "authority",
+            "identity": MASTER_IDENTITY,
+            "poll_interval": f"{answer.poll_interval_seconds:g}s",
+            "lease_ttl": f"{answer.lease_ttl_seconds:g}s",
+        }
+    else:
+        follow_up = "agent" if answer.role == "server" else follow_up
+        settings |= {"identity": IDENTITY, "agent": agent}
+    write_durably(path, configuration.dump(settings).encode())
+    typer.echo(f"enrolled as {answer.name} ({answer.role}) of system {answer.system_id}")
+    typer.echo(f"next: keysvc --config {path} {follow_up}")

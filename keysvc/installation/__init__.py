@@ -1,0 +1,1 @@
+"""This installation: its configuration, the parts that it opens, and what makes, checks and moves it."""

@@ -1,0 +1,312 @@
+"""One TOML file, one frozen `Config`. Unknown keys are refused; relative paths are of the file's directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import sys
+import tomllib
+from collections import abc
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from keysvc.described import described
+from keysvc.errors import ConfigurationError, NotConfigured
+from keysvc.model import Severity
+from keysvc.plugin.location import Location
+from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
+
+FILE_NAME = "keysvc.toml"
+LONGEST = timedelta(days=36500)
+"""No duration is longer: a time that far from now can still be written."""
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One notifier, and what it is told of."""
+
+    url: str
+    """URL of the notifier."""
+    name: str = ""
+    """What `keysvc notify` calls it; its URL without options when empty."""
+    events: tuple[str, ...] = ("*",)
+    """Kinds of events, `*` in them for anything."""
+    severity: Severity = Severity.INFORMATIONAL
+    """The least severity."""
+
+    @property
+    def shown(self) -> str:
+        """Its name."""
+        return self.name or str(Location.parse(self.url)).partition("?")[0]
+
+
+class RotationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What happens by itself."""
+
+    every: str | None = None
+    """How old the active version becomes before the next rotation begins; never by itself when absent."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every setting. docs/reference/configuration.md has the same list."""
+
+    system_id: str
+    """32 hex digits; made by `keysvc init`, pinned by `keysvc join`."""
+    mapping_store: str
+    """URL of the mapping store."""
+    master: str | tuple[str, ...]
+    """URL of the master secret server, https://HOST:PORT, or of each where there are several."""
+    identity: str = "identity"
+    """Directory with this machine's certificate.pem, key.pem and authority.pem."""
+    key_store: str | None = None
+    """URL of the key store. Only on the master secret server."""
+    recovery_key_stores: tuple[str, ...] = ()
+    """URLs of further key stores that hold every version too, to recover from. Only on the master secret server."""
+    listen: str | None = None
+    """HOST:PORT of the master secret server. Only on the master secret server."""
+    advertise: str | None = None
+    """URL at which others reach this master secret server; by default made from `listen`."""
+    long_poll: bool = False
+    """Whether this SSO server's polls wait for a change, so that it arrives at once."""
+    authority: str | None = None
+    """Directory of the private certificate authority. Only on the master secret server."""
+    cache: str | None = None
+    """URL of a key store of this machine in which an SSO server keeps versions, to decrypt with when it starts while no
+    master secret server is up."""
+    cache_max_age: str = "24h"
+    """How long after the master secret server last confirmed it a version of `cache` may be used."""
+    agent: str = "127.0.0.1:7444"
+    """HOST:PORT of `keysvc agent`."""
+    agent_socket: str | None = None
+    """Path of a UNIX socket on which `keysvc agent` answers too; the calling account is who calls."""
+    agent_callers: tuple[str, ...] = ()
+    """Accounts of this machine, and groups as @GROUP, that may use that socket; without any, the agent's own."""
+    authorizer: str | None = None
+    """URL of the authorizer, which says who is in which group; without one, accounts are names of certificates alone.
+    Only on an SSO server."""
+    poll_interval: str = "30s"
+    """How often SSO servers ask for a change. The master secret server's setting counts."""
+    lease_ttl: str = "15s"
+    """How long a master secret server that stopped still keeps others from taking over."""
+    rotation: RotationConfig = RotationConfig()
+    """`rotation.every`: how old the active version becomes before the next rotation begins by itself."""
+    notifiers: tuple[str | NotifierSettings, ...] = ("log:",)
+    """Notifiers: each a URL, or a table of url, name, events and severity. Only on the master secret server."""
+    plugins: tuple[str, ...] | None = None
+    """Names of the only distributions whose plugins may be loaded; all when absent."""
+    passphrase_file: str | None = None
+    """File with the passphrase of the key store, when it has one."""
+    resealed_from: str | None = None
+    """URL of the key store that `keysvc secret reseal` is leaving, until it has emptied it."""
+    path: str = ""
+    """Set when loaded: where the file is."""
+
+    def __repr__(self) -> str:
+        return f"Config({self.path!r})"
+
+    @property
+    def directory(self) -> Path:
+        """The directory that relative paths begin at."""
+        return Path(self.path).parent
+
+    def resolve(self, path: str) -> Path:
+        """A path of this file, absolute."""
+        return self.directory / path
+
+    @property
+    def notifier_settings(self) -> tuple[NotifierSettings, ...]:
+        """Every notifier, with what is not written."""
+        return tuple(NotifierSettings(url=each) if isinstance(each, str) else each for each in self.notifiers)
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """Every URL of `master`."""
+        return (self.master,) if isinstance(self.master, str) else self.master
+
+    @property
+    def own_url(self) -> str:
+        """Where others reach this master secret server."""
+        return self.advertise or (url_of(self.listen) if self.listen else "")
+
+    @property
+    def cache_age(self) -> timedelta:
+        """`cache_max_age` as a duration."""
+        return duration("cache_max_age", self.cache_max_age)
+
+    @property
+    def polling(self) -> timedelta:
+        """`poll_interval` as a duration."""
+        return duration("poll_interval", self.poll_interval)
+
+    @property
+    def lease(self) -> timedelta:
+        """`lease_ttl` as a duration."""
+        return duration("lease_ttl", self.lease_ttl)
+
+    @property
+    def rotate_every(self) -> timedelta | None:
+        """`rotation.every` as a duration."""
+        return None if self.rotation.every is None else duration("rotation.every", self.rotation.every)
+
+
+def default_path() -> Path:
+    """KEYSVC_CONFIG, else keysvc.toml under the platform's configuration directory."""
+    if named := os.environ.get("KEYSVC_CONFIG"):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_config_path("keysvc") / FILE_NAME
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
+    path = (path or default_path()).absolute()
+    try:
+        check_file(path, secret=False)
+        content = path.read_text("utf-8")
+    except Unsafe as unsafe:
+        raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotConfigured(
+            f"there is no configuration at {path}",
+            hint="an SSO administrator first runs: keysvc init --dir DIR; then give --config DIR/keysvc.toml",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    try:
+        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, described(Config), strict=True)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if not re.fullmatch(r"[0-9a-f]{32}", config.system_id):
+        raise ConfigurationError(f"{config.path}: system_id must be 32 hex digits")
+    for url in (*config.masters, *([config.advertise] if config.advertise else [])):
+        if not url.startswith("https://"):
+            raise ConfigurationError(f"{config.path}: master must be a URL that begins with https://, or several")
+    if not config.masters:
+        raise ConfigurationError(f"{config.path}: master must name at least one URL")
+    for name, value in (("listen", config.listen), ("agent", config.agent)):
+        if value is not None:
+            host_and_port(name, value)
+    names = [each.shown for each in config.notifier_settings]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigurationError(
+            f"{config.path}: two notifiers are called {min(twice)}",
+            hint='tell them apart: notifiers = [{ url = "…", name = "…" }, …]',
+        )
+    if config.rotate_every is not None and config.rotate_every < timedelta(minutes=1):
+        raise ConfigurationError(f"{config.path}: rotation.every must be ≥ 1m")
+    if config.polling < timedelta(milliseconds=100) or min(config.lease, config.cache_age) < timedelta(seconds=1):
+        raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms, lease_ttl and cache_max_age ≥ 1s")
+
+
+def duration(name: str, text: str) -> timedelta:
+    """`30s`, `5m`, `12h`, `90d`, `250ms`. Raises ConfigurationError that names the setting."""
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)", text)
+    if not match:
+        raise ConfigurationError(f"{name} = {text[:50]!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise ConfigurationError(
+            f"{name} = {text!r} is longer than {LONGEST.days}d", hint="write 250ms, 30s, 12h or 90d"
+        )
+    return timedelta(seconds=seconds)
+
+
+def host_and_port(name: str, text: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[IPv6]:PORT`. Raises ConfigurationError that names the setting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or not int(port) < 65536:
+        raise ConfigurationError(f"{name} = {text[:300]!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
+    return host.strip("[]"), int(port)
+
+
+def url_of(listen: str) -> str:
+    """The URL of who listens at HOST:PORT; for every address of this machine, by its name."""
+    host, port = host_and_port("listen", listen)
+    reachable = socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    return f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+
+
+Value = str | tuple[str, ...] | None
+
+
+def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
+    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and group stay as they are.
+
+    Raises ConfigurationError, having changed nothing, where that cannot be done.
+    """
+    path = path.resolve()
+    try:
+        before, status = path.read_text("utf-8"), path.stat()
+        after = before
+        for name, value in settings.items():
+            after = _with_setting(after, name, value)
+        if not _differs_only(before, after, settings):
+            raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
+        write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
+        if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
+            os.chown(path, -1, status.st_gid)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None
+    return load(path)
+
+
+def _differs_only(before: str, after: str, settings: abc.Mapping[str, Value]) -> bool:
+    wanted = {**tomllib.loads(before), **{name: _plain(value) for name, value in settings.items()}}
+    try:
+        return tomllib.loads(after) == {name: value for name, value in wanted.items() if value is not None}
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _by_hand(settings: abc.Mapping[str, Value]) -> str:
+    return f"set {', '.join(settings)} each on lines of its own, as keysvc init writes them"
+
+
+def _plain(value: Value) -> str | list[str] | None:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _with_setting(text: str, name: str, value: Value) -> str:
+    """Replace the lines of one setting, or add it at the end, which is before the first table."""
+    lines = text.splitlines()
+    new = [] if value is None else [f"{name} = {_toml(value)}"]
+    top = next((at for at, line in enumerate(lines) if re.match(r"\s*\[[^,]*\]\s*(#.*)?$", line)), len(lines))
+    for start, line in enumerate(lines[:top]):
+        if re.match(rf"\s*{name}\s*=", line):
+            return "\n".join([*lines[:start], *new, *lines[_end_of_setting(lines, start) :], ""])
+    return "\n".join([*lines[:top], *new, *lines[top:], ""])
+
+
+def _end_of_setting(lines: abc.Sequence[str], start: int) -> int:
+    for end in range(start + 1, len(lines) + 1):
+        try:
+            tomllib.loads("\n".join(lines[start:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        return end
+    return start + 1
+
+
+def dump(settings: abc.Mapping[str, str | tuple[str, ...]]) -> str:
+    """The text of a configuration file with these settings."""
+    lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
+    return "\n".join(["# Made by keysvc. docs/reference/configuration.md lists every setting.", *lines, ""])
+
+
+def _toml(value: str | tuple[str, ...]) -> str:
+    return _toml_string(value) if isinstance(value, str) else f"[{', '.join(map(_toml_string, value))}]"
+
+
+def _toml_string(value: str) -> str:
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in value)
+    return f'"{escaped}"'

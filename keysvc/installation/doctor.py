@@ -1,0 +1,128 @@
+"""What `keysvc doctor` looks at. Reads only; touches the key store on the master secret server alone."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from datetime import timedelta
+
+from keysvc.crypto import certificates
+from keysvc.errors import KeysvcError
+from keysvc.installation import assembly
+from keysvc.installation.config import Config
+from keysvc.master.status import backup_warnings
+from keysvc.model import Role, VersionState, utc_now
+from keysvc.plugin.location import Location
+from keysvc.web.tls.identity_files import CERTIFICATE
+
+SOON = timedelta(days=30)
+_RESTORE = "keysvc secret restore FILE, or keysvc secret recover --from URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    mend: str = ""
+
+
+def examine(config: Config) -> list[Finding]:
+    """Every check, whether or not an earlier one failed."""
+    found = [Finding(f"configuration {config.path}", ok=True)]
+    for check in (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
+        try:
+            found.extend(check(config))
+        except KeysvcError as error:
+            found.append(Finding(str(error), ok=False, mend=error.hint))
+    return found
+
+
+def _plugins(config: Config) -> abc.Iterator[Finding]:
+    for report in assembly.plugins(config.plugins).reports:
+        what = f"plugin {report.name} {report.version}"
+        yield Finding(f"{what}: {report.problem}" if report.problem else what, not report.problem, report.hint)
+
+
+def _files(config: Config) -> abc.Iterator[Finding]:
+    unsafe = list(assembly.check_files(config))
+    yield from (Finding(each.problem, ok=False, mend=each.hint) for each in unsafe)
+    if not unsafe:
+        yield Finding("no other account can write what this machine trusts, or read its secrets", ok=True)
+
+
+def _identity(config: Config) -> abc.Iterator[Finding]:
+    files = assembly.identity(config)
+    peer = files.peer()
+    ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
+    what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
+    yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
+
+
+def _mapping_store(config: Config) -> abc.Iterator[Finding]:
+    store = assembly.open_mapping_store(config)
+    try:
+        system = store.system()
+        rows = sum(store.rows_by_version().values())
+        ours = system is not None and system.system_id == config.system_id
+        yield Finding(f"mapping store {store.info().url} with {rows} credentials", ours, "it is of another system")
+    finally:
+        store.close()
+
+
+def _backup(config: Config) -> abc.Iterator[Finding]:
+    store = assembly.open_mapping_store(config)
+    try:
+        active = next((r.version for r in store.versions() if r.state is VersionState.ACTIVE), None)
+        warnings = backup_warnings(store.backup(), active)
+        yield from (Finding(warning, ok=False, mend="and rehearse it") for warning in warnings)
+        if not warnings:
+            yield Finding("a backup holds the active version", ok=True)
+    finally:
+        store.close()
+
+
+def _key_store(config: Config) -> abc.Iterator[Finding]:
+    if config.key_store is None:
+        return
+    if config.resealed_from is not None:
+        mend = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
+        yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, mend=mend)
+    store = assembly.open_mapping_store(config)
+    try:
+        protectors = assembly.open_protectors(config, assembly.no_prompt)
+        for protector in protectors.prove(store.versions()):
+            for version in protector.opens:
+                yield Finding(f"version {version} opens from {protector.url}", ok=True)
+            for version in protector.with_shares:
+                yield Finding(f"version {version} is in {protector.url}; only its shares can prove it", ok=True)
+            if protector.problem:
+                mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else protector.hint or _RESTORE
+                yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)
+        protectors.close()
+    finally:
+        store.close()
+
+
+def _authorizer(config: Config) -> abc.Iterator[Finding]:
+    authorizer = assembly.open_authorizer(config)
+    if authorizer is not None and config.authorizer is not None:
+        name = assembly.identity(config).peer().name
+        groups = authorizer.groups_of(name)
+        authorizer.close()
+        yield Finding(
+            f"authorizer {Location.parse(config.authorizer)} answers: {name} is in {len(groups)} groups", ok=True
+        )
+
+
+def _master(config: Config) -> abc.Iterator[Finding]:
+    if assembly.identity(config).peer().role not in (Role.ADMINISTRATOR, Role.SERVER):
+        return
+    client = assembly.master_client(config)
+    try:
+        status = client.status()
+        yield Finding(f"master secret server {status.master_url or config.masters[0]}, epoch {status.epoch}", ok=True)
+        yield from (Finding(problem, ok=False, mend="see the log of keysvc serve") for problem in status.problems)
+    finally:
+        client.close()

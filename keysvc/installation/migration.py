@@ -1,0 +1,325 @@
+"""Moves a whole system from one mapping store into another, while no master secret server runs.
+
+It can be repeated from wherever it was interrupted: what is there already is compared, not copied again. SSO servers go
+on looking up in the old store; once the move is done nothing can be encrypted into it any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from collections import abc
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from keysvc.errors import Conflict, MappingStoreError, NotConfigured
+from keysvc.master.audit_trails import trail_entries
+from keysvc.master.events import audit
+from keysvc.master.lease import Leadership
+from keysvc.model import (
+    AuditTrail,
+    CredentialKey,
+    EncryptedCredential,
+    Mapping,
+    SystemRecord,
+    UsedTicket,
+    VersionRecord,
+    VersionState,
+)
+from keysvc.plugin.audit_chain import AuditHead
+from keysvc.plugin.changes import (
+    AppendAudit,
+    AppendEvent,
+    Change,
+    DeleteApplication,
+    DeleteCredential,
+    DeleteMapping,
+    PutApplication,
+    PutAuditHead,
+    PutBackup,
+    PutCredential,
+    PutIdentity,
+    PutMapping,
+    PutRotationSettings,
+    PutSystem,
+    PutVersion,
+    UseTicket,
+)
+from keysvc.plugin.interfaces import MappingStore
+
+TTL = timedelta(seconds=30)
+MOVED = "system.moved"
+PAGE = 2000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+MODULUS = 1 << 256
+Progress = abc.Callable[[int], object]
+
+
+def migrate(
+    source: MappingStore, target: MappingStore, actor: str, progress: Progress = lambda _done: None
+) -> Contents:
+    """Move everything from `source` into `target`, which is prepared here; `progress` hears of credentials copied.
+
+    The leases of both are held meanwhile. Repeatable; after the end it changes nothing. Raises LeaseHeld while a master
+    secret server runs, Conflict when a rotation is between announcing and activating or the target holds a system that
+    is at work or another one, MappingStoreError when what was written is not what is read back.
+    """
+    system = source.system()
+    if system is None:
+        raise NotConfigured(f"the mapping store {source.info().url} holds no system")
+    target.prepare()
+    if _is_done(source, target):
+        return Contents.of(target)
+    with _alone(source) as old, _alone(target, above=old.epoch) as new:
+        return _Move(source, target, old, new, progress).run(system, actor)
+
+
+@contextlib.contextmanager
+def _alone(store: MappingStore, above: int = 0) -> abc.Iterator[Leadership]:
+    """No master secret server works on it meanwhile. SSO servers take no answer of a lower epoch than they have seen:
+    that of the new store is raised `above` the old one's."""
+    leadership = Leadership(store, TTL)
+    leadership.acquire()
+    while leadership.epoch <= above:
+        leadership.raise_epoch()
+    leadership.keep(lambda _lost: None)
+    try:
+        yield leadership
+    finally:
+        leadership.release()
+
+
+def _is_done(source: MappingStore, target: MappingStore) -> bool:
+    """An earlier run came to its end: the target works, and what was active in the source is frozen there."""
+    there = _in_state(target, VersionState.ACTIVE)
+    frozen = not _in_state(source, VersionState.ACTIVE)
+    if not there:
+        if frozen and _was_moved_away(source):
+            raise Conflict(f"this system was moved away from {source.info().url} already", hint="keysvc audit list")
+        return False
+    moved = there[0].version, there[0].check_value
+    if frozen and any((record.version, record.check_value) == moved for record in source.versions()):
+        return True
+    raise Conflict(f"{target.info().url} holds a system that is at work", hint="name an empty database")
+
+
+def _was_moved_away(store: MappingStore) -> bool:
+    """Whether the last move that its audit trail tells of led out of it; reads the whole trail."""
+    moves = [entry.subject for entry in trail_entries(store, AuditTrail.CHANGES) if entry.action == MOVED]
+    return bool(moves) and moves[-1].startswith("to ")
+
+
+def _in_state(store: MappingStore, state: VersionState) -> list[VersionRecord]:
+    return [record for record in store.versions() if record.state is state]
+
+
+@dataclass(slots=True)
+class Contents:
+    """How many rows of each kind a store holds, and a digest of them that does not depend on their order.
+
+    The digest is the sum of the rows' SHA-256 modulo 2^256: stores that differ by accident differ in it.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    digest: int = 0
+
+    @classmethod
+    def of(cls, store: MappingStore) -> Contents:
+        """Read all that a move carries over."""
+        found = cls()
+        for kind, rows in _everything(store):
+            for row in rows:
+                found._add(kind, row)
+        return found
+
+    def _add(self, kind: str, row: object) -> None:
+        plain: Any = msgspec.to_builtins(row, builtin_types=(bytes,))
+        for own_to_each_store in ("revision", "sequence"):
+            plain.pop(own_to_each_store, None)
+        content = msgspec.msgpack.encode([kind, plain])
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(content).digest())) % MODULUS
+
+
+def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[object]]]:
+    applications = store.applications()
+    yield "system", filter(None, [store.system()])
+    yield "backup", filter(None, [store.backup()])
+    yield "rotation", [store.rotation_settings()]
+    yield "identities", store.identities()
+    yield "applications", applications
+    for application in applications:
+        yield "mappings", _mappings(store, application.name)
+    yield "credentials", _credentials(store)
+
+
+class _Move:
+    def __init__(
+        self, source: MappingStore, target: MappingStore, old: Leadership, new: Leadership, progress: Progress
+    ) -> None:
+        self._source, self._target, self._old, self._new = source, target, old, new
+        self._progress = progress
+
+    def run(self, system: SystemRecord, actor: str) -> Contents:
+        active = self._copy_versions(system)
+        self._copy_rows()
+        self._freeze(active)
+        try:
+            self._copy_rows()  # what was written until then
+            moved = self._verify()
+            self._copy_trail()
+        except BaseException:
+            self._thaw(active)
+            raise
+        self._put([PutVersion(active), audit(actor, MOVED, self._source.info().url)])
+        self._source.commit([audit(actor, MOVED, f"to {self._target.info().url}")], self._old.guard)
+        return moved
+
+    def _copy_versions(self, system: SystemRecord) -> VersionRecord:
+        """The active one as announced: a target that is not complete has none, and no master serves from it."""
+        versions = self._source.versions()
+        announced = _in_state(self._source, VersionState.ANNOUNCED)
+        if announced:
+            raise Conflict(
+                f"version {announced[0].version} is announced and not active yet",
+                hint="start the master secret server, let that version become active, stop it, and repeat this",
+            )
+        frozen = _in_state(self._source, VersionState.RETIRING)  # by an earlier run: the newest was the active one
+        found = [*frozen, *_in_state(self._source, VersionState.ACTIVE)]
+        if not found:
+            raise NotConfigured(f"{self._source.info().url} has no version of the master secret")
+        active = replace(found[-1], state=VersionState.ACTIVE)
+        others = [record for record in versions if record.version != active.version]
+        waiting = replace(active, state=VersionState.ANNOUNCED)
+        self._put([PutSystem(system), *map(PutVersion, [*others, waiting])])
+        return active
+
+    def _freeze(self, active: VersionRecord) -> None:
+        """Without an active version nobody can encrypt into the source."""
+        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._old.guard)
+
+    def _thaw(self, active: VersionRecord) -> None:
+        self._source.commit([PutVersion(active)], self._old.guard)
+
+    def _copy_rows(self) -> None:
+        source, target = self._source, self._target
+        backup = source.backup()
+        settings = PutRotationSettings(source.rotation_settings())
+        self._put([settings, *([PutBackup(backup)] if backup else []), *map(PutIdentity, source.identities())])
+        names = {application.name for application in source.applications()}
+        self._put([DeleteApplication(a.name) for a in target.applications() if a.name not in names])
+        for application in source.applications():
+            there = target.application(application.name)
+            if there is not None and there.application_id != application.application_id:
+                self._put([DeleteApplication(there.name)])  # it was deleted and made again meanwhile
+                there = None
+            if there is None or replace(there, revision=application.revision) != application:
+                self._put([PutApplication(replace(application, revision=there.revision if there else 0))])
+            self._copy_mappings(application.name)
+        self._copy_credentials()
+        self._copy_used_tickets()
+
+    def _copy_used_tickets(self) -> None:
+        """Or they could be redeemed again in the target."""
+        known = {ticket.ticket_id for ticket in _used_tickets(self._target)}
+        unknown = (ticket for ticket in _used_tickets(self._source) if ticket.ticket_id not in known)
+        for page in _pages(unknown):
+            self._put([UseTicket(ticket, LONG_AGO) for ticket in page])
+
+    def _copy_mappings(self, application: str) -> None:
+        there = {mapping.user: mapping for mapping in _mappings(self._target, application)}
+        for page in _pages(_mappings(self._source, application)):
+            changed: list[Mapping] = []
+            for mapping in page:
+                old = there.pop(mapping.user, None)
+                if old is None or replace(old, revision=mapping.revision) != mapping:
+                    changed.append(replace(mapping, revision=old.revision if old else 0))
+            self._put([PutMapping(mapping) for mapping in changed])
+        self._put([DeleteMapping(application, user) for user in there])
+
+    def _copy_credentials(self) -> None:
+        there = {row.key: (row.revision, _fingerprint(row)) for row in _credentials(self._target)}
+        copied = 0
+        for page in _pages(_credentials(self._source)):
+            changed: list[EncryptedCredential] = []
+            for row in page:
+                revision, fingerprint = there.pop(row.key, (0, b""))
+                if fingerprint != _fingerprint(row):
+                    changed.append(replace(row, revision=revision))
+            self._put([PutCredential(row) for row in changed])
+            copied += len(page)
+            self._progress(copied)
+        self._put([DeleteCredential(key.application, key.user) for key in there])
+
+    def _copy_trail(self) -> None:
+        """The audit trails from where the target's end, and the events that are still to be delivered."""
+        for head in self._source.audit_heads():
+            self._copy_entries(head)
+        known = {event.event_id for event in self._target.events(1_000_000)}
+        events = self._source.events(1_000_000)
+        self._put([AppendEvent(event) for event in events if event.event_id not in known])
+
+    def _copy_entries(self, head: AuditHead) -> None:
+        """Beginning where the source's begins, so that each entry has its number and its link; then with its seal."""
+        there = next(each for each in self._target.audit_heads() if each.trail == head.trail)
+        if not self._goes_on(there, head):
+            there = replace(head, sequence=head.base_sequence, link=head.base_link)
+            self._put([PutAuditHead(there)])
+        entries = trail_entries(self._source, head.trail, there.sequence)
+        for page in _pages(entry for entry in entries if entry.sequence <= head.sequence):
+            self._put([AppendAudit(entry) for entry in page])
+        self._put([PutAuditHead(head)])
+
+    def _goes_on(self, there: AuditHead, head: AuditHead) -> bool:
+        """Whether the target's trail is a beginning of the source's: it is not when this is a move back."""
+        if (there.base_sequence, there.base_link) != (head.base_sequence, head.base_link):
+            return False
+        same = self._source.audit(head.trail, after=there.sequence - 1, limit=1)
+        return there.link == (same[0].link if same and same[0].sequence == there.sequence else head.base_link)
+
+    def _verify(self) -> Contents:
+        wanted, found = Contents.of(self._source), Contents.of(self._target)
+        if wanted != found:
+            raise MappingStoreError(
+                f"{found.counts} were read back of {wanted.counts}: something else writes into one of the stores",
+                hint="stop it, and repeat this",
+            )
+        return found
+
+    def _put(self, changes: abc.Sequence[Change]) -> None:
+        if changes:
+            self._target.commit(changes, self._new.guard)
+
+
+def _fingerprint(row: EncryptedCredential) -> bytes:
+    return hashlib.sha256(row.version.to_bytes(4, "big") + row.ciphertext).digest()[:16]
+
+
+def _mappings(store: MappingStore, application: str) -> abc.Iterator[Mapping]:
+    after = ""
+    while page := store.mappings(application, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].user
+
+
+def _credentials(store: MappingStore) -> abc.Iterator[EncryptedCredential]:
+    after: CredentialKey | None = None
+    while page := store.credentials(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].key
+
+
+def _used_tickets(store: MappingStore) -> abc.Iterator[UsedTicket]:
+    after = ""
+    while page := store.used_tickets(after=after, limit=PAGE):
+        yield from page
+        after = page[-1].ticket_id
+
+
+def _pages(rows: abc.Iterator[Any]) -> abc.Iterator[list[Any]]:
+    while page := list(itertools.islice(rows, PAGE)):
+        yield page

@@ -1,0 +1,279 @@
+"""What a commit to a mapping store may change. Each change says what it does and what makes the commit fail."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from datetime import datetime
+
+from keysvc.model import (
+    Application,
+    AuditEntry,
+    AuditTrail,
+    BackupRecord,
+    EncryptedCredential,
+    Enrolment,
+    Event,
+    Guard,
+    Identity,
+    Mapping,
+    RotationSettings,
+    Server,
+    Settings,
+    SystemRecord,
+    UsedTicket,
+    VersionRecord,
+)
+from keysvc.plugin.audit_chain import AuditHead, AuditKeys
+
+
+@dataclass(frozen=True, slots=True)
+class PutSystem:
+    """Create the system record, or replace its settings; with `instead_of`, only those, else Conflict."""
+
+    system: SystemRecord
+    instead_of: Settings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutVersion:
+    """Insert a version or set its state. Making one active names it in the guard for all transactions to come; the
+    one that was active must be put as retiring in the same commit. VersionInUse when one is put as destroyed while a
+    credential is under it: nobody can write one between that look and the end of the commit."""
+
+    record: VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutRotationSettings:
+    """Replace how rotations go."""
+
+    settings: RotationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PutBackup:
+    """Record the newest backup."""
+
+    backup: BackupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PutApplication:
+    """`application.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict."""
+
+    application: Application
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteApplication:
+    """Delete an application with its mappings and credentials. Conflict when it is not there."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutMapping:
+    """`mapping.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the application does not exist."""
+
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMapping:
+    """Delete a mapping with its credential. Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutCredential:
+    """`credential.revision` 0 inserts; otherwise replaces the row of just that revision. Else Conflict.
+    NotFound when the mapping does not exist."""
+
+    credential: EncryptedCredential
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCredential:
+    """Conflict when it is not there."""
+
+    application: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypt:
+    """Replace each credential where its row still has the revision given; rows that changed meanwhile are left alone,
+    without Conflict: the next pass sees them."""
+
+    credentials: abc.Sequence[EncryptedCredential]
+
+
+@dataclass(frozen=True, slots=True)
+class UseTicket:
+    """Record a ticket as used. Conflict when it is already. Forgets those that ended before `ended_before`."""
+
+    ticket: UsedTicket
+    ended_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeeServers:
+    """Record when SSO servers were last seen and what they hold; forgets none of the others."""
+
+    servers: abc.Sequence[Server]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetServer:
+    """An SSO server said goodbye. No error when it is not there."""
+
+    name: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutIdentity:
+    """Insert or replace an identity by name."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class PutEnrolment:
+    """Insert a join token. Conflict when its hash exists."""
+
+    enrolment: Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemEnrolment:
+    """Mark a join token as used. Conflict when it is used already, NotFound when unknown."""
+
+    token_hash: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppendAudit:
+    """Add an audit entry at the end of its trail. Trails are written after all other changes of the commit, whatever
+    their order in it."""
+
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SealAudit:
+    """Authenticate a trail as it ends with this commit, under the active version.
+
+    Nothing is sealed, without an error, where `keys` lack the active version or that of the seal before, and where that
+    seal or the entries since do not fit: whoever wrote those would have them sealed. `keysvc audit verify` tells of it.
+    Only the `first` seal of a trail, when the system is configured, follows no other."""
+
+    trail: AuditTrail
+    keys: AuditKeys
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PruneAudit:
+    """Delete the entries of a trail up to `through`, and seal what is left. Conflict unless these are sealed and the
+    trail can be sealed with `keys`."""
+
+    trail: AuditTrail
+    through: int
+    keys: AuditKeys
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptAudit:
+    """Seal a trail that is broken, from its end on: what is before stays, and is proved no more. Conflict unless `keys`
+    hold the active version."""
+
+    trail: AuditTrail
+    keys: AuditKeys
+
+
+@dataclass(frozen=True, slots=True)
+class PutAuditHead:
+    """Only for a move between mapping stores: begin a trail anew where another begins, with a head that ends there; or
+    give it the seal that it has there, with a head of the same end, else Conflict."""
+
+    head: AuditHead
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """Put an event into the outbox."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivered:
+    """The notifier of that name has accepted an event, or does not want it. No error when the event is not there."""
+
+    event_id: str
+    notifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkEvent:
+    """The notifier of that name will not be offered the event again until somebody asks for it. No error when the event
+    is not there. `reason` holds no secret."""
+
+    event_id: str
+    notifier: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """Offer a parked event again. NotFound when it is not parked."""
+
+    event_id: str
+    notifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetEvents:
+    """Take out of the outbox what every one of these notifiers has accepted; with none of them, everything."""
+
+    notifiers: tuple[str, ...]
+
+
+Change = (
+    PutSystem
+    | PutVersion
+    | PutRotationSettings
+    | PutBackup
+    | PutApplication
+    | DeleteApplication
+    | PutMapping
+    | DeleteMapping
+    | PutCredential
+    | DeleteCredential
+    | Reencrypt
+    | UseTicket
+    | SeeServers
+    | ForgetServer
+    | PutIdentity
+    | PutEnrolment
+    | RedeemEnrolment
+    | AppendAudit
+    | SealAudit
+    | PruneAudit
+    | AcceptAudit
+    | PutAuditHead
+    | AppendEvent
+    | EventDelivered
+    | ParkEvent
+    | RetryEvent
+    | ForgetEvents
+)
+
+UNGUARDED = Guard()

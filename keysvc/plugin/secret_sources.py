@@ -1,0 +1,51 @@
+"""Where a part's secret comes from: an option `NAME-source` of its URL, as RFC 7512 has `pin-source`.
+
+…?password-source=file:/etc/keysvc/database-password        the first line of a file
+…?password-source=env:KEYSVC_DATABASE_PASSWORD              an environment variable
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from keysvc.errors import ConfigurationError
+from keysvc.model import SecretText
+from keysvc.plugin.interfaces import Prompt
+from keysvc.plugin.location import Location
+
+
+def sourced(location: Location, otherwise: Prompt) -> Prompt:
+    """A prompt that takes each secret from the source which the URL names for it, and else asks `otherwise`."""
+
+    def prompt(what: str) -> SecretText:
+        source = location.options.get(f"{what}-source")
+        return otherwise(what) if source is None else _read(what, source)
+
+    return prompt
+
+
+def _read(what: str, source: str) -> SecretText:
+    kind, _, name = source.partition(":")
+    if kind == "file" and name:
+        text = _first_line(what, Path(name.removeprefix("//")))
+    elif kind == "env" and name:
+        text = os.environ.get(name, "")
+    else:
+        raise ConfigurationError(
+            f"{what}-source names neither a file nor a variable", hint="write file:/PATH or env:NAME"
+        )
+    if not text:
+        raise ConfigurationError(
+            f"the {what} is empty: {source}", hint="put the secret there, for the service alone to read"
+        )
+    return SecretText(text)
+
+
+def _first_line(what: str, path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"the {what} cannot be read from {path}: {reason}") from None

@@ -1,0 +1,228 @@
+"""Encrypts credentials under the active version and stores them, one by one or many in a commit."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections import Counter, abc
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from keysvc.crypto.credentials import CredentialCipher
+from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, InvalidInput, NotFound, StaleVersion
+from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
+from keysvc.plugin.changes import Change, PutCredential, PutMapping
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso.credentials import refuse_local
+from keysvc.sso.version_ciphers import Ciphers
+
+PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
+store a moment before the master secret server announces it."""
+BATCH = 500
+PAGE = 2000
+PAGES_FROM = 200
+"""So many of one application are looked for in pages of all that it has, fewer one by one."""
+
+Result = TypeVar("Result")
+Audit = abc.Callable[[], abc.Iterable[Change]]
+Forget = abc.Callable[[str, str | None], object]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCredential:
+    """A credential to be stored, its fields under the labels of the application. `external_user` makes the mapping,
+    enabled, when there is none, and changes it when it differs. `place` is where it was read, for an error about it."""
+
+    user: str
+    fields: abc.Mapping[str, SecretText] = field(repr=False)
+    external_user: str | None = None
+    place: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        application: Application,
+        user: str,
+        fields: abc.Mapping[str, SecretText],
+        external_user: str | None,
+        place: str = "",
+    ) -> NewCredential:
+        """In a host group, `user` is the external user."""
+        host_group = application.type is ApplicationType.HOST_GROUP
+        return cls(external_user if host_group and external_user else user, fields, external_user, place)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of many credentials."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+class Storing:
+    """Thread-safe. `forget` is told of what is in memory no more as it is stored: an application, and a user of it or
+    all."""
+
+    def __init__(self, store: MappingStore, ciphers: Ciphers, forget: Forget) -> None:
+        self._store = store
+        self._ciphers = ciphers
+        self._forget = forget
+
+    def store(
+        self, application: Application, new: NewCredential, audit: Audit, expected_revision: int | None = None
+    ) -> int:
+        """The version that encrypted it. Raises NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+
+        def put(cipher: CredentialCipher) -> int:
+            there = _There(self._store, application.name)
+            row = there.credential(new.user)
+            if expected_revision is not None and expected_revision != (row.revision if row else 0):
+                raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
+            mapping = mapped(application, new, there.mapping(new.user))
+            changes: list[Change] = [*mapping, _encrypted(application, new, row, cipher)]
+            self._commit(application, changes, audit, cipher)
+            return cipher.version
+
+        return self._under_the_active_version(put)
+
+    def store_many(
+        self,
+        application: Application,
+        news: abc.Sequence[NewCredential],
+        audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]],
+        *,
+        dry_run: bool = False,
+    ) -> abc.Iterator[Stored]:
+        """Stores a batch a step, each in one commit. A credential that is the same already, and opens, stays."""
+        known = _There(self._store, application.name, [new.user for new in news])
+        for start in range(0, len(news), BATCH):
+            batch = news[start : start + BATCH]
+            sources = itertools.chain([known], itertools.repeat(_There(self._store, application.name)))
+            yield self._under_the_active_version(
+                functools.partial(self._put_many, application, batch, sources, None if dry_run else audit)
+            )
+
+    def _put_many(
+        self,
+        application: Application,
+        batch: abc.Sequence[NewCredential],
+        sources: abc.Iterator[_There],
+        audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]] | None,
+        cipher: CredentialCipher,
+    ) -> Stored:
+        """One attempt: the next one asks the next of `sources` what is there."""
+        there = next(sources)
+        counts: Counter[str] = Counter()
+        mappings: list[Change] = []
+        credentials: list[Change] = []
+        for new in batch:
+            row = there.credential(new.user)
+            try:
+                changed = list(mapped(application, new, there.mapping(new.user)))
+            except (AccessDenied, NotFound) as error:
+                raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
+            mappings += changed
+            same = row is not None and self._opens_to(application, row, new.fields)
+            if not same:
+                credentials.append(_encrypted(application, new, row, cipher))
+            counts["created" if row is None else "unchanged" if same and not changed else "updated"] += 1
+        if audit is not None and (mappings or credentials):
+            self._commit(application, [*mappings, *credentials], lambda: audit(batch), cipher)
+        return Stored(**counts)
+
+    def _opens_to(
+        self, application: Application, row: EncryptedCredential, fields: abc.Mapping[str, SecretText]
+    ) -> bool:
+        try:
+            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext) == dict(fields)
+        except CannotDecrypt:
+            return False
+
+    def _commit(
+        self, application: Application, changes: abc.Iterable[Change], audit: Audit, cipher: CredentialCipher
+    ) -> None:
+        all_changes = [*changes, *audit()]
+        users = {change.credential.user for change in all_changes if isinstance(change, PutCredential)}
+        one = users.pop() if len(users) == 1 and application.type is not ApplicationType.GROUP else None
+        try:
+            self._store.commit(all_changes, Guard(active_version=cipher.version))
+        finally:  # also when the answer to the commit was lost
+            self._forget(application.name, one)
+
+    def _under_the_active_version(self, put: abc.Callable[[CredentialCipher], Result]) -> Result:
+        for pause in PAUSES:
+            try:
+                return put(self._ciphers.to_encrypt())
+            except StaleVersion:
+                time.sleep(pause)
+                self._ciphers.learn_active_version()
+            except Changed:
+                raise
+            except Conflict:
+                time.sleep(pause)
+        return put(self._ciphers.to_encrypt())
+
+
+class _There:
+    """What the mapping store has of some users of an application: read in pages when they are many."""
+
+    def __init__(self, store: MappingStore, application: str, users: abc.Sequence[str] = ()) -> None:
+        self._store = store
+        self._application = application
+        self._mappings: dict[str, Mapping] | None = None
+        self._credentials: dict[str, EncryptedCredential] | None = None
+        if len(users) >= PAGES_FROM:
+            wanted = frozenset(users)
+            self._mappings = {mapping.user: mapping for mapping in self._mapping_pages() if mapping.user in wanted}
+            self._credentials = {row.user: row for row in self._credential_pages() if row.user in wanted}
+
+    def mapping(self, user: str) -> Mapping | None:
+        if self._mappings is not None:
+            return self._mappings.get(user)
+        return self._store.mapping(self._application, user)
+
+    def credential(self, user: str) -> EncryptedCredential | None:
+        if self._credentials is not None:
+            return self._credentials.get(user)
+        return self._store.credential(self._application, user)
+
+    def _mapping_pages(self) -> abc.Iterator[Mapping]:
+        after = ""
+        while page := self._store.mappings(self._application, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].user
+
+    def _credential_pages(self) -> abc.Iterator[EncryptedCredential]:
+        after = CredentialKey(self._application, "")
+        while page := self._store.credentials(after=after, limit=PAGE):
+            for row in page:
+                if row.application != self._application:
+                    return
+                yield row
+            after = page[-1].key
+
+
+def mapped(application: Application, new: NewCredential, mapping: Mapping | None) -> abc.Iterator[PutMapping]:
+    """The change that makes the mapping what `new` says. Raises NotFound, AccessDenied."""
+    if mapping is None and new.external_user is None:
+        raise NotFound(
+            f"{new.user} has no mapping for {application.name}",
+            hint=f"keysvc mapping set '{application.name}' '{new.user}' EXTERNAL_USER --enable",
+        )
+    if mapping is None:
+        refuse_local(application, new.user)
+        yield PutMapping(Mapping(application.name, new.user, new.external_user or "", enabled=True))
+    elif new.external_user is not None and new.external_user != mapping.external_user:
+        yield PutMapping(replace(mapping, external_user=new.external_user))
+
+
+def _encrypted(
+    application: Application, new: NewCredential, row: EncryptedCredential | None, cipher: CredentialCipher
+) -> PutCredential:
+    ciphertext = cipher.encrypt(application, new.user, new.fields)
+    revision = row.revision if row else 0
+    return PutCredential(EncryptedCredential(application.name, new.user, cipher.version, ciphertext, revision))

@@ -1,0 +1,156 @@
+"""The four roles, as Enterprise SSO has them, and what each may do: one table, which is enforced, tested and printed.
+
+docs/reference/roles.md is made from it. `keysvc.sso.authorization` says who has which role.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import abc
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from keysvc.model import Application, Role, Settings
+
+
+class SSORole(StrEnum):
+    """Somebody may have several. The last two are of one application each."""
+
+    SSO_ADMINISTRATOR = "sso-administrator"
+    AFFILIATE_ADMINISTRATOR = "affiliate-administrator"
+    APPLICATION_ADMINISTRATOR = "application-administrator"
+    APPLICATION_USER = "application-user"
+
+
+class Scope(StrEnum):
+    """How far a right goes: `own` is the mapping and the credential of whoever asks."""
+
+    NO = "–"
+    OWN = "own"
+    YES = "yes"
+
+
+class Right(StrEnum):
+    """An operation of the table."""
+
+    MASTER_SECRET = "master-secret"  # noqa: S105  a name
+    CREATE_APPLICATION = "application.create"
+    CHANGE_APPLICATION = "application.change"
+    SET_TICKETS = "application.set-tickets"
+    NAME_ADMINISTRATORS = "application.name-administrators"
+    NAME_USERS = "application.name-users"
+    DELETE_APPLICATION = "application.delete"
+    SEE_APPLICATION = "application.see"
+    SEE_MAPPINGS = "mapping.see"
+    CHANGE_MAPPINGS = "mapping.change"
+    LOOK_UP = "credential.look-up"
+    LOOK_UP_BY_EXTERNAL_USER = "credential.look-up-by-external-user"
+    CHANGE_CREDENTIALS = "credential.change"
+    ISSUE_TICKETS = "ticket.issue"
+    REDEEM_TICKETS = "ticket.redeem"
+    SEE_CONFIG_INFO = "config.see"
+    CHANGE_CONFIG_INFO = "config.change"
+    PURGE_CACHE = "cache.purge"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a right is, and how far it goes for each role, in the order of `SSORole`."""
+
+    meaning: str
+    reaches: tuple[Scope, Scope, Scope, Scope]
+
+    def of(self, role: SSORole) -> Scope:
+        """How far it goes for one role."""
+        return self.reaches[_POSITIONS[role]]
+
+
+_POSITIONS: abc.Mapping[SSORole, int] = {role: position for position, role in enumerate(SSORole)}
+_NO, _OWN, _YES = Scope.NO, Scope.OWN, Scope.YES
+_SSO_ONLY: Final = (_YES, _NO, _NO, _NO)
+_AFFILIATE: Final = (_YES, _YES, _NO, _NO)
+_ADMINISTRATORS: Final = (_YES, _YES, _YES, _NO)
+_AND_OWN: Final = (_YES, _YES, _YES, _OWN)
+_ALL: Final = (_YES, _YES, _YES, _YES)
+
+TABLE: abc.Mapping[Right, Row] = {
+    Right.MASTER_SECRET: Row("rotate, back up, destroy the master secret; enrol and revoke; the settings", _SSO_ONLY),
+    Right.CREATE_APPLICATION: Row("create an application", _AFFILIATE),
+    Right.CHANGE_APPLICATION: Row("enable, disable and describe an application, change its flags", _AFFILIATE),
+    Right.SET_TICKETS: Row("say whether an application takes tickets, and how long they are good", _SSO_ONLY),
+    Right.NAME_ADMINISTRATORS: Row("name the administrators of an application", _AFFILIATE),
+    Right.NAME_USERS: Row("name the users of an application", _ADMINISTRATORS),
+    Right.DELETE_APPLICATION: Row("delete an application with all its mappings", _AFFILIATE),
+    Right.SEE_APPLICATION: Row("see an application, alone and in the list", _ALL),
+    Right.SEE_MAPPINGS: Row("see mappings, alone and in the list", _AND_OWN),
+    Right.CHANGE_MAPPINGS: Row("make, change, enable, disable and delete a mapping", _AND_OWN),
+    Right.LOOK_UP: Row("look a credential up", _AND_OWN),
+    Right.LOOK_UP_BY_EXTERNAL_USER: Row("look a credential up by its external user", _ADMINISTRATORS),
+    Right.CHANGE_CREDENTIALS: Row("set and delete a credential", _AND_OWN),
+    Right.ISSUE_TICKETS: Row("issue a ticket; own: for oneself", _AND_OWN),
+    Right.REDEEM_TICKETS: Row("redeem a ticket", _ADMINISTRATORS),
+    Right.SEE_CONFIG_INFO: Row("read a property bag of a config store", _ALL),
+    Right.CHANGE_CONFIG_INFO: Row("set and delete a property bag", _ADMINISTRATORS),
+    Right.PURGE_CACHE: Row("make an agent forget the credentials of an application", _ADMINISTRATORS),
+}
+
+OF_A_GROUP: Final = frozenset({Right.SEE_MAPPINGS, Right.LOOK_UP})
+"""The rights on one's own mapping that also hold for one that is shared with a group: sharing it is not owning it."""
+
+
+def matrix(reach: abc.Callable[[Right, SSORole], Scope] = lambda right, role: TABLE[right].of(role)) -> str:
+    """The table as Markdown: as it stands, or as it was found to be."""
+    head = ("operation", "right", *(role.value.replace("-", " ") for role in SSORole))
+    rows = [
+        (row.meaning, f"`{right.value}`", *(reach(right, role).value for role in SSORole))
+        for right, row in TABLE.items()
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: the name and the role in its certificate, or its account on this machine."""
+
+    name: str
+    role: Role
+
+
+@functools.lru_cache(maxsize=64)
+def accounts_in(text: str) -> tuple[str, ...]:
+    """The accounts of a setting: several are separated by semicolons."""
+    return tuple(account.strip() for account in text.split(";") if account.strip())
+
+
+def system_roles(principal: Principal, accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
+    """Those that hold for every application. `accounts` are folded: see `folded`.
+
+    An administrator's certificate is an SSO administrator. An SSO server holds the master secret: it administers every
+    application's mappings and credentials, and no more than that.
+    """
+    if principal.role is Role.ADMINISTRATOR or _among(accounts, accounts_in(settings.administrators)):
+        yield SSORole.SSO_ADMINISTRATOR
+    if _among(accounts, accounts_in(settings.affiliate_administrators)):
+        yield SSORole.AFFILIATE_ADMINISTRATOR
+    if principal.role is Role.SERVER:
+        yield SSORole.APPLICATION_ADMINISTRATOR
+
+
+def application_roles(accounts: frozenset[str], application: Application, settings: Settings) -> abc.Iterator[SSORole]:
+    """Those of its accounts. Where the administrators are the same, those that the application names do not count."""
+    same = application.flags.administrators_same
+    administrators = accounts_in(settings.affiliate_administrators) if same else application.administrator_accounts
+    if _among(accounts, administrators):
+        yield SSORole.APPLICATION_ADMINISTRATOR
+    if _among(accounts, application.user_accounts):
+        yield SSORole.APPLICATION_USER
+
+
+def folded(accounts: abc.Iterable[str]) -> frozenset[str]:
+    """Names of accounts differ by more than upper and lower case, as in Windows."""
+    return frozenset(account.casefold() for account in accounts)
+
+
+def _among(accounts: frozenset[str], named: abc.Iterable[str]) -> bool:
+    return not accounts.isdisjoint(map(str.casefold, named))

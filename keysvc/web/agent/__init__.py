@@ -1,0 +1,1 @@
+"""An agent over HTTP: its operations, its client, and whom it admits."""

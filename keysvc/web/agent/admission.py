@@ -1,0 +1,52 @@
+"""Whom an agent lets in: the certificates that are enrolled and not revoked, as the mapping store had them just now."""
+
+from __future__ import annotations
+
+import threading
+from collections import abc
+from types import TracebackType
+from typing import Self
+
+from keysvc.crypto.certificates import Peer
+from keysvc.errors import KeysvcError
+from keysvc.master.enrolment import admitted
+from keysvc.model import Identity
+from keysvc.plugin.interfaces import MappingStore
+from keysvc.plugin.logs import get_logger
+
+log = get_logger("keysvc.admission")
+
+
+class Admission:
+    """Reads the identities again each `interval` seconds, in a thread, while the context lasts; between, and while the
+    mapping store is away, what was read last counts. Nobody is let in before the first reading."""
+
+    def __init__(self, store: MappingStore, system_id: str, interval: abc.Callable[[], float]) -> None:
+        self._store, self._system_id, self._interval = store, system_id, interval
+        self._known: abc.Mapping[str, Identity] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read_on, name="admission", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._read()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._store.close()
+
+    def admit(self, peer: Peer) -> Identity:
+        """Raises AccessDenied, Revoked."""
+        return admitted(peer, self._system_id, self._known.get(peer.name))
+
+    def _read(self) -> None:
+        try:
+            self._known = {identity.name: identity for identity in self._store.identities()}
+        except KeysvcError as error:
+            log.warning("the identities cannot be read", problem=str(error))
+
+    def _read_on(self) -> None:
+        while not self._ended.wait(self._interval()):
+            self._read()

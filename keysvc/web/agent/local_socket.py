@@ -1,0 +1,116 @@
+"""A UNIX socket on which the kernel says who calls (SO_PEERCRED): no certificate, no secret, this machine only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from collections import abc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keysvc.errors import AccessDenied, ConfigurationError
+from keysvc.model import Role
+from keysvc.plugin.safe_files import Unsafe, bind, check_directory
+from keysvc.web.asgi.exchange import Caller
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, group
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCallers:
+    """Which accounts of this machine may call: `allowed` are login names, and groups as `@NAME`; without any, the
+    account that the agent runs as. A caller is named as Windows names local accounts: machine, backslash, account."""
+
+    machine: str
+    allowed: tuple[str, ...] = ()
+
+    def admit(self, connected: socket.socket) -> Caller:
+        """Raises AccessDenied."""
+        import pwd
+
+        credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, user, _ = _CREDENTIALS.unpack(credentials)
+        try:
+            account = pwd.getpwuid(user)
+        except KeyError:
+            raise AccessDenied(f"user {user} of this machine has no account") from None
+        if not self._lets_in(user, account):
+            raise AccessDenied(
+                f"the account {account.pw_name} may not use this agent",
+                hint="name it, or @GROUP, in agent_callers",
+            )
+        itself = user == os.geteuid()  # it could read this SSO server's key, and its memory
+        return Caller(f"{self.machine}\\{account.pw_name}", Role.SERVER if itself else Role.APPLICATION)
+
+    def _lets_in(self, user: int, account: Any) -> bool:
+        if not self.allowed:
+            return user == os.geteuid()
+        if account.pw_name in self.allowed:
+            return True
+        groups = {name.removeprefix("@") for name in self.allowed if name.startswith("@")}
+        return bool(groups.intersection(_group_names(os.getgrouplist(account.pw_name, account.pw_gid))))
+
+
+def _group_names(numbers: abc.Iterable[int]) -> abc.Iterator[str]:
+    import grp
+
+    for number in numbers:
+        with contextlib.suppress(KeyError):
+            yield grp.getgrgid(number).gr_name
+
+
+def listen_at(path: Path) -> socket.socket:
+    """A listening socket at `path`, which any account may connect to: who may call is decided by `LocalCallers`. One
+    that nobody listens on any more is replaced. Raises ConfigurationError."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise ConfigurationError("this operating system does not say who calls on a UNIX socket", hint="use the port")
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        check_directory(path.parent)
+        _remove_abandoned(path)
+        bind(listening, path)
+        listening.listen(1024)
+    except Unsafe as unsafe:
+        listening.close()
+        raise ConfigurationError(f"no socket is created at {path}: {unsafe.problem}", hint=unsafe.hint) from None
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(f"cannot listen at {path}: {error.strerror or error}") from None
+    return listening
+
+
+def check_listener(connected: socket.socket, path: str, account: str | None) -> None:
+    """Check who listens, before anything is sent. Raises AccessDenied unless that is root, this process's account, or
+    `account`."""
+    import pwd
+
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    trusted = {0, os.geteuid()}
+    with contextlib.suppress(KeyError):
+        if account is not None:
+            trusted.add(pwd.getpwnam(account).pw_uid)
+    if user not in trusted:
+        try:
+            name = pwd.getpwuid(user).pw_name
+        except KeyError:
+            name = f"user {user}"
+        raise AccessDenied(
+            f"{name} listens at {path}, which is not the account of the agent",
+            hint="if it is, name it: AgentClient.on_socket(PATH, ACCOUNT)",
+        )
+
+
+def _remove_abandoned(path: Path) -> None:
+    """A link is left alone, and so is what it names: binding then fails."""
+    if not os.path.lexists(path) or not stat.S_ISSOCK(path.lstat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as trying:
+        try:
+            trying.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()

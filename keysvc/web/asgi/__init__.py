@@ -1,0 +1,1 @@
+"""HTTP itself: requests and answers, routes, OpenAPI, the server and its connections."""

@@ -1,0 +1,172 @@
+"""Requests to one server: connections are kept, waiting is bounded, errors come back as what was raised."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import abc
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import urllib3
+
+from keysvc.described import described
+from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
+from keysvc.web.asgi.problems import error_of
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 15.0
+MAXIMUM_KEPT = 16
+Answer = TypeVar("Answer")
+
+
+def with_query(path: str, **parameters: str | int | None) -> str:
+    """A path with those parameters that are not None."""
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
+    return f"{path}?{query}" if query else path
+
+
+class NoAnswer(Exception):
+    """No answer came. `error` is what to raise; `sent` whether the request may have been carried out all the same."""
+
+    def __init__(self, error: KeysvcError, *, sent: bool) -> None:
+        super().__init__(str(error))
+        self.error, self.sent = error, sent
+
+
+class Requests:
+    """Requests through a pool of connections to `what`, which is at `at`."""
+
+    def __init__(self, pool: urllib3.HTTPConnectionPool, what: str, at: str) -> None:
+        self._pool, self._what, self._at = pool, what, at
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        content: msgspec.Struct | None = None,
+        headers: abc.Mapping[str, str] | None = None,
+        seconds: float = READ_SECONDS,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, which is no error, within `seconds`. Raises what the server raised, and NoAnswer."""
+        body = msgspec.json.encode(content) if content is not None else None
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds)
+        try:
+            response = self._pool.urlopen(
+                method, path, body=body, headers=dict(headers or {}), retries=False, timeout=timeout
+            )
+        except urllib3.exceptions.SSLError as error:
+            if error.args and isinstance(error.args[0], ssl.SSLEOFError):  # cut off, not refused
+                raise NoAnswer(
+                    MasterSecretServerUnavailable(f"{self._what} at {self._at} hung up"), sent=True
+                ) from None
+            denied = AccessDenied(
+                f"{self._what} at {self._at}: {_why(error)}",
+                hint="both ends must be of the same system; enrol this machine again: keysvc join",
+            )
+            raise NoAnswer(denied, sent=False) from None
+        except urllib3.exceptions.HTTPError as error:
+            sent = not isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+            problem = f"{self._what} at {self._at} does not answer: {_why(error)}"
+            raise NoAnswer(MasterSecretServerUnavailable(problem), sent=sent) from None
+        if response.status >= 400:
+            raise error_of(response.data, response.status)
+        return response
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        content: msgspec.Struct | None = None,
+        headers: abc.Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """As `exchange`, but raises MasterSecretServerUnavailable or AccessDenied when no answer came."""
+        try:
+            return self.exchange(method, path, content, headers)
+        except NoAnswer as error:
+            raise error.error from None
+
+    def get(self, path: str, kind: type[Answer], headers: abc.Mapping[str, str] | None = None) -> Answer:
+        """A decoded answer."""
+        return self.decode(self.request("GET", path, headers=headers), kind)
+
+    def decode(self, response: urllib3.BaseHTTPResponse, kind: type[Answer]) -> Answer:
+        """Raises ProtocolError."""
+        return decode(response, kind, f"{self._what} at {self._at}")
+
+    def close(self) -> None:
+        """Repeatable."""
+        self._pool.close()
+
+
+def decode(response: urllib3.BaseHTTPResponse, kind: type[Answer], sender: str) -> Answer:
+    """Raises ProtocolError."""
+    try:
+        return msgspec.json.decode(response.data, type=described(kind))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise ProtocolError(f"{sender} sent an answer that cannot be used") from None
+
+
+class Connection(Requests):
+    """To a server whose certificate must name `host`, whatever its address is."""
+
+    def __init__(self, url: str, context: ssl.SSLContext, host: str, what: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ConfigurationError(f"the URL of {what} must be https://HOST:PORT")
+        port = parts.port or 443
+        pool = urllib3.HTTPSConnectionPool(
+            parts.hostname,
+            port,
+            ssl_context=context,
+            server_hostname=host,
+            assert_hostname=host,
+            retries=False,
+            maxsize=MAXIMUM_KEPT,
+        )
+        super().__init__(pool, what, f"{parts.hostname}:{port}")
+
+
+class _UnixHTTPConnection(urllib3.connection.HTTPConnection):
+    """Its host is `localhost`, for the header; where it connects to is a path."""
+
+    path = ""
+    account: str | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX)  # type: ignore[attr-defined, unused-ignore]  # Windows has none
+        connected.settimeout(CONNECT_SECONDS)
+        try:
+            connected.connect(self.path)
+        except OSError as error:
+            connected.close()
+            raise urllib3.exceptions.NewConnectionError(self, str(error.strerror)) from None
+        from keysvc.web.agent.local_socket import check_listener
+
+        try:
+            check_listener(connected, self.path, self.account)
+        except AccessDenied:
+            connected.close()
+            raise
+        return connected
+
+
+class UnixConnection(Requests):
+    """To a server on this machine, through a UNIX socket, on which this account, root, or `account` must listen."""
+
+    def __init__(self, path: str, what: str, account: str | None = None) -> None:
+        pool = urllib3.HTTPConnectionPool("localhost", retries=False, maxsize=MAXIMUM_KEPT)
+        pool.ConnectionCls = type("_ConnectionToPath", (_UnixHTTPConnection,), {"path": path, "account": account})
+        super().__init__(pool, what, path)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "connection refused or address unknown"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it took too long"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection was cut"
+    reason: Any = error.args[0] if error.args else error
+    return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__

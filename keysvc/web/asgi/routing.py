@@ -1,0 +1,234 @@
+"""One table of operations is what is served and what /openapi.json says: each names its parameters, its content and its
+answer as types, and requests are checked against just these."""
+
+from __future__ import annotations
+
+import inspect
+from collections import abc
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from keysvc.described import described
+from keysvc.errors import InvalidInput, KeysvcError, NotFound
+from keysvc.model import Role
+from keysvc.sso.memory_alone import NotInMemory, from_memory
+from keysvc.sso.permissions import Right
+from keysvc.web.asgi import openapi
+from keysvc.web.asgi.exchange import (
+    ASGI,
+    CONNECTED,
+    NOBODY,
+    Caller,
+    Connected,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    answer,
+    failure,
+    in_thread,
+    problem,
+    read_body,
+    refusal,
+    whole,
+)
+from keysvc.web.asgi.problems import Problem
+
+DESCRIPTION = "/openapi.json"
+
+Parameters = TypeVar("Parameters", bound=msgspec.Struct)
+Content = TypeVar("Content", bound=msgspec.Struct)
+
+
+class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """None are taken."""
+
+
+class NoContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The request has no body."""
+
+
+PRINCIPALS = (Role.ADMINISTRATOR, Role.APPLICATION, Role.SERVER, Role.USER)
+"""Whose certificates an agent lets in. What they may do there is a matter of the table of roles."""
+NO_CONTENT = NoContent()
+NONE_IN_PATH: abc.Mapping[str, str] = MappingProxyType({})
+
+
+class Call(msgspec.Struct, Generic[Parameters, Content], frozen=True):
+    """A request that was let in and checked."""
+
+    caller: Caller
+    parameters: Parameters
+    content: Content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[Parameters, Content]):
+    """One method of one path.
+
+    A field of `parameters` is in the path when the path names it, a header when its name has a capital letter, else in
+    the query. `handler` answers with a value of the type `answer`, with None for 204, or with a whole response; one
+    that is no coroutine runs in a thread, after it was tried without one when it may be `in_memory`. `etag` says what
+    the answer's ETag is. `roles` may call it; anyone may when there are none; an agent's also needs the `rights`, or
+    those of them that the content says. `errors` are those that it raises besides `openapi.ANYWHERE`.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: abc.Callable[[Call[Parameters, Content]], Any]
+    in_memory: bool = False
+    parameters: type[Parameters] = NoParameters  # type: ignore[assignment]
+    content: type[Content] = NoContent  # type: ignore[assignment]
+    answer: Any = None
+    status: int = 200
+    etag: str = ""
+    other_answers: abc.Mapping[int, str] | None = None
+    roles: abc.Collection[Role] = ()
+    rights: tuple[Right, ...] = ()
+    errors: tuple[type[KeysvcError], ...] = ()
+
+
+Operations = abc.Sequence[Operation[Any, Any]]
+Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
+"""Says who calls. Raises AccessDenied unless that is somebody with one of the roles."""
+
+
+def application(title: str, operations: Operations, admit: Admit) -> ASGI:
+    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
+    document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
+    by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
+    table = _Table(by_path)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            endpoint = by_path.get((scope["method"], scope["path"]))
+            if endpoint is not None:
+                response = await endpoint.answered(scope, receive, NONE_IN_PATH)
+            elif scope["path"] == DESCRIPTION and scope["method"] in {"GET", "HEAD"}:
+                response = document
+            else:
+                response = await table.answered(scope, receive)
+        except KeysvcError as error:
+            response = refusal(error, scope["path"])
+        except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
+            response = failure(error, scope["path"])
+        await response.send(send)
+
+    return serve
+
+
+class _Endpoint:
+    """An operation, with what is known of it before a request comes."""
+
+    def __init__(self, operation: Operation[Any, Any], admit: Admit) -> None:
+        self._operation = operation
+        self._admit = admit
+        described(operation.content)
+        names = [field.encode_name for field in msgspec.structs.fields(described(operation.parameters))]
+        self._headers = {name.lower().encode("ascii"): name for name in names if openapi.is_header(name)}
+        self._is_coroutine = inspect.iscoroutinefunction(operation.handler)
+
+    async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
+        operation = self._operation
+        caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
+        parameters = self._remembered_parameters(scope, in_path)
+        content = NO_CONTENT if operation.content is NoContent else await self._content(receive)
+        call = Call(caller, parameters, content)
+        if operation.in_memory:
+            try:
+                found = from_memory(operation.handler, call)
+            except NotInMemory:
+                found = await in_thread(operation.handler, call)
+        else:
+            found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        if isinstance(found, Response):
+            return found
+        return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    def _remembered_parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
+        """Whoever keeps its connection mostly asks what it asked before: an SSO server that polls always does."""
+        connected: Connected = scope[CONNECTED]
+        asking = self, scope["path"], scope["query_string"], scope["headers"]
+        asked, parameters = connected.asked
+        if parameters is None or asked != asking:
+            parameters = self._parameters(scope, in_path)
+        connected.asked = asking, parameters  # these headers: uvicorn keeps them until the next request anyway
+        return parameters
+
+    def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
+        given: dict[str, str] = dict(in_path)
+        for name, value in _query(scope["query_string"]):
+            if name in given:
+                raise InvalidInput(f"the parameter {name!r} is given twice")
+            given[name] = value
+        if self._headers:
+            for header, text in scope["headers"]:
+                if header in self._headers:
+                    given.setdefault(self._headers[header], text.decode("latin-1"))
+        try:
+            converted: msgspec.Struct = msgspec.convert(given, self._operation.parameters, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"the parameters cannot be used: {error}") from None
+        return converted
+
+    async def _content(self, receive: Receive) -> msgspec.Struct:
+        body = await read_body(receive)
+        try:
+            decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
+            raise InvalidInput(f"the body cannot be used: {what}") from None
+        return decoded
+
+
+class _Table:
+    """Finds the endpoint of a path that holds parameters, and says what is wrong with all others."""
+
+    def __init__(self, endpoints: abc.Mapping[tuple[str, str], _Endpoint]) -> None:
+        self._paths: dict[str, dict[str, _Endpoint]] = {DESCRIPTION: {}}
+        for (method, path), endpoint in endpoints.items():
+            self._paths.setdefault(path, {})[method] = endpoint
+
+    async def answered(self, scope: Scope, receive: Receive) -> Response:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        for path, endpoints in self._paths.items():
+            in_path = _matched(path, scope["path"])
+            if in_path is not None and method in endpoints:
+                return await endpoints[method].answered(scope, receive, in_path)
+            if in_path is not None:
+                return _not_for_this_path(scope["method"], endpoints or {"GET": None})
+        raise NotFound("there is nothing at this path", hint="see /openapi.json")
+
+
+def _matched(template: str, path: str) -> dict[str, str] | None:
+    """The parameters in the path, or None when it is another path."""
+    wanted, parts = template.split("/"), path.split("/")
+    if len(wanted) != len(parts):
+        return None
+    found: dict[str, str] = {}
+    for name, part in zip(wanted, parts, strict=True):
+        if name.startswith("{") and part:
+            found[name[1:-1]] = part
+        elif name != part:
+            return None
+    return found
+
+
+def _not_for_this_path(method: str, allowed: abc.Collection[str]) -> Response:
+    methods = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
+    found = Problem("about:blank", "Method Not Allowed", 405, f"{method} is not for this path", "http")
+    return problem(found, (b"allow", ", ".join(methods).encode("ascii")))
+
+
+def _query(raw: bytes) -> abc.Iterable[tuple[str, str]]:
+    """What `parse_qsl` says, sooner where nothing is escaped."""
+    text = raw.decode("latin-1")
+    if "%" in text or "+" in text or ";" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    pairs = (part.partition("=") for part in text.split("&") if part)
+    return [(name, value) for name, _, value in pairs]

@@ -1,0 +1,1 @@
+"""The master secret server over HTTP: its operations, its client, and failover between several."""

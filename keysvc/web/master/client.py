@@ -1,0 +1,269 @@
+"""What talks to the master secret server."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import queue
+import secrets
+import ssl
+import threading
+from collections import abc
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from keysvc.crypto import certificates
+from keysvc.described import described
+from keysvc.errors import (
+    AccessDenied,
+    ConfigurationError,
+    KeyStoreError,
+    KeysvcError,
+    MasterSecretServerUnavailable,
+    ProtocolError,
+)
+from keysvc.master.join_token import JoinToken
+from keysvc.master.status import SystemStatus
+from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
+from keysvc.web.asgi import messages
+from keysvc.web.asgi.connection import CONNECT_SECONDS, with_query
+from keysvc.web.master.failover import ActiveMaster, Find
+from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.tls.renewal import Renewal
+
+MAXIMUM_AUTHORITY_BYTES = 64 * 1024
+UNVERIFIED_SECONDS, JOINING_SECONDS = 15.0, 60.0
+"""How long a machine that joins waits for a server that it does not know yet; and for its certificate."""
+_Result = TypeVar("_Result")
+POLL_SECONDS = 5.0
+"""How long a poll may take beyond what it waits for a change: it costs the master secret server next to nothing."""
+
+
+class MasterClient:
+    """One process's way to the master secret server. Thread-safe. Fulfils `keysvc.sso.poller.MasterSecretServer`."""
+
+    def __init__(
+        self, urls: abc.Sequence[str], identity: IdentityFiles, system_id: str, find: Find = lambda: ""
+    ) -> None:
+        self._name = identity.peer().name
+        self._system_id = system_id
+        self._instance = secrets.token_hex(8)
+        context = identity.client_context()
+        self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find)
+        self._renewal = Renewal(identity, context, self.renew)
+
+    def keep_certificate(self) -> None:
+        """Renew this machine's certificate when it is in the last third of its life. Never raises."""
+        self._renewal.when_due()
+
+    def renew(self) -> tuple[bytes, SecretBytes]:
+        """A new certificate and its key, in place of this machine's."""
+        request, key = certificates.request(self._name)
+        asked = messages.RenewalRequest(request.decode("ascii"))
+        response = self._master.request("POST", "/v1/renewal", asked)
+        return self._master.decode(response, messages.RenewalAnswer).certificate.encode("ascii"), key
+
+    def poll(
+        self,
+        versions_held: tuple[int, ...],
+        etag: str | None,
+        *,
+        wait: float = 0.0,
+        url: str | None = None,
+        problem: str | None = None,
+    ) -> Announcement | None:
+        """One conditional request, which may `wait` so many seconds for a change. A standby tells its `url`, and the
+        `problem` that keeps it from taking over."""
+        self.keep_certificate()
+        path = with_query(
+            "/v1/poll",
+            instance=self._instance,
+            holds=",".join(map(str, versions_held)),
+            wait=f"{wait:.3f}" if wait > 0 else None,
+            url=url,
+            problem=problem,
+        )
+        headers = {"If-None-Match": etag} if etag else {}
+        response = self._master.request("GET", path, headers=headers, seconds=wait + POLL_SECONDS)
+        if response.status == 304:
+            return None
+        return self._master.decode(response, messages.PollAnswer).announcement()
+
+    def fetch(self, version: int) -> SecretBytes:
+        """Sealed to a key that is made for this one answer; with the best KEM that both ends have."""
+        from keysvc.crypto import transport
+
+        for kem in transport.KEMS[:-1]:
+            with contextlib.suppress(ProtocolError):
+                return self._fetch(version, kem)
+        return self._fetch(version, transport.KEMS[-1])
+
+    def _fetch(self, version: int, kem: str) -> SecretBytes:
+        from keysvc.crypto import transport
+
+        receiver = transport.ReceiverKey.generate(kem)
+        response = self._master.request(
+            "POST", f"/v1/versions/{version}", messages.FetchRequest(receiver.kem, receiver.public)
+        )
+        sealed = self._master.decode(response, messages.FetchAnswer).sealed
+        return receiver.open(sealed, transport.fetch_context(self._system_id, version, self._name))
+
+    def fetch_authority_key(self) -> SecretBytes:
+        """The private key (PEM) of the certificate authority, for a standby. Sealed as versions are."""
+        from keysvc.crypto import transport
+
+        receiver = transport.ReceiverKey.generate(transport.CLASSIC)
+        asked = messages.FetchRequest(receiver.kem, receiver.public)
+        response = self._master.request("POST", "/v1/authority-key", asked)
+        sealed = self._master.decode(response, messages.FetchAnswer).sealed
+        return receiver.open(sealed, transport.authority_context(self._system_id, self._name))
+
+    def leave(self) -> None:
+        """Say goodbye; a master that is away needs none."""
+        with contextlib.suppress(KeysvcError):
+            self._master.request("POST", "/v1/goodbye", messages.Goodbye(self._instance))
+
+    def status(self) -> SystemStatus:
+        """Everything that it knows."""
+        return self._master.get("/v1/status", SystemStatus)
+
+    def every_version(self, *, missing_ok: bool = False) -> list[MasterSecret]:
+        """All that are not destroyed; with `missing_ok` without those that the master secret server cannot open now,
+        else raises KeyStoreError for them. Raises ProtocolError for a secret that is not the version it is said to be.
+        """
+        announced = self.poll((), None)
+        if announced is None:
+            raise ProtocolError("the master secret server said that nothing is new to one that holds nothing")
+        fetched = []
+        for record in announced.versions:
+            with contextlib.suppress(*[KeyStoreError] * missing_ok):
+                fetched.append((record, MasterSecret(record.version, record.created_at, self.fetch(record.version))))
+        self.leave()
+        for record, secret in fetched:
+            if not record.describes(secret):
+                raise ProtocolError(f"the master secret server sent another secret as version {record.version}")
+        return [secret for _, secret in fetched]
+
+    def rotate(self, compromised: int | None = None) -> messages.RotationAnswer:
+        """As `MasterSecretServer.rotate`."""
+        query = "" if compromised is None else f"?compromised={compromised}"
+        response = self._master.request("POST", f"/v1/rotations{query}")
+        return self._master.decode(response, messages.RotationAnswer)
+
+    def change_rotation(self, *, paused: bool | None = None, max_rows_per_second: int | None = None) -> None:
+        """As `MasterSecretServer.change_rotation`."""
+        self._master.request("PATCH", "/v1/rotation", messages.RotationChange(paused, max_rows_per_second))
+
+    def destroy(self, version: int, *, force: bool) -> None:
+        """Destroy a version that retired."""
+        self._master.request("DELETE", f"/v1/versions/{version}?force={'true' if force else 'false'}")
+
+    def step_down(self, *, force: bool) -> None:
+        """Let a standby become the master secret server."""
+        self._master.request("POST", with_query("/v1/step-down", force="true" if force else "false"))
+
+    def record_backup(self, backup: BackupRecord) -> None:
+        """Tell that a backup was written and proved."""
+        self._master.request("POST", "/v1/backups", messages.BackupMade(backup.created_at, backup.versions))
+
+    def enroll(self, name: str, role: str) -> str:
+        """A one-time join token."""
+        response = self._master.request("POST", "/v1/enrolments", messages.EnrolRequest(name, role))
+        return self._master.decode(response, messages.EnrolAnswer).token
+
+    def identities(self) -> list[messages.IdentityEntry]:
+        """All that were enrolled."""
+        found: list[messages.IdentityEntry] = []
+        after: str | None = ""
+        while after is not None:
+            page = self._master.get(with_query("/v1/identities", after=after, limit=500), messages.IdentityPage)
+            found.extend(page.items)
+            after = page.next
+        return found
+
+    def revoke(self, name: str) -> None:
+        """Let it in no more."""
+        self._master.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
+
+    def close(self) -> None:
+        """Repeatable."""
+        self._master.close()
+
+
+def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
+    """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
+    certificate, and write both under `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
+    shown = _within(UNVERIFIED_SECONDS, url, lambda: _unverified_authority(url))
+    authority = certificates.first(shown.certificate.encode("utf-8"))  # others that follow it were not pinned
+    if certificates.fingerprint(authority) != token.authority_fingerprint:
+        raise AccessDenied(
+            "the server shows another certificate authority than the join token pins",
+            hint="check the URL; if it is right, somebody is in between: do not go on",
+        )
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pinned.minimum_version = ssl.TLSVersion.TLSv1_3
+    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    pinned.load_verify_locations(cadata=authority.decode("ascii"))
+    active = ActiveMaster([url], pinned, host_name(Role.MASTER, shown.system_id), find=lambda: "")
+    request, key = certificates.request("keysvc")
+    asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
+    found = _within(
+        JOINING_SECONDS, url, lambda: active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
+    )
+    active.close()
+    where = MASTER_IDENTITY if found.role == Role.MASTER else IDENTITY
+    IdentityFiles(directory / where).write(certificates.first(found.certificate.encode("utf-8")), key, authority)
+    return found
+
+
+def _within(seconds: float, url: str, call: abc.Callable[[], _Result]) -> _Result:
+    """What `call` returns or raises; MasterSecretServerUnavailable after `seconds`, however slowly answers trickle."""
+    ended: queue.SimpleQueue[abc.Callable[[], _Result]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001  it is raised by who waits
+            ended.put(functools.partial(_raise, error))
+        else:
+            ended.put(lambda: result)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return ended.get(timeout=seconds)()
+    except queue.Empty:
+        raise MasterSecretServerUnavailable(f"the server at {url} did not answer within {seconds:g} s") from None
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _unverified_authority(url: str) -> messages.AuthorityAnswer:
+    """What the server at `url` says its authority is: nothing is trusted before its fingerprint was compared."""
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port or 443
+    except ValueError:
+        parts, port = urlsplit("nowhere:"), 0
+    if parts.scheme != "https" or not parts.hostname:
+        raise ConfigurationError("the URL of the master secret server must be https://HOST:PORT")
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(parts.hostname, port, context=blind, timeout=CONNECT_SECONDS)
+    try:
+        connection.request("GET", "/v1/authority")
+        body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)
+        return msgspec.json.decode(body, type=described(messages.AuthorityAnswer))
+    except (msgspec.MsgspecError, ValueError):
+        raise ProtocolError(f"{parts.netloc} is no master secret server") from None
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise MasterSecretServerUnavailable(
+            f"the master secret server at {parts.netloc} does not answer: {why}"
+        ) from None
+    finally:
+        connection.close()

@@ -1,0 +1,165 @@
+"""This machine's certificate, key and certificate authority as files, and the TLS contexts made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import sys
+from collections import abc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from keysvc.crypto import certificates
+from keysvc.errors import ConfigurationError
+from keysvc.model import Role, SecretBytes
+from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, write_durably
+
+IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
+"""Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
+CERTIFICATE, KEY, AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFiles:
+    """A directory with certificate.pem, key.pem (0600) and authority.pem."""
+
+    directory: Path
+
+    def write(self, certificate: bytes, key: SecretBytes, authority: bytes) -> None:
+        """Durable. Raises ConfigurationError, which names the file."""
+        try:
+            create_directory(self.directory)
+            write_durably(self.directory / KEY, key.reveal())
+            write_durably(self.directory / AUTHORITY, authority, mode=0o644)
+            write_durably(self.directory / CERTIFICATE, certificate, mode=0o644)
+        except OSError as error:
+            raise ConfigurationError(f"{self.directory}: {error.strerror or type(error).__name__}") from None
+
+    def replace(self, certificate: bytes, key: SecretBytes) -> None:
+        """Another certificate and key, together: whoever dies in between, the next reader finds either pair whole.
+        Raises ConfigurationError."""
+        try:
+            write_durably(self._next(KEY), key.reveal())
+            write_durably(self._next(CERTIFICATE), certificate, mode=0o644)  # from here on it is the new pair
+            self._finish_replacing()
+        except OSError as error:
+            raise ConfigurationError(f"{self.directory}: {error.strerror or type(error).__name__}") from None
+
+    def _next(self, name: str) -> Path:
+        return self.directory / f"{name}.next"
+
+    def _finish_replacing(self) -> None:
+        if self._next(CERTIFICATE).exists():
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                self._next(KEY).replace(self.directory / KEY)
+            with contextlib.suppress(FileNotFoundError):
+                self._next(CERTIFICATE).replace(self.directory / CERTIFICATE)
+
+    @contextlib.contextmanager
+    def alone(self) -> abc.Iterator[bool]:
+        """True for one process at a time; the others do not wait. Raises ConfigurationError."""
+        with open(self.directory / "lock", "wb") as file:
+            yield _locked(file)
+
+    def key_pair(self) -> certificates.KeyPair:
+        """Raises ConfigurationError."""
+        return certificates.KeyPair(self._read(CERTIFICATE), SecretBytes(self._read(KEY)))
+
+    def peer(self) -> certificates.Peer:
+        """Who this machine is."""
+        return certificates.peer_of(ssl.PEM_cert_to_DER_cert(self.certificate().decode("ascii")))
+
+    def certificate(self) -> bytes:
+        """PEM. Raises ConfigurationError."""
+        return self._read(CERTIFICATE)
+
+    def require(self, *roles: Role) -> certificates.Peer:
+        """Who this machine is. Raises ConfigurationError unless it has one of `roles`."""
+        peer = self.peer()
+        if peer.role not in roles:
+            wanted = " or ".join(role.value for role in roles)
+            raise ConfigurationError(
+                f"{peer.name} is an {peer.role.value} of this system, and this needs an {wanted}",
+                hint="use the configuration of a machine that was enrolled with that role",
+            )
+        return peer
+
+    def client_context(self) -> ssl.SSLContext:
+        """For talking to the master secret server or an agent. TLS 1.3, this certificate, this authority only."""
+        return self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def server_context(self) -> ssl.SSLContext:
+        """For serving. A client certificate is checked when it is given; the routes say who needs one. A certificate
+        that was replaced is shown from the next connection on."""
+        context = self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        context.verify_mode = ssl.CERT_OPTIONAL
+        shown = [self.certificate()]
+
+        def show_the_newest(_connection: object, _name: str | None, _context: object) -> None:
+            with contextlib.suppress(ConfigurationError):  # the one that is loaded serves on
+                if (now := self.certificate()) != shown[0]:
+                    self.load_pair(context)
+                    shown[0] = now
+
+        context.sni_callback = show_the_newest
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the authority may be signed by another one
+        try:
+            self._check(AUTHORITY)
+            context.load_verify_locations(self.directory / AUTHORITY)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"{self.directory / AUTHORITY}: {error.strerror or 'no certificate'}") from None
+        self.load_pair(context)
+        return context
+
+    def load_pair(self, context: ssl.SSLContext) -> None:
+        """What new connections of `context` show from now on. Raises ConfigurationError."""
+        try:
+            self._finish_replacing()
+            self._check(CERTIFICATE, KEY)
+            context.load_cert_chain(self.directory / CERTIFICATE, self.directory / KEY)
+        except (OSError, ssl.SSLError) as error:
+            why = error.strerror or getattr(error, "reason", None) or type(error).__name__
+            raise ConfigurationError(f"{self.directory} holds no usable certificate and key: {why}") from None
+
+    def _check(self, *names: str) -> None:
+        """Raises ConfigurationError for a file that another account controls, and a key that one may read; OSError."""
+        try:
+            for name in names:
+                check_file(self.directory / name, secret=name == KEY)
+        except Unsafe as unsafe:
+            raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
+
+    def _read(self, name: str) -> bytes:
+        try:
+            self._finish_replacing()
+            self._check(name)
+            return (self.directory / name).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{self.directory / name}: {error.strerror}") from None
+
+
+if sys.platform == "win32":
+
+    def _locked(file: BinaryIO) -> bool:
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+
+    def _locked(file: BinaryIO) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,16 +1,17 @@
 # `make demo` and `make test` need python3 (>= 3.11) with venv, make, git and PyPI: nothing else, and nothing in $HOME.
 # What the plugins are tested against, `make test` installs where it may: .ci/packages.
 
-PYTHON ?= python3
-TOX_RANGE := tox~=4.30
+# The oldest Python of the system, whatever else is first on PATH.
+PYTHON ?= $(firstword $(wildcard $(foreach minor,11 12 13 14,/usr/bin/python3.$(minor))) python3)
 VENV := .venv
 TOX := $(VENV)/bin/tox
 KEYSVC := $(VENV)/bin/keysvc
 MADE := $(VENV)/.made
 INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile
+LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types failover deaths chaos bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all lint types relock python failover deaths chaos oldest newest trixie bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -24,6 +25,9 @@ test: $(TOX)  ## lint, types, the whole suite, the plugins', and the quick part 
 	@echo "make: checking and testing with tox"
 	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(TOX) run
 
+# What takes longer than `make test` adds its target here.
+test-all: test deaths failover chaos oldest newest trixie  ## `make test`, and all that takes longer: hours
+
 lint: $(TOX)  ## ruff, import-linter, codespell
 	@$(TOX) run -e lint
 
@@ -33,6 +37,23 @@ types: $(TOX)  ## mypy
 deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every_line" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 4 -rP plugins/keysvc-postgresql/tests/test_postgresql_deaths.py
+
+oldest: $(TOX)  ## the suite on the oldest releases of what keysvc depends on
+	@$(TOX) run -e oldest
+
+newest: $(TOX)  ## the suite and the plugins' on the newest releases, whatever requirements/ says
+	@.ci/packages
+	@$(TOX) run --recreate -e newest
+
+trixie:  ## `make demo` and `make test` in a root of Debian trixie: as root
+	@.ci/trixie make demo
+	@.ci/trixie make test
+
+relock: $(TOX)  ## write requirements/ anew, with the newest releases
+	@$(TOX) run -q -e relock
+
+python:  ## print the Python that the other targets run
+	@echo $(PYTHON)
 
 # What is measured is the checkout. Some jobs of BENCH="lookup --json", for example.
 bench: $(TOX)  ## every benchmark against its floor: the table of docs/performance.md, in under 15 minutes
@@ -47,30 +68,30 @@ rotation-at-scale: $(KEYSVC)  ## a rotation of ROWS mappings under look-ups: rat
 	@$(VENV)/bin/python -m benchmarks.rotation_at_scale --rows $(ROWS)
 
 TIMES ?= 20
-failover: $(MADE)  ## kill -9 of the active master secret server, TIMES times: how long until another answers
-	@$(INSTALL) -e ".[testing]"
-	@KEYSVC_FAILOVERS=$(TIMES) KEYSVC_FAILOVER_TTL=5 $(VENV)/bin/python -m pytest -q -s tests/e2e/test_failover.py
+failover: $(TOX)  ## kill -9 of the active master secret server, TIMES times: how long until another answers
+	@KEYSVC_FAILOVERS=$(TIMES) KEYSVC_FAILOVER_TTL=5 $(TOX) run -e e2e -- -s tests/e2e/test_failover.py
 
 STORE ?= sqlite
 MINUTES ?= 10
-chaos: $(MADE)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
-	@$(INSTALL) -e ".[testing]" -e plugins/keysvc-postgresql
-	@PYTHONPATH=tests/support $(VENV)/bin/python -m chaos --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+chaos: $(TOX)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
+	@.ci/packages
+	@$(TOX) run -e chaos -- --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 
 # --clear, because an outdated environment is not worth mending. -qq keeps pip to its errors; --no-compile, because Python
 # compiles what is imported, which is less.
-$(MADE): pyproject.toml
+$(MADE): $(wildcard requirements/*.txt) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("keysvc needs Python 3.11 or later: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
 $(KEYSVC): $(MADE)
 	@echo "make: installing keysvc into $(VENV)"
-	@$(INSTALL) -e .
+	@$(LOCKED) requirements/keysvc.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 
 $(TOX): $(MADE)
 	@echo "make: installing tox into $(VENV)"
-	@$(INSTALL) "$(TOX_RANGE)"
+	@$(LOCKED) requirements/tox.txt

@@ -14,6 +14,7 @@ from keysvc import __version__
 from keysvc.cli import entsso, init_and_join, running, status
 from keysvc.cli.demo import command
 from keysvc.cli.lazy import later
+from keysvc.cli.shared import until_the_end
 
 app = typer.Typer(
     name="keysvc",
@@ -75,7 +76,8 @@ def keysvc(
 def run() -> None:
     """The command that the arguments of this process name."""
     _add_commands_of_plugins(sys.argv[1:])
-    app()
+    with until_the_end:
+        app()
 
 
 def _add_commands_of_plugins(arguments: abc.Sequence[str]) -> None:

@@ -155,6 +155,15 @@ if TYPE_CHECKING:
     from keysvc.plugin.location import (
         Location as Location,
     )
+    from keysvc.plugin.safe_files import (
+        Unsafe as Unsafe,
+        check_directory as check_directory,
+        check_file as check_file,
+        create_directory as create_directory,
+        create_durably as create_durably,
+        fsync_directory as fsync_directory,
+        write_durably as write_durably,
+    )
     from keysvc.plugin.sealed import (
         FORMAT as FORMAT,
         MINIMUM_PASSPHRASE as MINIMUM_PASSPHRASE,
@@ -171,6 +180,7 @@ _MODULES = (
     "keysvc.plugin.interfaces",
     "keysvc.plugin.sealed",
     "keysvc.plugin.changes",
+    "keysvc.plugin.safe_files",
     "keysvc.plugin.audit_chain",
     "keysvc.plugin.cloudevents",
     "keysvc.plugin.location",

@@ -122,7 +122,7 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         try:
             return msgspec.json.decode(value)
-        except (ValueError, TypeError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return value
 
 

@@ -62,6 +62,14 @@ def test_the_description_in_the_reference_is_the_one_that_is_served(name: str) -
     assert json.loads((REFERENCE / name).read_text("utf-8")) == DOCUMENTS[name]
 
 
+@each_document
+def test_no_description_shows_the_indentation_of_its_source(name: str) -> None:
+    schemas = DOCUMENTS[name]["components"]["schemas"].values()
+    described = [schema["description"] for schema in schemas if "\n" in schema.get("description", "")]
+    assert described
+    assert [text for text in described if re.search(r"\n +", text)] == []
+
+
 def test_the_page_names_every_operation_with_who_may_call_it_and_what_it_answers() -> None:
     assert (REFERENCE / "http.md").read_text("utf-8") == page()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import abc
 from http import HTTPStatus
@@ -36,6 +37,9 @@ def document(title: str, operations: Operations) -> Json:
         if kind is not None
     }
     schemas, components = msgspec.json.schema_components(list(types), ref_template=_REFERENCE)
+    for component in components.values():
+        if "description" in component:  # a docstring, whose indentation depends on the releases of Python and msgspec
+            component["description"] = inspect.cleandoc(component["description"])
     schema_of = dict(zip(types, schemas, strict=True))
     parameters = {operation.parameters.__name__ for operation in operations}
     paths: dict[str, Json] = {}

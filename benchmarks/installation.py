@@ -52,7 +52,7 @@ class Installation:
         machine = Machine(self._folder / name, self._folder / "logs")
         url, agent = f"https://127.0.0.1:{self.port}", f"127.0.0.1:{free_port()}"
         where = ("--dir", str(machine.directory), "--agent", agent)
-        machine.run("join", url, "--token", "-", *where, configured=False, stdin=token)
+        machine.run("join", url, "--token-file", "-", *where, configured=False, stdin=token)
         return configuration.load(machine.config)
 
     def agent(self, config: Config) -> Process:

@@ -22,6 +22,8 @@ from keysvc.errors import InvalidInput
 
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8
+MAXIMUM_VERSION = 2**32 - 1
+"""A version has four bytes in every format."""
 
 _Hidden = TypeVar("_Hidden", bytes, str)
 
@@ -86,10 +88,6 @@ class VersionState(StrEnum):
     ACTIVE = "active"
     RETIRING = "retiring"
     DESTROYED = "destroyed"
-
-
-MAXIMUM_VERSION = 2**32 - 1
-"""It has four bytes wherever it is bound or sealed."""
 
 
 @dataclass(frozen=True, slots=True)

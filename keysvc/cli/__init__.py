@@ -7,6 +7,7 @@ import sys
 from collections import abc
 from pathlib import Path
 
+from keysvc.crypto.memory import harden_process
 from keysvc.errors import KeysvcError
 
 INTERRUPTED = 130
@@ -14,6 +15,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """The console script. Exit status 0 done, 1 refused or failed, 2 wrong usage."""
+    harden_process()
     try:
         _run(sys.argv[1:])
     except KeysvcError as error:

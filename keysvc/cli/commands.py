@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import abc
 from pathlib import Path
 from typing import Annotated
 
@@ -74,17 +75,30 @@ def keysvc(
 
 def run() -> None:
     """The command that the arguments of this process name."""
-    _add_commands_of_plugins()
+    _add_commands_of_plugins(sys.argv[1:])
     with until_the_end:
         app()
 
 
-def _add_commands_of_plugins() -> None:
-    """Looking for plugins costs more than most commands: none is looked for when none has commands."""
-    if _any_plugin_has_commands():
-        from keysvc.installation.assembly import plugins
+def _add_commands_of_plugins(arguments: abc.Sequence[str]) -> None:
+    """Looking for plugins costs more than most commands: none is looked for when none has commands.
 
-        plugins().add_commands(app)
+    The configuration is read first: it may name the only plugins that may be imported. Which of several --config counts
+    is known only when the arguments are parsed, so each of them must allow a plugin.
+    """
+    if _any_plugin_has_commands():
+        from keysvc.installation.assembly import allowed_plugins
+
+        allowed_plugins(*_configurations(arguments)).add_commands(app)
+
+
+def _configurations(arguments: abc.Sequence[str]) -> abc.Iterator[Path]:
+    """What --config names, wherever it stands."""
+    for at, argument in enumerate(arguments):
+        if argument == "--config" and at + 1 < len(arguments):
+            yield Path(arguments[at + 1])
+        elif argument.startswith("--config="):
+            yield Path(argument.removeprefix("--config="))
 
 
 def _any_plugin_has_commands() -> bool:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
-UserArgument = Annotated[str, typer.Argument(metavar="USER")]
+UserArgument = Annotated[
+    str, typer.Argument(metavar="USER", help="A name, which the audit records: never type a password here.")
+]
 HIDDEN = "********"
 
 
@@ -50,7 +52,10 @@ def get(
 @app.command()
 def lookup(
     name: NameArgument,
-    external_user: Annotated[str, typer.Argument(metavar="EXTERNAL_USER")],
+    external_user: Annotated[
+        str,
+        typer.Argument(metavar="EXTERNAL_USER", help="A name, which the audit records: never type a password here."),
+    ],
     config: ConfigOption = None,
     password_file: Annotated[
         Path | None,

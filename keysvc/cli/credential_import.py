@@ -9,7 +9,7 @@ import typer
 
 from keysvc.cli.credential import app
 from keysvc.cli.output import print_json, print_table, progress
-from keysvc.cli.prompts import passphrase
+from keysvc.cli.prompts import passphrase, warn_of_work
 from keysvc.cli.shared import ConfigOption, JsonOption, PassphraseFileOption, load, read_file
 from keysvc.plugin.logs import log_nothing
 
@@ -62,6 +62,7 @@ def _read(file: Path, passphrase_file: Path | None, key: Path | None) -> tuple[b
         return content, source
     if key is not None:
         return age.decrypt_with_key(content, SecretBytes(read_file(key)[0]), source), source
+    warn_of_work(age.work_factor(content, source), source)
     return age.decrypt(content, passphrase(f"passphrase of {source}", passphrase_file), source), source
 
 

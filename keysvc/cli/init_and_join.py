@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, open_store
-from keysvc.errors import ConfigurationError
+from keysvc.cli.shared import PassphraseFileOption, open_store, read_file, without_secret
+from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.installation.init_and_join import InitResult
@@ -26,8 +27,12 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     directory: DirOption,
-    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: file:// under DIR.")] = None,
-    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="Default: sqlite:/// under DIR.")] = None,
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: file:// under DIR.")
+    ] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: sqlite:/// under DIR.")
+    ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
     backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
@@ -59,7 +64,11 @@ def init(
         key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
-    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True) if backup else None
+    if backup is not None:
+        from keysvc.master.backup import require_free
+
+        require_free(backup)
+    secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
 
     def prompt(what: str) -> object:
         from keysvc.installation import config as configuration
@@ -94,13 +103,34 @@ def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 
+def _read_token(file: Path | None, argument: str | None) -> str:
+    """Raises InvalidInput, which never shows what was given."""
+    if argument not in (None, "-"):
+        raise InvalidInput(
+            "a token is a secret, and every account of this machine can read the arguments of a command",
+            hint="make a new one, and give --token-file FILE, or --token-file - with it on standard input",
+        )
+    if argument == "-" or str(file) == "-":
+        return sys.stdin.readline(1024)
+    if file is None:
+        raise typer.BadParameter("--token-file FILE is needed, or --token-file -")
+    return read_file(file)[0].decode("utf-8", "replace")
+
+
 def join(
     url: Annotated[str, typer.Argument(metavar="URL", help="Of the master secret server: https://HOST:PORT.")],
-    token: Annotated[str, typer.Option(metavar="TOKEN", help="From `keysvc server enroll`; `-` reads it from stdin.")],
     directory: DirOption,
-    mapping_store: Annotated[str | None, typer.Option(metavar="URL", help="When it is another from here.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `keysvc server enroll` printed; `-` reads it from stdin.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(hidden=True, metavar="-", help="As --token-file -.")] = None,
+    mapping_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="When it is another from here.")
+    ] = None,
     agent: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where this machine's agent is.")] = "127.0.0.1:7444",
-    key_store: Annotated[str | None, typer.Option(metavar="URL", help="Of a master; default: file:// in DIR.")] = None,
+    key_store: Annotated[
+        str | None, typer.Option(metavar="URL", callback=without_secret, help="Of a master; default: file:// in DIR.")
+    ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where a master listens.")] = "127.0.0.1:7443",
 ) -> None:
     """Enrol this machine, with a one-time token.
@@ -108,14 +138,12 @@ def join(
     As an SSO server, or whatever role the token was made for.
 
     \b
-    keysvc join https://master:7443 --token keysvc-join-1.… --dir /etc/keysvc
-    keysvc join https://master:7443 --token keysvc-join-1.… --dir /var/lib/keysvc --listen 0.0.0.0:7443
+    keysvc join https://master:7443 --token-file token --dir /etc/keysvc
+    keysvc join https://master:7443 --token-file - --dir /var/lib/keysvc --listen 0.0.0.0:7443
     """
-    import sys
-
     from keysvc.installation import config as configuration
     from keysvc.master.join_token import JoinToken
-    from keysvc.plugin.sealed import write_durably
+    from keysvc.plugin.safe_files import write_durably
     from keysvc.web.master import client
     from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY
 
@@ -124,7 +152,7 @@ def join(
         raise ConfigurationError(f"{path} exists", hint="give --dir a new or an empty directory")
     configuration.host_and_port("agent", agent)
     configuration.host_and_port("listen", listen)
-    parsed = JoinToken.parse(sys.stdin.readline() if token == "-" else token)  # noqa: S105  not a password
+    parsed = JoinToken.parse(_read_token(token_file, token))
     answer = client.join(url, parsed, directory.absolute())
     settings: dict[str, str | tuple[str, ...]] = {
         "system_id": answer.system_id,

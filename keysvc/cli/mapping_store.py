@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from keysvc.cli.output import print_json, progress
-from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store, with_the_stores_rights
+from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store, with_the_stores_rights, without_secret
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -21,7 +21,12 @@ def mapping_store() -> None:
 
 @app.command()
 def migrate(
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="An empty database, or one that this began to fill.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="URL", callback=without_secret, help="An empty database, or one that this began to fill."
+        ),
+    ],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

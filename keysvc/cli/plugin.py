@@ -11,7 +11,7 @@ import typer
 from keysvc.cli.authoring.project import Kind
 from keysvc.cli.output import print_json, print_table
 from keysvc.cli.prompts import passphrase
-from keysvc.cli.shared import JsonOption
+from keysvc.cli.shared import JsonOption, without_secret
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ DirOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="A new or an empty directory; keysvc-NAME unless given.")
 ]
 URLArgument = Annotated[
-    str, typer.Argument(metavar="URL", help="Of a key store, a mapping store, a notifier or an authorizer.")
+    str,
+    typer.Argument(
+        metavar="URL", callback=without_secret, help="Of a key store, a mapping store, a notifier or an authorizer."
+    ),
 ]
 
 
@@ -40,9 +43,9 @@ def list_(as_json: JsonOption = False) -> None:
     keysvc plugin list
     keysvc plugin list --json
     """
-    from keysvc.installation.assembly import plugins
+    from keysvc.installation.assembly import allowed_plugins
 
-    found = plugins().reports
+    found = allowed_plugins().reports
     if as_json:
         print_json(found)
         return
@@ -70,9 +73,9 @@ def new(name: NameArgument, kind: KindOption, directory: DirOption = None) -> No
     keysvc plugin new memo --kind notifier --dir .
     """
     from keysvc.cli.authoring import project
-    from keysvc.installation.assembly import plugins
+    from keysvc.installation.assembly import allowed_plugins
 
-    taken = [report.distribution for report in plugins().reports if name in {report.name, *report.schemes}]
+    taken = [report.distribution for report in allowed_plugins().reports if name in {report.name, *report.schemes}]
     if taken:
         raise InvalidInput(f"{taken[0]} has a plugin {name} already", hint="choose another name")
     made = project.write(name, kind, directory)
@@ -132,17 +135,17 @@ def check(url: URLArgument, kind: WhichKindOption = None, as_json: JsonOption = 
 
 def _registry_of(url: str, kind: Kind | None) -> Registry[Any]:
     """The only kind of part that opens this URL, or the one that was asked for."""
-    from keysvc.installation.assembly import plugins
+    from keysvc.installation.assembly import allowed_plugins
     from keysvc.plugin.location import Location
 
     scheme = Location.parse(url).scheme
     found = [
         registry
-        for registry in plugins().registries
+        for registry in allowed_plugins().registries
         if kind in {None, registry.kind.replace(" ", "-")}
         and {scheme, scheme.partition("+")[0]} & registry.registrations.keys()
     ]
     if len(found) > 1:
         kinds = " or ".join(registry.kind.replace(" ", "-") for registry in found)
         raise InvalidInput(f"{scheme}: is of several kinds", hint=f"give --kind {kinds}")
-    return found[0] if found else next(iter(plugins().registries))
+    return found[0] if found else next(iter(allowed_plugins().registries))

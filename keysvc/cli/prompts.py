@@ -21,9 +21,10 @@ def passphrase(
     *,
     variable: str = "KEYSVC_PASSPHRASE",
     option: str = "--passphrase-file",
-    confirm: bool = False,
+    new: bool = False,
 ) -> SecretText:
-    """From the file, else the environment, else the terminal. Raises InvalidInput where nobody can be asked."""
+    """From the file, else the environment, else the terminal. A `new` one, which is to seal something, is typed twice
+    and must be long enough. Raises InvalidInput where nobody can be asked."""
     from keysvc.model import SecretText
 
     if file is not None:
@@ -37,14 +38,29 @@ def passphrase(
         import typer
 
         try:
-            text = typer.prompt(f"The {what}", hide_input=True, confirmation_prompt=confirm, err=True)
+            text = typer.prompt(f"The {what}", hide_input=True, confirmation_prompt=new, err=True)
         except typer.Abort:
             raise InvalidInput(f"the {what} was not given") from None
     else:
         raise InvalidInput(f"the {what} is needed", hint=f"give {option} FILE, or set {variable}")
     if not text:
         raise InvalidInput(f"the {what} is empty")
-    return SecretText(text)
+    found = SecretText(text)
+    if new:
+        from keysvc.plugin.sealed import check_new_passphrase
+
+        check_new_passphrase(found, what)
+    return found
+
+
+def warn_of_work(factor: int | None, what: str) -> None:
+    """Say before a passphrase is tried that this takes long, when it does: `factor` is log2 of scrypt's N."""
+    from keysvc.cli.output import warn
+    from keysvc.crypto import age
+
+    if factor is not None and factor > age.WORK_FACTOR:
+        times, memory = 1 << (factor - age.WORK_FACTOR), age.memory_mib(factor)
+        warn(f"opening {what} takes {times} times as long as usual, and {memory:,} MiB: its work factor is 2^{factor}")
 
 
 def key_store_prompt(config: Config, of: str = "the key store") -> Prompt:

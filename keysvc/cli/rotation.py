@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from keysvc.web.master.client import MasterClient
 
 RateOption = Annotated[
-    int | None, typer.Option("--max-rows-per-second", metavar="N", min=0, help="Until changed again; 0: no limit.")
+    int | None,
+    typer.Option("--max-rows-per-second", metavar="N", min=0, max=10**9, help="Until changed again; 0: no limit."),
 ]
 
 
@@ -32,7 +33,9 @@ def rotate(
     wait: Annotated[bool, typer.Option("--wait", help="Until every credential is under the new version.")] = False,
     compromised: Annotated[
         int | None,
-        typer.Option(metavar="VERSION", min=1, help="Others know it: its credentials first, then destroy it."),
+        typer.Option(
+            metavar="VERSION", min=1, max=2**31 - 1, help="Others know it: its credentials first, then destroy it."
+        ),
     ] = None,
     max_rows_per_second: RateOption = None,
 ) -> None:
@@ -90,7 +93,7 @@ def resume(config: ConfigOption = None) -> None:
 def throttle(
     config: ConfigOption = None,
     max_rows_per_second: Annotated[
-        int, typer.Option("--max-rows-per-second", metavar="N", min=0, help="0: no limit.")
+        int, typer.Option("--max-rows-per-second", metavar="N", min=0, max=10**9, help="0: no limit.")
     ] = 0,
 ) -> None:
     """Limit how fast credentials are re-encrypted, at once and until changed again.
@@ -114,10 +117,8 @@ def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     keysvc secret verify --json | jq .undecryptable
     """
     settings = load(config)
-    from keysvc.crypto.memory import harden_process
     from keysvc.master.verification import verify as verifying
 
-    harden_process()
     store = open_store(settings)
     with administrator(settings) as client:
         total = sum(store.rows_by_version().values())

@@ -10,7 +10,7 @@ import typer
 
 from keysvc.cli import rotation
 from keysvc.cli.output import ago, print_json, print_table, warn
-from keysvc.cli.prompts import key_store_prompt, passphrase
+from keysvc.cli.prompts import key_store_prompt, passphrase, warn_of_work
 from keysvc.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -20,6 +20,7 @@ from keysvc.cli.shared import (
     open_store,
     require_administrator,
     with_the_stores_rights,
+    without_secret,
 )
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def backup(file: FileArgument, config: ConfigOption = None, passphrase_file: Pas
     """
     settings = load(config)
     with administrator(settings) as client:
-        from keysvc.master.backup import write_and_prove
+        from keysvc.master.backup import require_free, write_and_prove
 
-        secret_of_backup = passphrase("passphrase of the backup", passphrase_file, confirm=True)
+        require_free(file)
+        secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True)
         secrets = client.every_version()
         made = write_and_prove(file, secrets, settings.system_id, secret_of_backup)
         client.record_backup(made)
@@ -84,9 +86,11 @@ def rehearse(
     """
     settings = load(config)
     require_administrator(settings)
+    from keysvc.crypto.backup_file import work_factor
     from keysvc.master.backup import read_file, rehearse as rehearsal
 
     content = read_file(file)
+    warn_of_work(work_factor(content), str(file))
     store = open_store(settings)
     found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
     if as_json:
@@ -107,10 +111,12 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     """
     settings = load(config)
     with_the_stores_rights(settings)
+    from keysvc.crypto.backup_file import work_factor
     from keysvc.installation.assembly import open_key_store
     from keysvc.master.backup import read_file, restore as restoring
 
     content = read_file(file)
+    warn_of_work(work_factor(content), str(file))
     store = open_store(settings)
     with contextlib.closing(open_key_store(settings, key_store_prompt(settings))) as key_store:
         restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
@@ -120,7 +126,7 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
 
 @app.command()
 def destroy(
-    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, max=2**31 - 1)],
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Even while no backup holds the active version.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -139,7 +145,10 @@ def destroy(
 
 @app.command()
 def reseal(
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="The key store that the versions move into.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="URL", callback=without_secret, help="The key store that the versions move into."),
+    ],
     config: ConfigOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the versions in the old key store too.")] = False,
 ) -> None:
@@ -164,7 +173,9 @@ def reseal(
 
 @app.command()
 def protect(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A key store with a root of its own.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", callback=without_secret, help="A key store with a root of its own.")
+    ],
     config: ConfigOption = None,
 ) -> None:
     """Seal every version into a recovery key store too, while the master secret server is stopped.
@@ -206,9 +217,7 @@ def shares(
     settings = load(config)
     require_administrator(settings)
     from keysvc.cli.shares import make
-    from keysvc.crypto.memory import harden_process
 
-    harden_process()
     url = make(threshold, of, directory.absolute(), to_files)
     typer.echo(f"{of} shares are confirmed; any {threshold} of them open what is sealed from now on in")
     typer.echo(url)
@@ -217,10 +226,15 @@ def shares(
 
 @app.command()
 def recover(
-    source: Annotated[str | None, typer.Option("--from", metavar="URL", help="The key store that is left.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URL", callback=without_secret, help="The key store that is left.")
+    ] = None,
     from_shares: Annotated[bool, typer.Option("--from-shares", help="Ask for shares, one by one.")] = False,
     share_file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A share; repeat it.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Default: where the lost one was.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", callback=without_secret, help="Default: where the lost one was."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Bring the system up from a recovery key store alone, when the key store is lost for good.
@@ -236,10 +250,8 @@ def recover(
     settings = load(config)
     actor = with_the_stores_rights(settings)
     from keysvc.cli.shares import key_store_of, prompt_for
-    from keysvc.crypto.memory import harden_process
     from keysvc.installation import key_store_changes
 
-    harden_process()
     left = key_store_of(settings, source) if from_shares or source is None else source
     holders = prompt_for(share_file)
 

@@ -47,7 +47,7 @@ def print_token(name: str, role: str, config: Path | None, *, as_json: bool) -> 
         print_json({"name": name, "role": role, "token": token, "url": settings.masters[0]})
     else:
         typer.echo(token)
-        typer.echo(f"on that machine: keysvc join {settings.masters[0]} --token TOKEN --dir DIR", err=True)
+        typer.echo(f"on that machine: keysvc join {settings.masters[0]} --token-file FILE --dir DIR", err=True)
 
 
 @app.command("list")

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from keysvc.cli.prompts import key_store_prompt
-from keysvc.crypto.memory import harden_process
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.installation import assembly, config as configuration
 from keysvc.installation.config import host_and_port
@@ -27,7 +26,7 @@ def serve(config: Path | None) -> None:
 
     settings = configuration.load(config)
     log_to_stderr()
-    harden_process()
+    assembly.require_safe_files(settings)
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
     identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
@@ -70,7 +69,7 @@ def agent(config: Path | None) -> None:
 
     settings = configuration.load(config)
     log_to_stderr()
-    harden_process()
+    assembly.require_safe_files(settings)
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)

@@ -26,11 +26,25 @@ PassphraseFileOption = Annotated[
 ]
 
 
-def load(path: Path | None) -> Config:
-    """The configuration. Raises NotConfigured, ConfigurationError."""
-    from keysvc.installation import config
+def without_secret(url: str | None) -> str | None:
+    """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it."""
+    from keysvc.plugin.location import Location
 
-    return config.load(path)
+    if url is not None and Location.parse(url).holds_secret:
+        raise InvalidInput(
+            "this URL holds a secret, and every account of this machine can read the arguments of a command",
+            hint="let the URL say where the secret is: ?password-source=file:/PATH; and change that password",
+        )
+    return url
+
+
+def load(path: Path | None) -> Config:
+    """The configuration. Raises NotConfigured; ConfigurationError, also for a file that others may write or read."""
+    from keysvc.installation import assembly, config
+
+    found = config.load(path)
+    assembly.require_safe_files(found)
+    return found
 
 
 until_the_end = contextlib.ExitStack()

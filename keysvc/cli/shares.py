@@ -70,17 +70,17 @@ def _typed(what: str) -> str:
 
 
 def _written_and_read_back(texts: abc.Sequence[SecretText], directory: Path) -> list[Share]:
-    from keysvc.plugin.sealed import write_durably
+    from keysvc.plugin.safe_files import create_directory, create_durably
 
     paths = [directory / f"share-{number}-of-{len(texts)}.txt" for number in range(1, len(texts) + 1)]
     written: list[Path] = []
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_directory(directory)
         if taken := [path for path in paths if path.exists()]:
             raise InvalidInput(f"{taken[0]} exists, and a share never overwrites a file", hint="name another directory")
         for path, text in zip(paths, texts, strict=True):
             written.append(path)
-            write_durably(path, text.reveal().encode() + b"\n")
+            create_durably(path, text.reveal().encode() + b"\n")
         return from_files(paths)
     except OSError as error:
         for path in written:

@@ -155,9 +155,10 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     \b
     keysvc doctor
     """
+    from keysvc.installation import config as configuration
     from keysvc.installation.doctor import examine
 
-    findings = examine(load(config))
+    findings = examine(configuration.load(config))
     if as_json:
         print_json(findings)
     else:

@@ -10,12 +10,14 @@ from datetime import datetime
 
 import msgspec
 
+from keysvc.crypto import age
 from keysvc.described import UNREADABLE, described
 from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
+from keysvc.plugin.sealed import check_new_passphrase
 
-MINIMUM_PASSPHRASE = 12
 MAXIMUM_REMINDER = 200
+_CHANGED = "the backup is torn or was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,21 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write(
-    secrets: abc.Sequence[MasterSecret], system_id: str, created_at: datetime, reminder: str, passphrase: SecretText
+    secrets: abc.Sequence[MasterSecret],
+    system_id: str,
+    created_at: datetime,
+    reminder: str,
+    passphrase: SecretText,
+    *,
+    work_factor: int = age.WORK_FACTOR,
 ) -> bytes:
-    """A backup of `secrets`. Takes a second or more, on purpose: so does each guess at the passphrase.
+    """A backup of `secrets`. Takes a second or more, on purpose: so does each guess at the passphrase. `work_factor`
+    is lower only in tests.
 
     Raises InvalidInput for a passphrase under 12 characters, a reminder that is not one printable line of at most 200,
     or a header that would not read back.
     """
-    if len(passphrase) < MINIMUM_PASSPHRASE:
-        raise InvalidInput(
-            f"the passphrase of a backup needs at least {MINIMUM_PASSPHRASE} characters",
-            hint="four or more random words",
-        )
+    check_new_passphrase(passphrase, "passphrase of the backup")
     ordered = sorted(secrets, key=lambda secret: secret.version)
     header = _header_text(BackupHeader(system_id, created_at, tuple(s.version for s in ordered), reminder))
     _check_header(header)
@@ -72,7 +77,7 @@ def write(
         for s in ordered
     )
     plain = msgspec.json.encode(_Content(header, versions))
-    return header.encode() + b"\n" + _encrypt(plain, passphrase)
+    return header.encode() + b"\n" + age.encrypt(plain, passphrase, work_factor=work_factor)
 
 
 def read_header(content: bytes) -> BackupHeader:
@@ -97,8 +102,16 @@ def _parse_header(text: str) -> BackupHeader:
     return header
 
 
+def work_factor(content: bytes) -> int | None:
+    """log2 of scrypt's N, which says how long opening takes. Raises BackupDamaged; BackupError when it is too high."""
+    try:
+        return age.work_factor(_split(content)[1], "the backup")
+    except InvalidInput:
+        raise BackupDamaged(_CHANGED) from None
+
+
 def read(content: bytes, passphrase: SecretText) -> Backup:
-    """Open it. Raises WrongPassphrase, BackupDamaged."""
+    """Open it. Raises WrongPassphrase, BackupDamaged; BackupError as of `work_factor`."""
     text, sealed = _split(content)
     header = _parse_header(text)
     plain = _decrypt(sealed, passphrase)
@@ -124,19 +137,11 @@ def _check_header(text: str) -> None:
         )
 
 
-def _encrypt(plain: bytes, passphrase: SecretText) -> bytes:
-    from keysvc.crypto import age  # a master secret server that makes no backup does not keep it in memory
-
-    return age.encrypt(plain, passphrase)
-
-
 def _decrypt(sealed: bytes, passphrase: SecretText) -> bytes:
-    from keysvc.crypto import age
-
     try:
         return age.decrypt(sealed, passphrase, "the backup")
     except InvalidInput:
-        raise BackupDamaged("the backup is torn or was changed") from None
+        raise BackupDamaged(_CHANGED) from None
 
 
 def _secret(entry: _Version) -> MasterSecret:

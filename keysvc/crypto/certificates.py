@@ -221,6 +221,11 @@ def fingerprint(certificate_pem: bytes) -> str:
     return _read(certificate_pem, lambda read: read.fingerprint(SHA256()).hex())
 
 
+def first(certificate_pem: bytes) -> bytes:
+    """The first certificate alone, as PEM: what `fingerprint` is of. Raises ProtocolError."""
+    return _read(certificate_pem, lambda read: read.public_bytes(Encoding.PEM))
+
+
 def serial(certificate_pem: bytes) -> str:
     """In hex. Raises ProtocolError."""
     return _read(certificate_pem, lambda read: f"{read.serial_number:x}")

@@ -18,8 +18,9 @@ from keysvc.installation.config import Config, NotifierSettings
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.plugin.location import Location
 from keysvc.plugin.logs import get_logger
+from keysvc.plugin.safe_files import Unsafe, check_directory, check_file
 from keysvc.web.master.client import MasterClient
-from keysvc.web.tls.identity_files import AUTHORITY, KEY, MASTER_IDENTITY, IdentityFiles
+from keysvc.web.tls.identity_files import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
     from keysvc.crypto.certificates import KeyPair, Peer
@@ -49,6 +50,29 @@ def plugins(only: tuple[str, ...] | None = None) -> Plugins:
     from keysvc.plugin.loading import Plugins
 
     return Plugins(only)
+
+
+def allowed_plugins(*paths: Path) -> Plugins:
+    """The plugins that each of these configuration files allows, or the default one where none is named.
+
+    A file that cannot be read allows none but keysvc's own; where there is no file, all are allowed.
+    """
+    only: set[str] | None = None
+    for path in paths or (configuration.default_path(),):
+        try:
+            pinned = configuration.load(path).plugins
+        except NotConfigured:
+            continue
+        except KeysvcError:  # whatever command runs then will say so
+            pinned = ()
+        if pinned is not None:
+            only = set(pinned) if only is None else only.intersection(pinned)
+    return plugins(None if only is None else tuple(sorted(only)))
+
+
+def _pinned(config: Config) -> tuple[str, ...] | None:
+    """Sorted, so that the same names are loaded once."""
+    return None if config.plugins is None else tuple(sorted(set(config.plugins)))
 
 
 def no_prompt(what: str) -> NoReturn:
@@ -81,7 +105,7 @@ def verified(config: Config, store: MappingStore, *roles: Role) -> Peer:
 
 def open_mapping_store(config: Config) -> MappingStore:
     """Raises UnknownScheme, ConfigurationError, MappingStoreUnavailable."""
-    return plugins(config.plugins).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
+    return plugins(_pinned(config)).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
 
 
 def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
@@ -110,19 +134,19 @@ def recovery(config: Config, url: str) -> Recovery:
 
 def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
     """Any key store, for this system."""
-    return plugins(config.plugins).key_stores.open(url, prompt, config.system_id)
+    return plugins(_pinned(config)).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifier(config: Config, url: str) -> Notifier:
     """Any notifier, for this system."""
-    return plugins(config.plugins).notifiers.open(url, no_prompt, config.system_id)
+    return plugins(_pinned(config)).notifiers.open(url, no_prompt, config.system_id)
 
 
 def open_authorizer(config: Config) -> Authorizer | None:
     """The one that is configured. Raises UnknownScheme, ConfigurationError."""
     if config.authorizer is None:
         return None
-    return plugins(config.plugins).authorizers.open(config.authorizer, no_prompt, config.system_id)
+    return plugins(_pinned(config)).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
 def subscriptions(config: Config) -> list[Subscription]:
@@ -149,7 +173,7 @@ def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     """Log which plugins could not be loaded, and from now on which fail: each plugin and method once an hour. `also` is
     told then."""
-    found = plugins(config.plugins)
+    found = plugins(_pinned(config))
     told: dict[tuple[str, str], float] = {}
 
     def tell(failure: PluginFailure) -> None:
@@ -171,6 +195,43 @@ def newest_schema() -> int:
     from keysvc.stores.migrations import MIGRATIONS
 
     return len(MIGRATIONS)
+
+
+def granting_files(config: Config) -> abc.Iterator[tuple[Path, bool]]:
+    """Every file that grants something to whoever reads or writes it, and whether it is a secret."""
+    yield Path(config.path), False
+    places = [config.identity, *([MASTER_IDENTITY] if config.listen else []), *filter(None, [config.authority])]
+    for directory in map(config.resolve, dict.fromkeys(places)):
+        yield from ((directory / name, name == KEY) for name in (KEY, CERTIFICATE, AUTHORITY))
+    if config.passphrase_file is not None:
+        yield config.resolve(config.passphrase_file), True
+    urls = [config.mapping_store, config.key_store, config.cache, config.authorizer, *config.recovery_key_stores]
+    for url in filter(None, [*urls, *(notifier.url for notifier in config.notifier_settings)]):
+        for name, source in Location.parse(url).options.items():
+            if name.endswith("-source") and source.startswith("file:"):
+                yield Path(source.removeprefix("file:").removeprefix("//")), True
+
+
+def check_files(config: Config) -> abc.Iterator[Unsafe]:
+    """What is wrong with each of these files that is there, and with the directory of the agent's socket."""
+    for path, secret in granting_files(config):
+        try:
+            if path.exists():
+                check_file(path, secret=secret)
+        except Unsafe as unsafe:
+            yield unsafe
+    if config.agent_socket is not None:
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                check_directory(config.resolve(config.agent_socket).parent)
+        except Unsafe as unsafe:
+            yield unsafe
+
+
+def require_safe_files(config: Config) -> None:
+    """Raises ConfigurationError for the first file that is not safe."""
+    for unsafe in check_files(config):
+        raise ConfigurationError(unsafe.problem, hint=unsafe.hint)
 
 
 def master_client(config: Config, *, patient: bool = True) -> MasterClient:
@@ -365,7 +426,9 @@ def connect(config: str | Path | None = None) -> SSO:
     NotConfigured, ConfigurationError, MappingStoreUnavailable. It does not raise while the master secret server is
     down: calls that need it do.
     """
-    return open_sso(configuration.load(Path(config) if config is not None else None))
+    settings = configuration.load(Path(config) if config is not None else None)
+    require_safe_files(settings)
+    return open_sso(settings)
 
 
 def shareable_mapping_store(config: Config) -> str:

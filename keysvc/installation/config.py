@@ -19,7 +19,7 @@ from keysvc.described import NO_TOML, described
 from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
-from keysvc.plugin.sealed import write_durably
+from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
 
 FILE_NAME = "keysvc.toml"
 MAXIMUM_DURATION: Final = timedelta(days=36500)
@@ -166,7 +166,10 @@ def load(path: Path | None = None) -> Config:
     """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
     path = (path or default_path()).absolute()
     try:
+        check_file(path, secret=False)
         content = path.read_text("utf-8")
+    except Unsafe as unsafe:
+        raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None
     except (FileNotFoundError, NotADirectoryError):
         raise NotConfigured(
             f"there is no configuration at {path}",
@@ -207,12 +210,14 @@ def _check(config: Config) -> None:
 
 def duration(name: str, text: str) -> timedelta:
     """`30s`, `5m`, `12h`, `90d`, `250ms`. Raises ConfigurationError that names the setting."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)", text)
     if not match:
-        raise ConfigurationError(f"{name} = {text!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
+        raise ConfigurationError(f"{name} = {text[:50]!r} is not a duration", hint="write 250ms, 30s, 5m, 12h or 90d")
     seconds = float(match[1]) * _UNITS[match[2]]
     if seconds > MAXIMUM_DURATION.total_seconds():
-        raise ConfigurationError(f"{name} is longer than {MAXIMUM_DURATION.days} days", hint="write at most 36500d")
+        raise ConfigurationError(
+            f"{name} = {text!r} is longer than {MAXIMUM_DURATION.days}d", hint="write 250ms, 30s, 12h or 90d"
+        )
     return timedelta(seconds=seconds)
 
 
@@ -220,7 +225,7 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     """`HOST:PORT` or `[IPv6]:PORT`. Raises ConfigurationError that names the setting."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or not int(port) < 65536:
-        raise ConfigurationError(f"{name} = {text!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
+        raise ConfigurationError(f"{name} = {text[:300]!r} is not HOST:PORT", hint="write it like 127.0.0.1:7443")
     return host.strip("[]"), int(port)
 
 
@@ -235,7 +240,7 @@ Value = str | tuple[str, ...] | None
 
 
 def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
-    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and owner stay as they are.
+    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and group stay as they are.
 
     Raises ConfigurationError, having changed nothing, where that cannot be done.
     """
@@ -248,8 +253,8 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
         if not _differs_only(before, after, settings):
             raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
         write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
-        if sys.platform != "win32" and path.stat().st_uid != status.st_uid:
-            os.chown(path, status.st_uid, status.st_gid)
+        if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
+            os.chown(path, -1, status.st_gid)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None
     return load(path)

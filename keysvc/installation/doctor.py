@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections import abc
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +14,7 @@ from keysvc.installation.config import Config
 from keysvc.master.status import backup_warnings
 from keysvc.model import Role, VersionState, utc_now
 from keysvc.plugin.location import Location
-from keysvc.web.tls.identity_files import CERTIFICATE, KEY
+from keysvc.web.tls.identity_files import CERTIFICATE
 
 SOON = timedelta(days=30)
 _RESTORE = "keysvc secret restore FILE, or keysvc secret recover --from URL"
@@ -34,7 +32,7 @@ class Finding:
 def examine(config: Config) -> list[Finding]:
     """Every check, whether or not an earlier one failed."""
     found = [Finding(f"configuration {config.path}", ok=True)]
-    for check in (_plugins, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
+    for check in (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
         try:
             found.extend(check(config))
         except KeysvcError as error:
@@ -48,16 +46,19 @@ def _plugins(config: Config) -> abc.Iterator[Finding]:
         yield Finding(f"{what}: {report.problem}" if report.problem else what, not report.problem, report.hint)
 
 
+def _files(config: Config) -> abc.Iterator[Finding]:
+    unsafe = list(assembly.check_files(config))
+    yield from (Finding(each.problem, ok=False, mend=each.hint) for each in unsafe)
+    if not unsafe:
+        yield Finding("no other account can write what this machine trusts, or read its secrets", ok=True)
+
+
 def _identity(config: Config) -> abc.Iterator[Finding]:
     files = assembly.identity(config)
     peer = files.peer()
     ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
     what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
     yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
-    if os.name == "nt":  # which keeps access lists, not modes
-        return
-    mode = stat.S_IMODE((files.directory / KEY).stat().st_mode)
-    yield Finding(f"private key {files.directory / KEY} has mode {mode:04o}", mode & 0o077 == 0, "chmod 600 it")
 
 
 def _mapping_store(config: Config) -> abc.Iterator[Finding]:

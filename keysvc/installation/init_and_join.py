@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from keysvc.crypto import certificates
-from keysvc.errors import AlreadyConfigured, ConfigurationError, KeyStoreError, KeysvcError
+from keysvc.errors import AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError, KeysvcError
 from keysvc.installation import config as configuration
 from keysvc.installation.assembly import authority, open_mapping_store, open_protectors, write_identity
 from keysvc.installation.config import FILE_NAME, Config
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
 from keysvc.plugin.interfaces import Prompt
-from keysvc.plugin.sealed import write_durably
+from keysvc.plugin.safe_files import create_directory, write_durably
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 
 ADMINISTRATOR, MASTER = "administrator", "master"
@@ -63,7 +63,7 @@ def install(directory: Path, wishes: InitOptions, prompt: Prompt) -> InitResult:
         with contextlib.closing(open_mapping_store(config)) as store:
             store.prepare()
     # not on MappingStoreError: the system may have come to exist
-    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, KeyStoreError):
+    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError):
         return _configure(config, prompt)
 
 
@@ -121,7 +121,7 @@ def _write_configuration(path: Path, wishes: InitOptions) -> None:
         "lease_ttl": wishes.lease_ttl,
     }
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_directory(directory)
         if any(directory.iterdir()):
             raise ConfigurationError(f"{directory} is not empty", hint="give --dir a new or an empty directory")
         write_durably(path, configuration.dump(settings).encode())

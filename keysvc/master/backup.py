@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from keysvc.crypto import backup_file as age
+from keysvc.crypto.age import WORK_FACTOR
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
 from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.lease import Leadership
@@ -16,7 +17,7 @@ from keysvc.master.spot_check import check_sample
 from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
 from keysvc.plugin.changes import PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
-from keysvc.plugin.sealed import write_durably
+from keysvc.plugin.safe_files import create_durably
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
 RESTORING_TTL = timedelta(seconds=30)
@@ -24,21 +25,42 @@ MAXIMUM_BYTES = 4 * 1024 * 1024
 
 
 def write_and_prove(
-    path: Path, secrets: abc.Sequence[MasterSecret], system_id: str, passphrase: SecretText
+    path: Path,
+    secrets: abc.Sequence[MasterSecret],
+    system_id: str,
+    passphrase: SecretText,
+    *,
+    work_factor: int = WORK_FACTOR,
 ) -> BackupRecord:
-    """Write a backup file (0600, durable), read it back and open it. Never overwrites. Raises BackupError."""
+    """Write a backup file (0600, durable), read it back and open it. Never overwrites. Raises BackupError.
+
+    `work_factor` is lower only in tests.
+    """
+    require_free(path)
     record = BackupRecord(utc_now(), tuple(sorted(secret.version for secret in secrets)))
-    content = age.write(secrets, system_id, record.created_at, REMINDER, passphrase)
-    if path.exists():
-        raise BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
+    content = age.write(secrets, system_id, record.created_at, REMINDER, passphrase, work_factor=work_factor)
     try:
-        write_durably(path, content)
+        create_durably(path, content, anywhere=True)
         found = age.read(path.read_bytes(), passphrase)
+    except FileExistsError:
+        raise _taken(path) from None
     except OSError as error:
         raise BackupError(f"{path}: {error.strerror or type(error).__name__}") from None
     if sorted(found.secrets, key=lambda s: s.version) != sorted(secrets, key=lambda s: s.version):
         raise BackupError(f"{path} reads back as something else than was written")
     return record
+
+
+def require_free(path: Path) -> None:
+    """Raises BackupError unless a backup can be written to `path`."""
+    if path.exists() or path.is_symlink():
+        raise _taken(path)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BackupError(f"{path.parent} is no directory that this account may write", hint="give another file name")
+
+
+def _taken(path: Path) -> BackupError:
+    return BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
 
 
 def record(store: MappingStore, guard: Guard, backup: BackupRecord, actor: str) -> None:

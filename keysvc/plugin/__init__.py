@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         DONE as DONE,
         LOOKED_UP as LOOKED_UP,
         MASTER_SECRET_BYTES as MASTER_SECRET_BYTES,
+        MAXIMUM_VERSION as MAXIMUM_VERSION,
         Announcement as Announcement,
         Application as Application,
         ApplicationType as ApplicationType,
@@ -125,6 +126,7 @@ if TYPE_CHECKING:
         PutRotationSettings as PutRotationSettings,
         PutSystem as PutSystem,
         PutVersion as PutVersion,
+        RaiseOldestReader as RaiseOldestReader,
         RedeemEnrolment as RedeemEnrolment,
         Reencrypt as Reencrypt,
         RetryEvent as RetryEvent,
@@ -158,13 +160,13 @@ if TYPE_CHECKING:
     )
     from keysvc.plugin.sealed import (
         FORMAT as FORMAT,
+        MINIMUM_PASSPHRASE as MINIMUM_PASSPHRASE,
         Directory as Directory,
         SealedKeyStore as SealedKeyStore,
         Sealer as Sealer,
         Shelf as Shelf,
+        check_new_passphrase as check_new_passphrase,
         entry_name as entry_name,
-        fsync_directory as fsync_directory,
-        write_durably as write_durably,
     )
 
 _MODULES = (

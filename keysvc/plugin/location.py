@@ -51,6 +51,12 @@ class Location:
         """Of a file. On Windows `/C:/secret` of a file URL is `C:/secret` (RFC 8089, appendix E.2)."""
         return Path(self.path.removeprefix("/") if os.name == "nt" else self.path)
 
+    @property
+    def holds_secret(self) -> bool:
+        """Whether a password or the like stands in it."""
+        password = urlsplit(self._url.reveal()).password is not None
+        return password or any(_hide_option(name, value) != value for name, value in self.options.items())
+
     def reveal(self) -> str:
         """The whole URL, secrets included."""
         return self._url.reveal()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import re
 import threading
 from collections import abc
 from collections.abc import MutableMapping
@@ -15,13 +15,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from keysvc.errors import KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
-from keysvc.model import MasterSecret, SecretBytes
+from keysvc.errors import InvalidInput, KeyStoreUnavailable, SealBroken, VersionAlreadySealed, VersionNotFound
+from keysvc.model import MasterSecret, SecretBytes, SecretText
 from keysvc.plugin.interfaces import KeyStoreInfo
+from keysvc.plugin.safe_files import create_directory, fsync_directory, write_durably
 
 FORMAT = "keysvc-sealed-1"
+_ENTRY = re.compile("version-([0-9]{10})")  # whatever else lies there is none
+MINIMUM_PASSPHRASE = 12
+"""Characters of a passphrase that is to seal something."""
 Shelf = MutableMapping[str, bytes]
 """Durable: a write is whole, or not there; it is on the disk when the call returns."""
+
+
+def check_new_passphrase(passphrase: SecretText, what: str) -> None:
+    """Check a passphrase before it seals something. One that seals already is not checked: it must go on opening.
+
+    Raises InvalidInput for fewer than 12 characters.
+    """
+    if len(passphrase) < MINIMUM_PASSPHRASE:
+        raise InvalidInput(
+            f"the {what} needs at least {MINIMUM_PASSPHRASE} characters", hint="take four or more random words"
+        )
 
 
 class Sealer(Protocol):
@@ -63,7 +78,7 @@ class SealedKeyStore:
     def versions(self) -> abc.Sequence[int]:
         """Ascending."""
         with self._lock:
-            return sorted(_version_of(name) for name in self._shelf if name.startswith("version-"))
+            return sorted(int(found[1]) for found in map(_ENTRY.fullmatch, self._shelf) if found)
 
     def seal(self, secret: MasterSecret) -> None:
         """Durable on return, and read back."""
@@ -146,10 +161,6 @@ def entry_name(version: int) -> str:
     return f"version-{version:010d}"
 
 
-def _version_of(name: str) -> int:
-    return int(name.removeprefix("version-"))
-
-
 class Directory(Shelf):
     """A shelf of files in one directory: mode 0600 in a directory of 0700, written to a temporary file, fsynced and
     renamed, and the directory fsynced. Raises KeyStoreUnavailable, which names the file, when it cannot be done."""
@@ -166,7 +177,7 @@ class Directory(Shelf):
 
     def __setitem__(self, name: str, content: bytes) -> None:
         with _refusals(self.path / name):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_directory(self.path)
             write_durably(self.path / name, content)
 
     def __delitem__(self, name: str) -> None:
@@ -196,31 +207,3 @@ def _refusals(path: Path) -> abc.Iterator[None]:
         yield
     except OSError as error:
         raise KeyStoreUnavailable(f"{path}: {error.strerror or type(error).__name__}") from None
-
-
-def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file so that after a crash it is whole or as it was. Raises OSError; leaves no temporary file then."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    fsync_directory(path.parent)
-
-
-def fsync_directory(path: Path) -> None:
-    """Make renames and removals in `path` durable, where the platform can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -44,7 +44,7 @@ def open_file(opening: Opening) -> KeyStore:
     shelf = Directory(path)
     sealer: Sealer
     if unlock == "passphrase":
-        sealer = PassphraseSealer(str(location), opening.prompt)
+        sealer = PassphraseSealer(str(location), opening.prompt, is_new=lambda: len(shelf) == 0)
     else:
         key_file = Path(location.options.get("key-file", f"{path}.key"))
         if not key_file.is_absolute():

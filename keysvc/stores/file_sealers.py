@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from keysvc.errors import KeyStoreUnavailable, SealBroken
 from keysvc.model import SecretBytes
 from keysvc.plugin.interfaces import KeyStoreInfo, Prompt
-from keysvc.plugin.sealed import fsync_directory, write_durably
+from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, create_durably
+from keysvc.plugin.sealed import check_new_passphrase
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -67,24 +68,18 @@ class KeyFileSealer:
             raise KeyStoreUnavailable(f"the key file {self._key_file}: {error.strerror}") from None
 
     def _create(self) -> None:
-        """A hard link from a file that is whole: of two processes one wins, and neither sees half a key."""
+        """Of two processes one wins, and neither sees half a key."""
         key = os.urandom(KEY_BYTES)
         text = f"{KEY_FILE_WORD} {base64.urlsafe_b64encode(key).decode()} {_checksum(key)}\n"
-        self._key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._key_file.with_name(f".{self._key_file.name}.{os.getpid()}.{threading.get_ident()}")
-        write_durably(draft, text.encode())
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, self._key_file)
-        finally:
-            draft.unlink()
-        fsync_directory(self._key_file.parent)
+        create_directory(self._key_file.parent)
+        with contextlib.suppress(FileExistsError):
+            create_durably(self._key_file, text.encode())
 
     def _read(self) -> bytes:
-        if os.name != "nt" and self._key_file.stat().st_mode & 0o077:
-            raise KeyStoreUnavailable(
-                f"the key file {self._key_file} can be read by others", hint=f"chmod 600 {self._key_file}"
-            )
+        try:
+            check_file(self._key_file, secret=True)
+        except Unsafe as unsafe:
+            raise KeyStoreUnavailable(f"the key file {unsafe.problem}", hint=unsafe.hint) from None
         words = self._key_file.read_bytes().split(b" ")
         try:
             word, encoded, checksum = words
@@ -104,7 +99,8 @@ def _checksum(key: bytes) -> str:
 class PassphraseSealer:
     """Under a key derived from a passphrase with Argon2id (RFC 9106, second recommendation), and a salt of its own.
 
-    `iterations`, `memory_kib` and `lanes` are for what is sealed from now on; each entry names its own.
+    `iterations`, `memory_kib` and `lanes` are for what is sealed from now on; each entry names its own. `is_new` says
+    whether nothing was sealed yet: only then the passphrase must be long enough, because an older one must go on.
     """
 
     _HEADER = struct.Struct(f">B{SALT_BYTES}sIII")
@@ -112,9 +108,17 @@ class PassphraseSealer:
     _MAXIMUM = (20, 1024 * 1024, 16)
 
     def __init__(
-        self, url: str, prompt: Prompt, *, iterations: int = 3, memory_kib: int = 64 * 1024, lanes: int = 4
+        self,
+        url: str,
+        prompt: Prompt,
+        is_new: abc.Callable[[], bool],
+        *,
+        iterations: int = 3,
+        memory_kib: int = 64 * 1024,
+        lanes: int = 4,
     ) -> None:
         self._url = url
+        self._is_new = is_new
         self._prompt = prompt
         self._cost = (iterations, memory_kib, lanes)
         self._keys: dict[bytes, bytes] = {}
@@ -155,7 +159,10 @@ class PassphraseSealer:
         with self._lock:
             if header not in self._keys:
                 if self._passphrase is None:
-                    self._passphrase = self._prompt("passphrase").reveal().encode()
+                    typed = self._prompt("passphrase")
+                    if self._is_new():
+                        check_new_passphrase(typed, f"passphrase of {self._url}")
+                    self._passphrase = typed.reveal().encode()
                 _, salt, iterations, memory, lanes = self._HEADER.unpack(header)
                 kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory)
                 self._keys[header] = kdf.derive(self._passphrase)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.model import Application, CredentialKey, EncryptedCredential
 from keysvc.plugin.interfaces import LookedUp
+from keysvc.plugin.safe_files import create_durably
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
@@ -92,7 +93,8 @@ class SQLiteMappingStore(SQLMappingStore):
         """Creates the file where there is none."""
         if self._path is not None:
             try:
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                if not os.path.lexists(self._path):
+                    create_durably(self._path, b"")
             except FileExistsError:
                 pass
             except OSError as error:

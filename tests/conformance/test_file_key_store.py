@@ -39,7 +39,9 @@ class TestUnderAPassphrase(KeyStoreConformance):
     def open_store(self, stored: Directory):
         cheap = {"iterations": 1, "memory_kib": 8, "lanes": 1}
         return lambda: SealedKeyStore(
-            PassphraseSealer("file:///x", lambda _what: SecretText("four random words here"), **cheap), stored, "5" * 32
+            PassphraseSealer("file:///x", lambda _what: SecretText("four random words"), lambda: not stored, **cheap),
+            stored,
+            "5" * 32,
         )
 
 

@@ -54,6 +54,7 @@ def test_a_standby_whose_key_store_lacks_a_version_says_why_and_never_becomes_ac
     cluster.until_active(0)
     url = f"file://{cluster.folder}/nowhere/secret?unlock=passphrase&passphrase-source=file:{cluster.folder}/passphrase"
     (cluster.folder / "passphrase").write_text("a passphrase of some length\n")
+    (cluster.folder / "passphrase").chmod(0o600)
     (cluster.folder / "nowhere").write_text("a file where a directory should be\n")
     standby = cluster.join_master("--key-store", url)
     cluster.serve(standby)

@@ -55,8 +55,8 @@ def test_the_whole_path_of_an_operator(site: Site, tmp_path: Path, keysvc: Keysv
     joined = tmp_path / "web-01"
     at = f"127.0.0.1:{free_port()}"
     url = site.machine.config.read_text().split('master = "')[1].split('"')[0]
-    assert keysvc("join", url, "--token", token, "--dir", joined, "--agent", at).status == 0
-    assert "used" in keysvc("join", url, "--token", token, "--dir", tmp_path / "again").err
+    assert keysvc("join", url, "--token-file", "-", "--dir", joined, "--agent", at, stdin=token).status == 0
+    assert "used" in keysvc("join", url, "--token-file", "-", "--dir", tmp_path / "again", stdin=token).err
     agent = Machine(joined, tmp_path / "logs").start("agent")
     site.running.append(agent)
     config = ("--config", joined / "keysvc.toml")
@@ -113,7 +113,7 @@ def test_the_agent_looks_up_and_refuses_to_encrypt_while_the_master_is_dead(
     made = json.loads(site("server", "enroll", "web-01", "--json").out)
     joined = tmp_path / "web-01"
     at = f"127.0.0.1:{free_port()}"
-    keysvc("join", made["url"], "--token", "-", "--dir", joined, "--agent", at, stdin=made["token"])
+    keysvc("join", made["url"], "--token-file", "-", "--dir", joined, "--agent", at, stdin=made["token"])
     site.running.append(Machine(joined, tmp_path / "logs").start("agent"))
     config = ("--config", joined / "keysvc.toml")
     eventually(lambda: any(s["name"] == "web-01" for s in site.state()["servers"]))

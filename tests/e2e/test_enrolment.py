@@ -56,13 +56,14 @@ def an_intermediate_authority(folder: Path, *, ca: bool = True) -> Path:
     folder.mkdir()
     (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (folder / "key.pem").chmod(0o600)
     return folder
 
 
 def joined(site: Site, keysvc: Keysvc, token: str, url: str, name: str) -> Machine:
     machine = Machine(site.folder / name, site.folder / "logs")
     where = ("--dir", machine.directory, "--agent", f"127.0.0.1:{free_port()}")
-    done = keysvc("join", url, "--token", "-", *where, stdin=token)
+    done = keysvc("join", url, "--token-file", "-", *where, stdin=token)
     assert done.status == 0, done.err
     return machine
 
@@ -111,6 +112,7 @@ def test_an_authority_that_cannot_be_one_is_refused_before_anything_is_made(site
     other = an_intermediate_authority(tmp_path / "other")
     mixed = an_intermediate_authority(tmp_path / "mixed")
     (mixed / "key.pem").write_bytes((other / "key.pem").read_bytes())
+    (mixed / "key.pem").chmod(0o600)
     for directory, why in ((leaf, "no authority"), (mixed, "not that of"), (tmp_path / "none", "none")):
         done = site._keysvc("init", "--dir", site.machine.directory, "--no-backup", "--authority", directory)
         assert (done.status, why in done.err) == (1, True), done.err

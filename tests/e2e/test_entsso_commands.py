@@ -11,6 +11,9 @@ import pytest
 from sites import Site
 from systems import Keysvc
 
+from keysvc.crypto import age
+from keysvc.model import SecretText
+
 SAMPLES = Path(__file__).parents[1] / "samples/entsso"
 GOOD = ("applications.xml", "global-info.xml", "mappings-delete.xml", "mappings.xml")
 
@@ -118,7 +121,7 @@ def test_credentials_come_in_from_a_file_and_nothing_ever_shows_one(site: Site, 
     plain, broken, sealed, for_key = (tmp_path / name for name in ("c.csv", "broken.csv", "c.csv.age", "key.age"))
     plain.write_text(good)
     broken.write_text(f"{good}NONE,anna,ANNA,{secret}3\n")
-    sealed.write_bytes(pyrage.passphrase.encrypt(good.encode(), "open sesame"))
+    sealed.write_bytes(age.encrypt(good.encode(), SecretText("open sesame"), work_factor=4))
     key = pyrage.x25519.Identity.generate()
     for_key.write_bytes(pyrage.encrypt(good.encode(), [key.to_public()]))
     (tmp_path / "key").write_text(f"{key}\n")

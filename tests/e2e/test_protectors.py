@@ -20,6 +20,7 @@ def test_a_system_moves_into_another_key_store_and_rotates_its_root(site: Site, 
     with_credentials(site)
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("a passphrase of some length\n")
+    passphrase.chmod(0o600)
     old = site.machine.directory / "secret"
     serving = site.serve()
     url = f"file://{tmp_path}/second?unlock=passphrase&passphrase-source=file:{passphrase}"
@@ -93,6 +94,7 @@ def test_a_key_store_deleted_for_good_is_recovered_from_the_second_protector(sit
     site.init("--no-backup")
     second = f"file://{tmp_path}/second?unlock=passphrase&passphrase-source=file:{tmp_path}/passphrase"
     (tmp_path / "passphrase").write_text("a passphrase of some length\n", encoding="utf-8")
+    (tmp_path / "passphrase").chmod(0o600)
     site("secret", "protect", second)
     with_credentials(site)
     directory = site.machine.directory

@@ -25,7 +25,7 @@ def joined(site: Site, keysvc: Keysvc, name: str, role: str, agent: str) -> Mach
     made = json.loads(site("server", "enroll", name, "--role", role, "--json").out)
     machine = Machine(site.folder / name, site.folder / "logs")
     done = keysvc(
-        "join", made["url"], "--token", "-", "--dir", machine.directory, "--agent", agent, stdin=made["token"]
+        "join", made["url"], "--token-file", "-", "--dir", machine.directory, "--agent", agent, stdin=made["token"]
     )
     assert done.status == 0, done.err
     return machine

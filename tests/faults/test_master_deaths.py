@@ -93,7 +93,7 @@ def test_configuring_can_die_at_every_line_and_be_repeated(tmp_path: Path) -> No
 @pytest.mark.skipif(not WHOLE, reason="each death derives a key from a passphrase, which takes a second: make deaths")
 def test_restoring_can_die_at_every_line_and_be_repeated(system: System, tmp_path: Path) -> None:
     secret, passphrase, path = system.key_store().unseal(1), SecretText("a passphrase"), tmp_path / "backup"
-    backup.write_and_prove(path, [secret], SYSTEM_ID, passphrase)
+    backup.write_and_prove(path, [secret], SYSTEM_ID, passphrase, work_factor=4)
     content = path.read_bytes()
     system.key_store().destroy(1)
 

@@ -115,6 +115,7 @@ def webhook(tmp_path: Path) -> abc.Iterator[tuple[str, Arrived]]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     (tmp_path / "hook").write_text(SECRET, "utf-8")
+    (tmp_path / "hook").chmod(0o600)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

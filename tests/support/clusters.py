@@ -78,7 +78,9 @@ class Cluster:
         token = self._token(f"m{number + 1}", "master")
         listen = ("--listen", f"127.0.0.1:{free_port()}")
         self._done(
-            self._keysvc("join", self.url(0), "--token", "-", "--dir", machine.directory, *listen, *more, stdin=token)
+            self._keysvc(
+                "join", self.url(0), "--token-file", "-", "--dir", machine.directory, *listen, *more, stdin=token
+            )
         )
         return number
 
@@ -93,7 +95,7 @@ class Cluster:
         """The configuration of an SSO server."""
         token = self._token(name, "server")
         directory = self.folder / name
-        self._done(self._keysvc("join", self.url(0), "--token", "-", "--dir", directory, stdin=token))
+        self._done(self._keysvc("join", self.url(0), "--token-file", "-", "--dir", directory, stdin=token))
         path = directory / configuration.FILE_NAME
         with path.open("a") as file:
             file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())

@@ -10,6 +10,7 @@ import pytest
 
 from keysvc.errors import ConfigurationError
 from keysvc.installation import config
+from keysvc.model import utc_now
 
 WRITTEN = """# ours, not yours
 system_id = "55555555555555555555555555555555"
@@ -87,3 +88,24 @@ def test_a_setting_is_added_before_the_first_table(path: Path) -> None:
         timedelta(days=90),
     )
     assert path.read_text(encoding="utf-8").endswith('\n[rotation]  # four a year\nevery = "90d"\n')
+
+
+HUGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "text", [f"{HUGE}d", "99999999d", "1e9s", "²s", "٣s", "-1s", "nan", "infs", f"0.{HUGE}s", "36501d", ""]
+)
+def test_what_is_no_duration_is_one_error_that_names_the_setting(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="poll_interval = "):
+        config.duration("poll_interval", text)
+
+
+def test_the_longest_duration_leads_to_a_time_that_can_be_written() -> None:
+    assert utc_now() + config.duration("x", "36500d") > utc_now()
+
+
+@pytest.mark.parametrize("text", ["h:65536", "h:²", "h:٣", f"h:{HUGE}", "h:-1", "h:", ":1", "h:1e3", "h: 1"])
+def test_what_is_no_port_is_one_error_that_names_the_setting(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not HOST:PORT"):
+        config.host_and_port("listen", text)

@@ -1,4 +1,6 @@
-"""Makes the vectors in this folder: `python tests/vectors/make.py CRYPTOGRAPHY_VECTORS_FOLDER`. README.md says more."""
+"""Make the vectors in this folder: `python tests/vectors/make.py CRYPTOGRAPHY_VECTORS_FOLDER CCTV_AGE_INDEX_JS`.
+
+README.md says more."""
 
 from __future__ import annotations
 
@@ -155,8 +157,16 @@ def backup() -> dict[str, object]:
     return {"passphrase": passphrase, "inside": inside.decode(), "content": content.decode()}
 
 
+def age(index: Path) -> dict[str, str]:
+    """The vectors of the C2SP project for age, in base64, without those of hybrid keys and those of 29 kB."""
+    found = re.findall(r'// \.\./testdata/(\w+)\nvar \w+ = __toBinary\("([^"]+)"\)', index.read_text("utf-8"))
+    wanted = {name: text for name, text in found if "hybrid" not in name and len(text) < 9999}
+    return {name: text + "=" * (-len(text) % 4) for name, text in wanted.items()}
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
+    save("age_c2sp.json", age(Path(sys.argv[2])))
     save("aes_256_gcm_nist.json", aes_gcm(folder))
     save("hkdf_sha256_rfc5869.json", hkdf(folder))
     save("hpke.json", hpke(folder))

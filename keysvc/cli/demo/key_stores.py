@@ -13,7 +13,7 @@ from typing import Protocol
 
 from keysvc.cli.demo.processes import DemoFailed
 from keysvc.installation import config
-from keysvc.installation.assembly import no_prompt, plugins
+from keysvc.installation.assembly import allowed_plugins, no_prompt
 
 MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -99,14 +99,14 @@ class AtURL:
         self.options: tuple[str, ...] = ("--key-store", url)
         self._url = url
         self._configuration = configuration
-        with contextlib.closing(plugins().key_stores.open(url, no_prompt, "0" * 32)) as store:
+        with contextlib.closing(allowed_plugins().key_stores.open(url, no_prompt, "0" * 32)) as store:
             if store.versions():
                 raise DemoFailed("the key store is not empty", hint="give one that is: the demo loses all it holds")
 
     def lose(self) -> None:
         """Every version; the root is its own affair."""
         system_id = config.load(self._configuration).system_id
-        with contextlib.closing(plugins().key_stores.open(self._url, no_prompt, system_id)) as store:
+        with contextlib.closing(allowed_plugins().key_stores.open(self._url, no_prompt, system_id)) as store:
             for version in store.versions():
                 store.destroy(version)
 

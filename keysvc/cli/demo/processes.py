@@ -108,7 +108,8 @@ class Machine:
 
     def _command(self, arguments: abc.Sequence[str], configured: bool) -> list[str]:
         where = ["--config", str(self.config)] if configured else []
-        command = [sys.executable, "-m", "keysvc", *where, *arguments]
+        isolation = "-I" if sys.flags.isolated else "-P"  # never a module of the current directory
+        command = [sys.executable, isolation, "-m", "keysvc", *where, *arguments]
         self.commands.append(command)
         return command
 

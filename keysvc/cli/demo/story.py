@@ -174,7 +174,7 @@ class Story:
         self.secrets.append(made["token"].rpartition(".")[2])
         machine = self._machine(name)
         machine.run(
-            *("join", made["url"], "--token", "-", "--dir", str(machine.directory)),
+            *("join", made["url"], "--token-file", "-", "--dir", str(machine.directory)),
             *("--agent", f"127.0.0.1:{free_port()}"),
             *self._where,
             configured=False,

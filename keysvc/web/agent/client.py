@@ -26,10 +26,14 @@ class AgentClient:
         self._connection = Connection(url, identity.client_context(), host_name(Role.SERVER, system_id), "the agent")
 
     @classmethod
-    def on_socket(cls, path: str) -> AgentClient:
-        """Through a UNIX socket, where the account of this process says who calls."""
+    def on_socket(cls, path: str, account: str | None = None) -> AgentClient:
+        """Through a UNIX socket, where the account of this process says who calls.
+
+        `account` is the one that the agent runs as, when that is neither root nor the account of this process: each
+        call raises AccessDenied where another listens.
+        """
         client = cls.__new__(cls)
-        client._connection = UnixConnection(path, "the agent")
+        client._connection = UnixConnection(path, "the agent", account)
         return client
 
     def credential(self, application: str, *, user: str, fresh: bool = False) -> Credential:

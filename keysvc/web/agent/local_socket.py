@@ -14,6 +14,7 @@ from typing import Any
 
 from keysvc.errors import AccessDenied, ConfigurationError
 from keysvc.model import Role
+from keysvc.plugin.safe_files import Unsafe, bind, check_directory
 from keysvc.web.asgi.exchange import Caller, Connected
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, group
@@ -76,18 +77,44 @@ def listen_at(path: Path) -> socket.socket:
         raise ConfigurationError("this operating system does not say who calls on a UNIX socket", hint="use the port")
     listening = socket.socket(socket.AF_UNIX)
     try:
+        check_directory(path.parent)
         _remove_abandoned(path)
-        listening.bind(str(path))
-        path.chmod(0o666)
+        bind(listening, path)
         listening.listen(1024)
+    except Unsafe as unsafe:
+        listening.close()
+        raise ConfigurationError(f"no socket is created at {path}: {unsafe.problem}", hint=unsafe.hint) from None
     except OSError as error:
         listening.close()
         raise ConfigurationError(f"cannot listen at {path}: {error.strerror or error}") from None
     return listening
 
 
+def check_listener(connected: socket.socket, path: str, account: str | None) -> None:
+    """Check who listens, before anything is sent. Raises AccessDenied unless that is root, this process's account, or
+    `account`."""
+    import pwd
+
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    trusted = {0, os.geteuid()}
+    with contextlib.suppress(KeyError):
+        if account is not None:
+            trusted.add(pwd.getpwnam(account).pw_uid)
+    if user not in trusted:
+        try:
+            name = pwd.getpwuid(user).pw_name
+        except KeyError:
+            name = f"user {user}"
+        raise AccessDenied(
+            f"{name} listens at {path}, which is not the account of the agent",
+            hint="if it is, name it: AgentClient.on_socket(PATH, ACCOUNT)",
+        )
+
+
 def _remove_abandoned(path: Path) -> None:
-    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+    """A link is left alone, and so is what it names: binding then fails."""
+    if not os.path.lexists(path) or not stat.S_ISSOCK(path.lstat().st_mode):
         return
     with socket.socket(socket.AF_UNIX) as trying:
         try:

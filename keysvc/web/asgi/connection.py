@@ -133,6 +133,7 @@ class _UnixHTTPConnection(urllib3.connection.HTTPConnection):
     """Its host is `localhost`, for the header; where it connects to is a path."""
 
     path = ""
+    account: str | None = None
 
     def _new_conn(self) -> socket.socket:
         connected = socket.socket(socket.AF_UNIX)  # type: ignore[attr-defined, unused-ignore]  # Windows has none
@@ -142,15 +143,22 @@ class _UnixHTTPConnection(urllib3.connection.HTTPConnection):
         except OSError as error:
             connected.close()
             raise urllib3.exceptions.NewConnectionError(self, str(error.strerror)) from None
+        from keysvc.web.agent.local_socket import check_listener
+
+        try:
+            check_listener(connected, self.path, self.account)
+        except AccessDenied:
+            connected.close()
+            raise
         return connected
 
 
 class UnixConnection(Requests):
-    """To a server on this machine, through a UNIX socket."""
+    """To a server on this machine, through a UNIX socket, on which this account, root, or `account` must listen."""
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, path: str, what: str, account: str | None = None) -> None:
         pool = urllib3.HTTPConnectionPool("localhost", retries=False, maxsize=MAXIMUM_KEPT)
-        pool.ConnectionCls = type("_ConnectionToPath", (_UnixHTTPConnection,), {"path": path})
+        pool.ConnectionCls = type("_ConnectionToPath", (_UnixHTTPConnection,), {"path": path, "account": account})
         super().__init__(pool, what, path)
 
 

@@ -87,7 +87,7 @@ class Connected:
     def _read_peer(self) -> Peer:
         if self.certificate is None:
             raise AccessDenied(
-                "a client certificate is needed", hint="enrol this machine: keysvc join URL --token TOKEN"
+                "a client certificate is needed", hint="enrol this machine: keysvc join URL --token-file FILE"
             )
         self._peer = peer_of(self.certificate)
         return self._peer

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, Self, runtime_checkable
 import msgspec
 from msgspec import Meta
 
+from keysvc.errors import ProtocolError
 from keysvc.model import (
     MAXIMUM_VERSION,
     Announcement,
@@ -60,7 +61,9 @@ class PollAnswer(Body, frozen=True):
         return cls(announcement.system_id, announcement.epoch, seconds, versions)
 
     def announcement(self) -> Announcement:
-        """As it is used."""
+        """As it is used. Raises ProtocolError for an interval that is none."""
+        if not 0 < self.poll_interval_seconds <= MAXIMUM_INTERVAL_SECONDS:
+            raise ProtocolError("the master secret server sent an impossible poll interval")
         versions = tuple(VersionRecord(v.version, v.state, v.created_at, v.check_value) for v in self.versions)
         return Announcement(self.system_id, self.epoch, versions, timedelta(seconds=self.poll_interval_seconds))
 

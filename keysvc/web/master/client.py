@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
+import queue
 import secrets
 import ssl
+import threading
 from collections import abc
 from pathlib import Path
+from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -32,6 +36,9 @@ from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY, IdentityFil
 from keysvc.web.tls.renewal import Renewal
 
 MAXIMUM_AUTHORITY_BYTES = 64 * 1024
+UNVERIFIED_SECONDS, JOINING_SECONDS = 15.0, 60.0
+"""How long a machine that joins waits for a server that it does not know yet; and for its certificate."""
+_Result = TypeVar("_Result")
 JOIN_SECONDS = 20.0
 """How long a machine that joins waits for a standby to take over: the default `lease_ttl`, and a little more."""
 POLL_SECONDS = 5.0
@@ -210,8 +217,8 @@ class MasterClient:
 def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
     certificate, and write both under `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
-    shown = _unverified_authority(url)
-    authority = shown.certificate.encode("ascii")
+    shown = _within(UNVERIFIED_SECONDS, url, lambda: _unverified_authority(url))
+    authority = certificates.first(shown.certificate.encode("utf-8"))  # others that follow it were not pinned
     if certificates.fingerprint(authority) != token.authority_fingerprint:
         raise AccessDenied(
             "the server shows another certificate authority than the join token pins",
@@ -225,20 +232,48 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     request, key = certificates.request("keysvc")
     asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
     with contextlib.closing(active):
-        found = active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
+        found = _within(
+            JOINING_SECONDS, url, lambda: active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
+        )
     where = MASTER_IDENTITY if found.role == Role.MASTER else IDENTITY
-    IdentityFiles(directory / where).write(found.certificate.encode("ascii"), key, authority)
+    IdentityFiles(directory / where).write(certificates.first(found.certificate.encode("utf-8")), key, authority)
     return found
+
+
+def _within(seconds: float, url: str, call: abc.Callable[[], _Result]) -> _Result:
+    """What `call` returns or raises; MasterSecretServerUnavailable after `seconds`, however slowly answers trickle."""
+    ended: queue.SimpleQueue[abc.Callable[[], _Result]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001  it is raised by who waits
+            ended.put(functools.partial(_raise, error))
+        else:
+            ended.put(lambda: result)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return ended.get(timeout=seconds)()
+    except queue.Empty:
+        raise MasterSecretServerUnavailable(f"the server at {url} did not answer within {seconds:g} s") from None
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _unverified_authority(url: str) -> messages.AuthorityAnswer:
     """What the server at `url` says its authority is: nothing is trusted before its fingerprint was compared."""
-    parts = urlsplit(url)
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port or 443
+    except ValueError:
+        parts, port = urlsplit("nowhere:"), 0
     if parts.scheme != "https" or not parts.hostname:
         raise ConfigurationError("the URL of the master secret server must be https://HOST:PORT")
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(parts.hostname, parts.port or 443, context=blind, timeout=CONNECT_SECONDS)
+    connection = http.client.HTTPSConnection(parts.hostname, port, context=blind, timeout=CONNECT_SECONDS)
     try:
         connection.request("GET", "/v1/authority")
         body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from keysvc.crypto import certificates
 from keysvc.errors import ConfigurationError
 from keysvc.model import Role, SecretBytes
-from keysvc.plugin.sealed import write_durably
+from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, write_durably
 
 IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
 """Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
@@ -29,7 +29,7 @@ class IdentityFiles:
     def write(self, certificate: bytes, key: SecretBytes, authority: bytes) -> None:
         """Durable. Raises ConfigurationError, which names the file."""
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_directory(self.directory)
             write_durably(self.directory / KEY, key.reveal())
             write_durably(self.directory / AUTHORITY, authority, mode=0o644)
             write_durably(self.directory / CERTIFICATE, certificate, mode=0o644)
@@ -114,6 +114,7 @@ class IdentityFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the authority may be signed by another one
         try:
+            self._check(AUTHORITY)
             context.load_verify_locations(self.directory / AUTHORITY)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"{self.directory / AUTHORITY}: {error.strerror or 'no certificate'}") from None
@@ -124,14 +125,24 @@ class IdentityFiles:
         """What new connections of `context` show from now on. Raises ConfigurationError."""
         try:
             self._finish_replacing()
+            self._check(CERTIFICATE, KEY)
             context.load_cert_chain(self.directory / CERTIFICATE, self.directory / KEY)
         except (OSError, ssl.SSLError) as error:
             why = error.strerror or getattr(error, "reason", None) or type(error).__name__
             raise ConfigurationError(f"{self.directory} holds no usable certificate and key: {why}") from None
 
+    def _check(self, *names: str) -> None:
+        """Raises ConfigurationError for a file that another account controls, and a key that one may read; OSError."""
+        try:
+            for name in names:
+                check_file(self.directory / name, secret=name == KEY)
+        except Unsafe as unsafe:
+            raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
+
     def _read(self, name: str) -> bytes:
         try:
             self._finish_replacing()
+            self._check(name)
             return (self.directory / name).read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{self.directory / name}: {error.strerror}") from None

@@ -39,6 +39,7 @@ def test_a_token_that_is_deleted_for_good_is_recovered_from_a_second_protector_a
 ):
     site.init("--no-backup", "--key-store", softhsm.url())
     (tmp_path / "passphrase").write_text("a passphrase of some length\n", encoding="utf-8")
+    (tmp_path / "passphrase").chmod(0o600)
     second = f"file://{tmp_path}/second?unlock=passphrase&passphrase-source=file:{tmp_path}/passphrase"
     make = ("--threshold", "3", "--of", "5", "--dir", tmp_path / "sealed", "--to-files", tmp_path / "paper")
     made = site("secret", "shares", *make).out

@@ -81,6 +81,8 @@ def test_the_plugin_is_found_and_its_library_is_not_imported() -> None:
         ("object=o", MODULE, "names no token"),
         ("slot-id=3;object=o", MODULE, "slot numbers move"),
         ("token=t;object=o;slot-id=x", MODULE, "decimal"),
+        ("token=t;object=o;slot-id=4294967296", MODULE, "decimal"),
+        (f"token=t;object=o;slot-id={'9' * 5000}", MODULE, "decimal"),
         ("token=t", MODULE, "names no key"),
         ("token=t;object=", MODULE, "names no key"),
         ("token=t;object=o;type=private", MODULE, "secret key"),

@@ -11,8 +11,8 @@ import keysvc_postgresql.store
 import pytest
 from released_data import BACKUP, PASSPHRASE, Released, kill_upgrades
 
-from keysvc.errors import SchemaMismatch
 from keysvc.master import backup
+from keysvc.plugin import SchemaMismatch
 
 DEATHS = 100 if os.environ.get("KEYSVC_ALL_DEATHS") == "1" else 5
 

@@ -35,6 +35,7 @@ class Process(subprocess.Popen):
 def keysvc(tmp_path: Path, receiver) -> abc.Callable[..., Process]:
     """Start `keysvc …` as a process of its own."""
     (tmp_path / "webhook.secret").write_text(f"{receiver.secret}\n")
+    (tmp_path / "webhook.secret").chmod(0o600)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
     environment = {
         **clean,

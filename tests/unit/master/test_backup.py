@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,38 +23,37 @@ from keysvc.errors import (
 from keysvc.master import backup
 from keysvc.model import SecretBytes, SecretText, utc_now
 
-LONG = timedelta(minutes=5)  # scrypt holds the interpreter for seconds, and the thread that renews the lease with it
 PASSPHRASE = SecretText("correct horse battery staple")
 
 
 def made(system: System, name: str = "backup.age") -> Path:
     path = system.folder / name
     secrets = [system.key_store().unseal(version) for version in system.key_store().versions()]
-    backup.write_and_prove(path, secrets, "5" * 32, PASSPHRASE)
+    backup.write_and_prove(path, secrets, "5" * 32, PASSPHRASE, work_factor=4)
     return path
 
 
 def test_a_lost_key_store_is_restored_and_every_credential_decrypts(system: System) -> None:
     system.with_users("anna")
-    system.start(LONG)
+    system.start()
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
     content = made(system).read_bytes()
     system.stop()
     shutil.rmtree(system.folder / "secret")
-    degraded = system.start(LONG)
+    degraded = system.start()
     assert degraded.status().state == "degraded"
     assert "version 1" in degraded.status().problems[0]
     with pytest.raises(LeaseHeld):
         backup.restore(content, PASSPHRASE, system.store(), system.key_store())
     system.stop()
     assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (1,)
-    system.start(LONG)
+    system.start()
     assert system.sso("web-02")[0].credential("SAP", user="anna")["password"].reveal() == "geheim"
 
 
 def test_a_rehearsal_tells_what_the_backup_lacks_and_changes_nothing(system: System) -> None:
     system.with_users("anna")
-    master = system.start(LONG)
+    master = system.start()
     system.sso()[0].set_credential("SAP", user="anna", password="geheim")
     content = made(system).read_bytes()
     found = backup.rehearse(content, PASSPHRASE, system.store())
@@ -102,7 +100,7 @@ def test_a_version_of_another_history_is_never_restored_over_this_one(system: Sy
 
 
 def test_a_restore_checks_every_version_before_it_seals_any(system: System, tmp_path: Path) -> None:
-    master = system.start(LONG)
+    master = system.start()
     master.rotate("administrator")
     eventually(lambda: master.status().active_version == 2)
     content = made(system).read_bytes()
@@ -126,7 +124,7 @@ def test_the_header_says_what_the_backup_is_before_anyone_types_a_passphrase(sys
 
 
 def test_a_destroyed_version_is_not_restored(system: System) -> None:
-    master = system.start(LONG)
+    master = system.start()
     master.rotate("administrator")
     eventually(lambda: master.status().active_version == 2)
     content = made(system).read_bytes()
@@ -139,7 +137,7 @@ def test_a_destroyed_version_is_not_restored(system: System) -> None:
 
 
 def test_status_warns_until_a_backup_holds_the_active_version(system: System) -> None:
-    master = system.start(LONG)
+    master = system.start()
     assert "no backup" in master.status().warnings[0]
     master.record_backup(backup.BackupRecord(utc_now(), (1,)), "administrator")
     assert master.status().warnings == ()

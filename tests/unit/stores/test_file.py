@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from keysvc.errors import ConfigurationError, KeyStoreUnavailable, SealBroken
+from keysvc.errors import ConfigurationError, InvalidInput, KeyStoreUnavailable, SealBroken
 from keysvc.model import SecretText
 from keysvc.plugin.loading import Plugins
 from keysvc.testing.key_store import secret
@@ -94,7 +96,7 @@ def test_a_passphrase_is_asked_for_once_and_a_wrong_one_says_so(url: str, tmp_pa
 
     def right(what: str) -> SecretText:
         asked.append(what)
-        return SecretText("right")
+        return SecretText("right horse battery")
 
     store = open_store(url + "?unlock=passphrase", right)
     store.seal(secret(1))
@@ -106,12 +108,25 @@ def test_a_passphrase_is_asked_for_once_and_a_wrong_one_says_so(url: str, tmp_pa
 
 
 def test_absurd_argon2_parameters_are_refused_before_they_exhaust_the_machine(url: str, tmp_path: Path) -> None:
-    open_store(url + "?unlock=passphrase", lambda _: SecretText("right")).seal(secret(1))
+    open_store(url + "?unlock=passphrase", lambda _: SecretText("right horse battery")).seal(secret(1))
     entry = tmp_path / "secret/version-0000000001"
     header, _, sealed = entry.read_bytes().partition(b"\n")
     entry.write_bytes(header + b"\n" + sealed[:21] + b"\xff\xff\xff\xff" + sealed[25:])
     with pytest.raises(SealBroken, match="out of bounds"):
-        open_store(url + "?unlock=passphrase", lambda _: SecretText("right")).unseal(1)
+        open_store(url + "?unlock=passphrase", lambda _: SecretText("right horse battery")).unseal(1)
+
+
+def test_a_short_passphrase_seals_nothing_new_and_opens_what_it_sealed(url: str, monkeypatch: Any) -> None:
+    short = functools.partial(open_store, url + "?unlock=passphrase", lambda _: SecretText("x"))
+    with pytest.raises(InvalidInput, match="needs at least 12 characters"):
+        short().seal(secret(1))
+    assert short().versions() == []
+    with monkeypatch.context() as as_in_the_first_release:
+        as_in_the_first_release.setattr("keysvc.plugin.sealed.MINIMUM_PASSPHRASE", 1)
+        short().seal(secret(1))
+    assert short().unseal(1) == secret(1)
+    short().seal(secret(2))
+    assert short().unseal(2) == secret(2)
 
 
 @pytest.mark.parametrize("bad", ["file:relative", "file:///", "file:///x?unlock=magic", "file:///x?colour=red",
@@ -146,3 +161,23 @@ def test_a_full_disk_leaves_what_was_there(url: str, tmp_path: Path) -> None:
     assert list(open_store(url).versions()) == [1]
     assert open_store(url).unseal(1) == secret(1)
     assert [path.name for path in (tmp_path / "secret").iterdir()] == ["version-0000000001"]
+
+
+def test_what_else_lies_in_the_directory_is_no_version(url: str, tmp_path: Path) -> None:
+    open_store(url).seal(secret(1))
+    for name in (
+        "version-",
+        "version-1",
+        "version-0000000001.bak",
+        "version-00000000010",
+        "version-٠٠٠٠٠٠٠٠٠٢",
+        "notes",
+    ):
+        (tmp_path / "secret" / name).write_bytes(b"")
+    assert open_store(url).versions() == [1]
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**32, 10**30])
+def test_a_version_that_no_format_has_room_for_is_invalid_input(version: int) -> None:
+    with pytest.raises(InvalidInput, match="a version from 1 to 4294967295"):
+        secret(version)

@@ -88,18 +88,14 @@ def init(
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
-    from keysvc.master import backup as backups, lifecycle
+    from keysvc.master import backup as backups
     from keysvc.master.events import STORE_RIGHTS
-    from keysvc.master.lease import Leadership
+    from keysvc.master.term import hold
 
     store = open_store(made.config)
-    leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
-    leadership.take_or_refuse()
-    try:
+    with hold(store) as term:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, STORE_RIGHTS)
-    finally:
-        leadership.release()
+        backups.record(term, record, STORE_RIGHTS)
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 

@@ -24,7 +24,7 @@ from keysvc.errors import (
 )
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
 from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
@@ -63,12 +63,10 @@ class Identities:
     Identities are also kept in memory, so that a poll costs no database work.
     """
 
-    def __init__(
-        self, store: MappingStore, system_id: str, leadership: Leadership, authority: certificates.KeyPair
-    ) -> None:
+    def __init__(self, store: MappingStore, system_id: str, term: Term, authority: certificates.KeyPair) -> None:
         self._system_id = system_id
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
@@ -103,10 +101,7 @@ class Identities:
                 raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
         token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
         enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
-        self._store.commit(
-            [PutEnrolment(enrolment), audit(actor, "identity.token-made", name, role=role.value)],
-            self._leadership.guard,
-        )
+        self._term.commit(PutEnrolment(enrolment), audit(actor, "identity.token-made", name, role=role.value))
         return token
 
     def tokens(self) -> list[Enrolment]:
@@ -121,7 +116,7 @@ class Identities:
             if not ended:
                 raise NotFound(f"no join token of {name} can be redeemed", hint="keysvc server tokens")
             with contextlib.suppress(Conflict):  # one was redeemed meanwhile
-                self._store.commit(ended, self._leadership.guard)
+                self._term.commit(*ended)
                 return len(ended) - 1
         raise Conflict(f"the join tokens of {name} change too fast")
 
@@ -194,7 +189,7 @@ class Identities:
                 event(EventKind.CERTIFICATE_ENDING, subject=i.name, role=i.role.value, expires_at=str(i.expires_at))
                 for i in ending
             ]
-            self._store.commit(events, self._leadership.guard)
+            self._term.commit(*events)
             self._told.update(identity.serial for identity in ending)
 
     def revoke(self, name: str, actor: str) -> None:
@@ -227,7 +222,7 @@ class Identities:
     def _commit(self, identity: Identity, changes: abc.Sequence[Change]) -> None:
         """And know what became of the identity, also when the answer of the mapping store was lost."""
         try:
-            self._store.commit(changes, self._leadership.guard)
+            self._term.commit(*changes)
         except KeysvcError:
             with contextlib.suppress(KeysvcError):
                 self._know(self._store.identity(identity.name))

@@ -12,7 +12,7 @@ from systems import System, eventually
 from keysvc.errors import MappingStoreUnavailable, NotifierUnavailable
 from keysvc.master import watch
 from keysvc.master.delivery import Subscription
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.master.watch import MappingStoreOutage
 from keysvc.model import Event
 
@@ -58,9 +58,9 @@ def test_a_key_store_that_went_away_degrades_the_status_and_stops_nothing_else(s
 
 def test_an_outage_of_the_mapping_store_is_told_when_it_is_over(system: System) -> None:
     store = system.store()
-    leadership = Leadership(store, timedelta(seconds=30))
-    leadership.acquire()
-    outage = MappingStoreOutage(store, leadership)
+    term = Term(store, timedelta(seconds=30))
+    term.acquire()
+    outage = MappingStoreOutage(store, term)
     outage.ended()
     outage.began(MappingStoreUnavailable("the disk is full"))
     outage.began(MappingStoreUnavailable("still"))

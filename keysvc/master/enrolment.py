@@ -10,7 +10,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keysvc import names
 from keysvc.crypto import certificates
 from keysvc.errors import (
     AccessDenied,
@@ -25,7 +24,7 @@ from keysvc.errors import (
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.term import Term
-from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
+from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, names, utc_now
 from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
 

@@ -9,7 +9,6 @@ from collections import abc
 from dataclasses import replace
 from types import MappingProxyType
 
-from keysvc import names
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.model import (
     Application,
@@ -21,6 +20,7 @@ from keysvc.model import (
     Flags,
     Mapping,
     Settings,
+    names,
     utc_now,
 )
 from keysvc.plugin.audit_chain import AuditKeys

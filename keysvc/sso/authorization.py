@@ -10,9 +10,8 @@ import threading
 from collections import abc
 from typing import Final, Generic, TypeVar
 
-from keysvc import names
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
-from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.model import Application, ApplicationType, Mapping, Settings, names
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.memory_alone import about_to_wait

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from keysvc import names
-from keysvc.model import Application, Role, Settings
+from keysvc.model import Application, Role, Settings, names
 
 
 class SSORole(StrEnum):
@@ -125,7 +124,7 @@ def accounts_in(text: str) -> tuple[str, ...]:
 
 
 def system_roles(principal: Principal, accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that hold for every application. `accounts` are keys: see `keysvc.names`.
+    """Those that hold for every application. `accounts` are keys: see `keysvc.model.names`.
 
     An administrator's certificate is an SSO administrator. An SSO server holds the master secret: it administers every
     application's mappings and credentials, and no more than that.

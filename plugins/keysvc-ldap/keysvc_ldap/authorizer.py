@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 
-from keysvc import names
+from keysvc.model import names
 from keysvc.plugin import AuthorizerUnavailable
 from keysvc_ldap import Settings
 from keysvc_ldap.directory import Directory, Entry, Problem, quoted

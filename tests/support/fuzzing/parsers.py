@@ -19,7 +19,6 @@ from unittest import mock
 import msgspec
 
 from fuzzing.target import Opened, Target, Way, each, simply, text_of
-from keysvc import names
 from keysvc.cli import applications, audit, credential
 from keysvc.crypto import backup_file, certificates, tickets
 from keysvc.crypto.age import decrypt_with_key, is_encrypted
@@ -37,6 +36,7 @@ from keysvc.model import (
     Role,
     SecretBytes,
     SecretText,
+    names,
     utc_now,
 )
 from keysvc.plugin.interfaces import Opening

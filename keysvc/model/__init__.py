@@ -17,8 +17,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, NoReturn, TypeVar
 
-from keysvc import names
 from keysvc.errors import InvalidInput
+from keysvc.model import names
 
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8

@@ -59,9 +59,7 @@ def init(
     from keysvc.master.status import BACKUP_HINT, NO_BACKUP
 
     if allow_extractable_kek:
-        if key_store is None:
-            raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
-        key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+        key_store = _allow_extractable(key_store)
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
     if backup is not None:
@@ -86,6 +84,12 @@ def init(
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def _allow_extractable(key_store: str | None) -> str:
+    if key_store is None:
+        raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
+    return f"{key_store}{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, open_store, read_file, without_secret
+from keysvc.cli.shared import PassphraseFileOption, open_store, read_file, with_the_stores_rights, without_secret
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def init(
     from keysvc.master.status import BACKUP_HINT, NO_BACKUP
 
     if allow_extractable_kek:
-        if key_store is None:
-            raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
-        key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+        key_store = _allow_extractable(key_store)
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
     if backup is not None:
@@ -80,16 +78,22 @@ def init(
     config, sealed = made.config, "version 1 of its master secret is sealed and read back"
     typer.echo(f"system {config.system_id} is configured: {sealed}")
     typer.echo(f"sealed under: {made.root}")
+    actor = with_the_stores_rights(config)
     if backup is not None and secret_of_backup is not None:
-        _back_up(made, backup, secret_of_backup)
+        _back_up(made, backup, secret_of_backup, actor)
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
 
 
-def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
+def _allow_extractable(key_store: str | None) -> str:
+    if key_store is None:
+        raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
+    return f"{key_store}{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+
+
+def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:
     from keysvc.master import backup as backups, lifecycle
-    from keysvc.master.events import STORE_RIGHTS
     from keysvc.master.lease import Leadership
 
     store = open_store(made.config)
@@ -97,7 +101,7 @@ def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
     leadership.take_or_refuse()
     try:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, STORE_RIGHTS)
+        backups.record(store, leadership.guard, record, actor)
     finally:
         leadership.release()
     typer.echo(f"the backup {backup.absolute()} is written and proved")

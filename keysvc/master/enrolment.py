@@ -26,7 +26,7 @@ from keysvc.master.events import EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
-from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.plugin.changes import Change, ForgetEnrolments, PutEnrolment, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
 
 TOKEN_LIFETIME = timedelta(hours=1)
@@ -94,19 +94,18 @@ class Identities:
             return [self._known[name] for name in sorted(self._known)]
 
     def enroll(self, name: str, role: Role, actor: str) -> JoinToken:
-        """Make a one-time join token, good for an hour. Raises InvalidInput, also for a name that is somebody else's
-        but for upper and lower case: accounts are compared without."""
+        """Make a one-time join token, good for an hour, and delete those that expired. Raises InvalidInput, also for a
+        name that is somebody else's but for upper and lower case: accounts are compared without."""
         certificates.check_name(name)
         names.check("server", name)
         for other in self.all():
             if other.name != name and names.same(other.name, name):
                 raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
         token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
-        enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
-        self._store.commit(
-            [PutEnrolment(enrolment), audit(actor, "identity.token-made", name, role=role.value)],
-            self._leadership.guard,
-        )
+        now = utc_now()
+        enrolment = Enrolment(token_hash(token.secret), name, role, now + TOKEN_LIFETIME)
+        made = audit(actor, "identity.token-made", name, role=role.value)
+        self._store.commit([ForgetEnrolments(now), PutEnrolment(enrolment), made], self._leadership.guard)
         return token
 
     def tokens(self) -> list[Enrolment]:
@@ -156,6 +155,7 @@ class Identities:
         if known is None or known.revoked_at is not None:
             raise Revoked(f"the certificate of {name} was revoked")
         if serial != known.serial and not self._may_renew_again(known, serial):
+            self._report_contested(known, serial)
             raise AccessDenied(
                 f"the certificate of {name} was replaced, and the new one is in use or was renewed",
                 hint="if this machine does not have the new one, somebody copied its key: revoke it and enrol it again",
@@ -239,6 +239,13 @@ class Identities:
             known = self._known.get(identity.name) if identity is not None else None
             if identity is not None and (known is None or known.revision < identity.revision):
                 self._known[identity.name] = identity
+
+    def _report_contested(self, known: Identity, serial: str) -> None:
+        """Store an event, once for each certificate in the life of this process."""
+        if serial not in self._told:
+            contested = event(EventKind.CERTIFICATE_CONTESTED, subject=known.name, role=known.role.value)
+            self._store.commit([contested], self._leadership.guard)
+            self._told.add(serial)
 
     def _may_renew_again(self, known: Identity, serial: str) -> bool:
         was_seen = self._seen.get(known.name) == known.serial

@@ -132,6 +132,12 @@ class EventKind(StrEnum):
         "a certificate is near its end and was not renewed",
         *("subject", "role", "expires_at"),
     )
+    CERTIFICATE_CONTESTED = (
+        "certificate.contested",
+        Severity.WARNING,
+        "a certificate asked for renewal after its successor was used: somebody may have copied its key",
+        *("subject", "role"),
+    )
     AUDIT_CHAIN_BROKEN = (
         "audit.chain-broken",
         Severity.ERROR,

@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         DeleteCredential as DeleteCredential,
         DeleteMapping as DeleteMapping,
         EventDelivered as EventDelivered,
+        ForgetEnrolments as ForgetEnrolments,
         ForgetEvents as ForgetEvents,
         ForgetServer as ForgetServer,
         ParkEvent as ParkEvent,

@@ -98,6 +98,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "mapping-store migrate": ("--to", "sqlite:///{folder}/moved.db?password-source=file:{password}"),
     "server enroll": ("web-09",),
     "server list": (),
+    "server tokens": (),
+    "server cancel": ("web-09",),
     "server revoke": ("web-09",),
     "user enroll": ("bert",),
     "user list": (),

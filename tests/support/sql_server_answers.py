@@ -14,10 +14,11 @@ from tds_recorder import Answer, Call, Failure, Recorder, Rows
 
 from keysvc.plugin import AuditHead, AuditTrail, Location
 from keysvc.stores import schema
+from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.sql_database import GUARD_COLUMNS
 
 _KINDS = {"Integer": "int", "BigInteger": "bigint", "LargeBinary": "varbinary", "Instant": "datetime2"}
-_GUARD = {"schema_version": len(schema.MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
+_GUARD = {"schema_version": len(MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
 
 
 def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
@@ -73,7 +74,7 @@ class Database:
         if sql.startswith("SELECT guard.schema_version, "):
             return [_guard()]
         if sql.startswith(("SELECT guard.schema_version", "SELECT 1 ")) or "OBJECT_ID" in sql:
-            return [one("found", "int", len(schema.MIGRATIONS))]
+            return [one("found", "int", len(MIGRATIONS))]
         if sql.startswith(("SELECT max(", "SELECT (SELECT max(")):
             return [Rows((("a", "bigint"), ("b", "bigint")), ((1, 1),))]
         return [Rows((("x", "int"),))] if sql.lstrip().upper().startswith("SELECT") else [1]

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from keysvc.plugin import AuditTrail, ConfigurationError, KeysvcError, MappingStoreUnavailable
+from keysvc.plugin.logs import get_logger
 from keysvc.stores import schema, sql_audit
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore, Undone
@@ -48,6 +49,9 @@ _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
 _SNAPSHOTS = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
 
 
+log = get_logger("keysvc.mapping-store")
+
+
 class SQLServerMappingStore(SQLMappingStore):
     """A mapping store in a database of SQL Server. Opens no connection before it is used."""
 
@@ -73,13 +77,21 @@ class SQLServerMappingStore(SQLMappingStore):
         self._source: rows.Source | None = None
 
     def prepare(self) -> None:
-        """Refuses a database whose readers would wait for writers."""
+        """Refuses a database whose readers would wait for writers. Where the server does not say, that is logged."""
 
         def snapshots() -> object:
             with self._engine.connect() as connection:
-                return connection.exec_driver_sql(_SNAPSHOTS).scalar()
+                try:
+                    return connection.exec_driver_sql(_SNAPSHOTS).scalar()
+                except DBAPIError as error:
+                    if is_unavailable(error):
+                        raise
+                    return None  # another maker's server may lack the view or its column
 
-        if self._repeated(snapshots) in (0, False):
+        reads_snapshots = self._repeated(snapshots)
+        if reads_snapshots is None:
+            log.warning("the database does not say whether it has READ_COMMITTED_SNAPSHOT on", url=self._url)
+        elif not reads_snapshots:
             raise ConfigurationError(
                 f"{self._url}: the database has READ_COMMITTED_SNAPSHOT off",
                 hint="ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE",

@@ -46,7 +46,7 @@ def load(path: Path | None) -> Config:
     from keysvc.installation import assembly, config
 
     found = config.load(path)
-    assembly.require_safe_files(found)
+    assembly.require_safe_files(found, root_reads=True)
     return found
 
 

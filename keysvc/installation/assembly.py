@@ -212,25 +212,27 @@ def granting_files(config: Config) -> abc.Iterator[tuple[Path, bool]]:
                 yield Path(source.removeprefix("file:").removeprefix("//")), True
 
 
-def check_files(config: Config) -> abc.Iterator[Unsafe]:
-    """What is wrong with each of these files that is there, and with the directory of the agent's socket."""
+def check_files(config: Config, *, root_reads: bool) -> abc.Iterator[Unsafe]:
+    """What is wrong with each of these files that is there, and with the directory of the agent's socket. `root_reads`
+    as of `check_directory`."""
     for path, secret in granting_files(config):
         try:
             if path.exists():
-                check_file(path, secret=secret)
+                check_file(path, secret=secret, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
     if config.agent_socket is not None:
         try:
             with contextlib.suppress(FileNotFoundError):
-                check_directory(config.resolve(config.agent_socket).parent)
+                check_directory(config.resolve(config.agent_socket).parent, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
 
 
-def require_safe_files(config: Config) -> None:
-    """Raises ConfigurationError for the first file that is not safe."""
-    for unsafe in check_files(config):
+def require_safe_files(config: Config, *, root_reads: bool = False) -> None:
+    """Raises ConfigurationError for the first file that is not safe. `root_reads` as of `check_directory`: for
+    commands, since what serves writes too."""
+    for unsafe in check_files(config, root_reads=root_reads):
         raise ConfigurationError(unsafe.problem, hint=unsafe.hint)
 
 

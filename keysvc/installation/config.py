@@ -166,7 +166,7 @@ def load(path: Path | None = None) -> Config:
     """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
     path = (path or default_path()).absolute()
     try:
-        check_file(path, secret=False)
+        check_file(path, secret=False, root_reads=True)
         content = path.read_text("utf-8")
     except Unsafe as unsafe:
         raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None

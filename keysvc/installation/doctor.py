@@ -47,7 +47,7 @@ def _plugins(config: Config) -> abc.Iterator[Finding]:
 
 
 def _files(config: Config) -> abc.Iterator[Finding]:
-    unsafe = list(assembly.check_files(config))
+    unsafe = list(assembly.check_files(config, root_reads=True))
     yield from (Finding(each.problem, ok=False, mend=each.hint) for each in unsafe)
     if not unsafe:
         yield Finding("no other account can write what this machine trusts, or read its secrets", ok=True)

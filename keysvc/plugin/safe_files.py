@@ -85,24 +85,19 @@ def bind(listening: socket.socket, path: Path) -> None:
         os.umask(before)
 
 
-def check_directory(path: Path) -> None:
-    """Check a directory, all above it, and the links on the way. Raises Unsafe; OSError when there is none."""
-    if sys.platform == "win32":
-        return
-    for part in (path.absolute(), *path.absolute().parents):
-        found = part.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            _check_owner(part, found)
-    whole = path.resolve(strict=True)
-    for part in (whole, *whole.parents):
-        found = part.stat()
-        _check_owner(part, found)
-        if not found.st_mode & stat.S_ISVTX:
-            _check_writers(part, found)
+def check_directory(path: Path, *, root_reads: bool = False) -> None:
+    """Check a directory, all above it, and the links on the way. `root_reads` is for what is read, and not created:
+    root looks after the services of other accounts, so then the account that owns it is as good as root for root.
+
+    Raises Unsafe; OSError when there is none.
+    """
+    if sys.platform != "win32":
+        _check_way(path, _trusted(path.stat() if root_reads else None))
 
 
-def check_file(path: Path, *, secret: bool) -> None:
+def check_file(path: Path, *, secret: bool, root_reads: bool = False) -> None:
     """Check a file that grants something; of a `secret` one also who may read it. A pipe is as safe as who writes it.
+    `root_reads` as of `check_directory`.
 
     Raises Unsafe; OSError when there is none.
     """
@@ -111,10 +106,12 @@ def check_file(path: Path, *, secret: bool) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         return
-    check_directory(path.resolve().parent)
-    _check_owner(path, found)
+    trusted = _trusted(found if root_reads else None)
+    _check_way(path.parent, trusted)
+    _check_way(path.resolve().parent, trusted)
+    _check_owner(path, found, trusted)
     _check_writers(path, found)
-    readers = 0o037 if found.st_uid != os.geteuid() else 0o077  # root's own may be given to the group of a service
+    readers = 0o037 if found.st_uid == 0 else 0o077  # root's own may be given to the group of a service
     if secret and found.st_mode & readers:
         raise Unsafe(path, f"can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
 
@@ -152,9 +149,25 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 
 if sys.platform != "win32":
 
-    def _check_owner(path: Path, found: os.stat_result) -> None:
+    def _trusted(found: os.stat_result | None) -> frozenset[int]:
         """In a user namespace root may be unmapped: whoever owns / is as trusted as root."""
-        if found.st_uid not in {0, os.geteuid(), Path("/").stat().st_uid}:
+        always = {0, os.geteuid(), Path("/").stat().st_uid}
+        return frozenset(always | {found.st_uid} if found is not None and os.geteuid() == 0 else always)
+
+    def _check_way(path: Path, trusted: frozenset[int]) -> None:
+        for part in (path.absolute(), *path.absolute().parents):
+            link = part.lstat()
+            if stat.S_ISLNK(link.st_mode):
+                _check_owner(part, link, trusted)
+        whole = path.resolve(strict=True)
+        for part in (whole, *whole.parents):
+            found = part.stat()
+            _check_owner(part, found, trusted)
+            if not found.st_mode & stat.S_ISVTX:
+                _check_writers(part, found)
+
+    def _check_owner(path: Path, found: os.stat_result, trusted: frozenset[int]) -> None:
+        if found.st_uid not in trusted:
             owner = _account_name(found.st_uid)
             raise Unsafe(path, f"belongs to {owner}", f"run this as {owner}, or change the owner: chown")
 

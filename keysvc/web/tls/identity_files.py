@@ -13,7 +13,7 @@ from typing import BinaryIO
 from keysvc.crypto import certificates
 from keysvc.errors import ConfigurationError
 from keysvc.model import Role, SecretBytes
-from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, write_durably
+from keysvc.plugin.safe_files import Unsafe, check_directory, check_file, create_directory, write_durably
 
 IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
 """Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
@@ -59,6 +59,10 @@ class IdentityFiles:
     @contextlib.contextmanager
     def alone(self) -> abc.Iterator[bool]:
         """True for one process at a time; the others do not wait. Raises ConfigurationError."""
+        try:
+            check_directory(self.directory)
+        except Unsafe as unsafe:
+            raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
         with open(self.directory / "lock", "wb") as file:
             yield _locked(file)
 
@@ -135,7 +139,7 @@ class IdentityFiles:
         """Raises ConfigurationError for a file that another account controls, and a key that one may read; OSError."""
         try:
             for name in names:
-                check_file(self.directory / name, secret=name == KEY)
+                check_file(self.directory / name, secret=name == KEY, root_reads=True)
         except Unsafe as unsafe:
             raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
 

@@ -496,7 +496,6 @@ SCRIPTS = {
 BROKEN = (
     (SQLMappingStore, "_check_guard"),
     (SQLMappingStore, "changes"),
-    (SQLiteMappingStore, "changes"),
     (LiveServers, "waiting_for"),
     (VersionCache, "permitted"),
 )

@@ -36,7 +36,7 @@ def found_person(search: Search, **attributes: list[str]) -> bytes:
 
 
 def in_ranges(number: int, *, beside: bool) -> abc.Callable[[Search], bytes]:
-    """Somebody in so many groups, of which the server returns 1,500 at a time, with an empty attribute beside or not."""
+    """Somebody in so many groups, of which the server returns 1,500 at a time; an empty attribute beside, or not."""
 
     def answer(search: Search) -> bytes:
         ranged = [name for name in search.attributes if ";range=" in name]

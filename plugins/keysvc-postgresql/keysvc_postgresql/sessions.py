@@ -44,9 +44,9 @@ def connect(parameters: abc.Mapping[str, Any]) -> psycopg.Connection[Any]:
 def begin(connection: Connection) -> None:
     """Begin a transaction in which SETTINGS hold, also where its session is lent for this transaction alone."""
     connection.begin()
-    driver = connection.connection.driver_connection
-    if isinstance(driver, psycopg.Connection) and driver.prepare_threshold is None:
-        connection.exec_driver_sql(_SET, (True, *_settings(driver)))
+    lent = connection.connection.driver_connection
+    if isinstance(lent, psycopg.Connection) and lent.prepare_threshold is None:
+        connection.exec_driver_sql(_SET, (True, *_settings(lent)))
 
 
 def given(options: str) -> dict[str, str]:

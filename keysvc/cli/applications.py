@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keysvc.cli.output import print_json, print_table
-from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store, read_file
+from keysvc.cli.shared import ConfigOption, JsonOption, administration, read_file
 
 app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
@@ -139,8 +139,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     \b
     keysvc app list
     """
-    administration(config, changing=False)
-    found = open_store(load(config)).applications()
+    found = administration(config, changing=False).store.applications()
     if as_json:
         print_json(found)
         return

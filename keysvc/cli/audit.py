@@ -39,7 +39,6 @@ def list_(
     """
     store = administration(config, changing=False).store
     found = list(_entries(store, _trails(trail, after), after))
-    store.close()
     if as_json:
         print_json([_plain(entry) for entry in found])
         return
@@ -73,7 +72,6 @@ def export(config: ConfigOption = None, trail: TrailOption = None, after: AfterO
     for head in heads:
         end = {"trail": head.trail, "end": head.sequence, "link": head.link.hex(), "version": head.sealed_version}
         typer.echo(msgspec.json.encode(end))
-    store.close()
 
 
 @app.command()
@@ -101,7 +99,6 @@ def verify(
     store = administration(config, changing=False).store
     keys = _keys(settings, store)
     found = [audit_trails.verify(store, trail, keys, known.get(trail)) for trail in AuditTrail]
-    store.close()
     if as_json:
         print_json(
             [{"trail": f.trail, "entries": f.entries, "unsealed": f.unsealed, "problems": f.problems} for f in found]
@@ -142,7 +139,6 @@ def accept(
         audit_trails.accept(found.store, leadership, chosen, keys, assembly.identity(settings).peer().name)
     finally:
         leadership.release()
-        found.store.close()
     typer.echo(f"the trail {trail} is proved from now on")
 
 
@@ -162,7 +158,6 @@ def level(
     """
     found = administration(config, changing=positive is not None or negative is not None)
     settings = found.audit_levels(positive, negative)
-    found.store.close()
     typer.echo(f"positive {settings.audit_positive_level}, negative {settings.audit_negative_level}")
 
 

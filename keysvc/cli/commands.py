@@ -13,6 +13,7 @@ from keysvc import __version__
 from keysvc.cli import entsso, init_and_join, running, status
 from keysvc.cli.demo import command
 from keysvc.cli.lazy import later
+from keysvc.cli.shared import until_the_end
 
 app = typer.Typer(
     name="keysvc",
@@ -74,7 +75,8 @@ def keysvc(
 def run() -> None:
     """The command that the arguments of this process name."""
     _add_commands_of_plugins()
-    app()
+    with until_the_end:
+        app()
 
 
 def _add_commands_of_plugins() -> None:

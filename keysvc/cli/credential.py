@@ -193,9 +193,7 @@ def _asked(config: Config, name: str) -> dict[str, str]:
 
     if not sys.stdin.isatty():
         raise InvalidInput("the fields are needed", hint="give --fields-file FILE, or - for standard input")
-    store = open_store(config)
-    application = store.application(name)
-    store.close()
+    application = open_store(config).application(name)
     if application is None:
         raise NotFound(f"there is no application {name}", hint="keysvc app list")
     return {

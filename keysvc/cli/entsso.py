@@ -133,6 +133,5 @@ def export_entsso(
             os.replace(folder / f"{name}.new", folder / name)
     except OSError as error:
         raise InvalidInput(f"{folder}: {error.strerror}") from None
-    store.close()
     for name in written:
         typer.echo(f"wrote {folder / name}")

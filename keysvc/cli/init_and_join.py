@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption
+from keysvc.cli.shared import PassphraseFileOption, open_store
 from keysvc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -80,11 +80,10 @@ def init(
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
     from keysvc.installation import init_and_join
-    from keysvc.installation.assembly import open_mapping_store
     from keysvc.master import backup as backups, lifecycle
     from keysvc.master.lease import Leadership
 
-    store = open_mapping_store(made.config)
+    store = open_store(made.config)
     leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
     leadership.take_or_refuse()
     try:
@@ -92,7 +91,6 @@ def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
         backups.record(store, leadership.guard, record, init_and_join.ADMINISTRATOR)
     finally:
         leadership.release()
-        store.close()
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keysvc.cli.output import print_json, progress
-from keysvc.cli.shared import ConfigOption, JsonOption, load
+from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -35,15 +36,10 @@ def migrate(
     from keysvc.installation import assembly, config as configuration, migration
 
     settings = load(config)
-    source = assembly.open_mapping_store(settings)
-    target = assembly.plugins(settings.plugins).mapping_stores.open(to, assembly.no_prompt, settings.system_id)
-    try:
-        rows = sum(source.rows_by_version().values())
-        with progress("copying credentials", rows) as bar:
-            moved = migration.migrate(source, target, assembly.identity(settings).peer().name, bar)
-    finally:
-        source.close()
-        target.close()
+    source, target = open_store(settings), open_store(replace(settings, mapping_store=to))
+    rows = sum(source.rows_by_version().values())
+    with progress("copying credentials", rows) as bar:
+        moved = migration.migrate(source, target, assembly.identity(settings).peer().name, bar)
     configuration.change(Path(settings.path), {"mapping_store": to})
     if as_json:
         print_json({"moved": moved.counts, "digest": f"{moved.digest:064x}"})

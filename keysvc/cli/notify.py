@@ -29,7 +29,6 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     store = administration(config, changing=False).store
     pending = {each.shown: len(store.events(MANY, pending_for=each.shown)) for each in settings.notifier_settings}
     parked = store.parked_events(MANY)
-    store.close()
     if as_json:
         notifiers = [
             {
@@ -85,17 +84,14 @@ def retry(
     if every == bool(event_id):
         raise InvalidInput("name an event, or all of them", hint="keysvc notify retry EVENT_ID, or --all")
     store = administration(config).store
-    try:
-        wanted = [
-            RetryEvent(parked.event.event_id, parked.notifier)
-            for parked in store.parked_events(MANY)
-            if event_id in {"", parked.event.event_id} and notifier in {"", parked.notifier}
-        ]
-        if not wanted and not every:
-            raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
-        store.commit(wanted, UNGUARDED)
-    finally:
-        store.close()
+    wanted = [
+        RetryEvent(parked.event.event_id, parked.notifier)
+        for parked in store.parked_events(MANY)
+        if event_id in {"", parked.event.event_id} and notifier in {"", parked.notifier}
+    ]
+    if not wanted and not every:
+        raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
+    store.commit(wanted, UNGUARDED)
     typer.echo(f"{len(wanted)} offered again; the master secret server delivers them")
 
 

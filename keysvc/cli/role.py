@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.output import print_json, print_table
-from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, open_store
+from keysvc.cli.shared import ConfigOption, JsonOption, administration, load, until_the_end
 from keysvc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     \b
     keysvc role list
     """
-    administration(config, changing=False)
-    store = open_store(load(config))
-    found = list(_named(store))
-    store.close()
+    found = list(_named(administration(config, changing=False).store))
     if as_json:
         print_json([{"role": role, "application": name, "account": account} for role, name, account in found])
         return
@@ -124,12 +121,12 @@ def of(
     from keysvc.sso.permissions import Principal
 
     settings = load(config)
-    administration(config, changing=False)
-    store, authorizer = open_store(settings), assembly.open_authorizer(settings)
+    store, authorizer = administration(config, changing=False).store, assembly.open_authorizer(settings)
+    if authorizer is not None:
+        until_the_end.callback(authorizer.close)
     known = {identity.name: identity.role for identity in store.identities()}
     groups = sorted(authorizer.groups_of(name)) if authorizer is not None else []
     roles = Access(store, lambda: 0.0, authorizer).roles(Principal(name, known.get(name, Role.USER)), application)
-    store.close()
     if as_json:
         print_json({"name": name, "groups": groups, "roles": roles})
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import abc
 from typing import TYPE_CHECKING, Annotated
@@ -119,7 +118,8 @@ def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from keysvc.master.verification import verify as verifying
 
     harden_process()
-    with administrator(settings) as client, contextlib.closing(open_store(settings)) as store:
+    store = open_store(settings)
+    with administrator(settings) as client:
         total = sum(store.rows_by_version().values())
         with progress("decrypting", total) as show:
             found = verifying(store, settings.system_id, client.every_version, show)

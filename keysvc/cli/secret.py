@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,10 +87,7 @@ def rehearse(
 
     content = read_file(file)
     store = open_store(settings)
-    try:
-        found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
-    finally:
-        store.close()
+    found = rehearsal(content, passphrase("passphrase of the backup", passphrase_file), store)
     if as_json:
         print_json(found)
         return
@@ -113,12 +111,8 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
 
     content = read_file(file)
     store = open_store(settings)
-    try:
-        key_store = open_key_store(settings, key_store_prompt(settings))
+    with contextlib.closing(open_key_store(settings, key_store_prompt(settings))) as key_store:
         restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
-        key_store.close()
-    finally:
-        store.close()
     typer.echo(f"versions {', '.join(map(str, restored))} are sealed in the key store and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
 

@@ -39,8 +39,6 @@ def serve(config: Path | None) -> None:
         problems.append(error)
         server.stop()
 
-    member = assembly.open_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail)
-    at = listen(*host_and_port("listen", settings.listen))
     facts = JoinInfo(
         settings.system_id,
         assembly.shareable_mapping_store(settings),
@@ -48,14 +46,15 @@ def serve(config: Path | None) -> None:
         settings.polling,
         settings.lease,
     )
-    server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
-    try:
+    with (
+        assembly.opened_member(settings, key_store_prompt(settings), changed=waiting.changed, failed=fail) as member,
+        listen(*host_and_port("listen", settings.listen)) as at,
+    ):
+        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
         with kept_renewed(assembly.master_renewal(settings, member)):
             server.run()
-    finally:
-        member.stop()
     if problems:
         raise problems[0]
 
@@ -73,9 +72,11 @@ def agent(config: Path | None) -> None:
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
-    at = listen(*host_and_port("agent", settings.agent))
-    local = listen_at(settings.resolve(settings.agent_socket)) if settings.agent_socket is not None else None
     with contextlib.ExitStack() as ending:
+        at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
+        local = None
+        if settings.agent_socket is not None:
+            local = ending.enter_context(listen_at(settings.resolve(settings.agent_socket)))
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, sso.poll_interval))

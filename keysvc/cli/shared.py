@@ -33,15 +33,20 @@ def load(path: Path | None) -> Config:
     return config.load(path)
 
 
+until_the_end = contextlib.ExitStack()
+"""What the running command opened. It is closed when the command ends: done, refused or interrupted."""
+
+
 def open_store(config: Config) -> MappingStore:
-    """The mapping store. Raises NotConfigured before `keysvc init`."""
+    """Open the mapping store until the end of the command. Raises MappingStoreUnavailable."""
     from keysvc.installation.assembly import open_mapping_store
 
-    return open_mapping_store(config)
+    return until_the_end.enter_context(contextlib.closing(open_mapping_store(config)))
 
 
 def administration(path: Path | None, *, changing: bool = True) -> Administration:
-    """Changes need an SSO administrator's identity; an SSO server may read."""
+    """Open the mapping store until the end of the command, as this machine's identity. Changes need an SSO
+    administrator's; an SSO server may read."""
     from keysvc.installation import assembly
     from keysvc.model import Role
     from keysvc.sso.administration import Administration

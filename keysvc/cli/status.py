@@ -56,7 +56,7 @@ def read(config: Config) -> SystemStatus:
     from keysvc.installation import assembly
     from keysvc.master.status import system_status
 
-    client = assembly.master_client(config)
+    client = assembly.master_client(config, patient=False)
     try:
         return client.status()
     except MasterSecretServerUnavailable as error:

@@ -39,9 +39,7 @@ def _switch(config: Path | None, *, enabled: bool) -> None:
 
     settings = load(config)
     actor = require_administrator(settings)
-    store = open_store(settings)
-    switch_system(store, actor, enabled=enabled)
-    store.close()
+    switch_system(open_store(settings), actor, enabled=enabled)
     typer.echo("enabled" if enabled else "disabled: look-ups and changes are refused within one poll interval")
 
 
@@ -54,9 +52,7 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    store = administration(config, changing=False).store
-    system = store.system()
-    store.close()
+    system = administration(config, changing=False).store.system()
     if system is None:
         return
     if as_json:

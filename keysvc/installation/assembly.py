@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
+TAKING_OVER_SECONDS = 5.0
+"""How long a standby takes to take over, once the lease has ended."""
 MOST_PLUGIN_FAILURES = 100
 
 
@@ -148,14 +150,16 @@ def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     found.on_failure = tell
 
 
-def master_client(config: Config) -> MasterClient:
-    """This machine's way to the master secret server. Renews its certificate when that is due."""
+def master_client(config: Config, *, patient: bool = True) -> MasterClient:
+    """This machine's way to the master secret server. Renews its certificate when that is due. When it is `patient`, a
+    request waits while no server is active and a standby may take over."""
 
     def find() -> str:
         with contextlib.closing(open_mapping_store(config)) as store:
             return _url_in_lease(store)
 
-    client = MasterClient(config.masters, identity(config), config.system_id, _quietly(find))
+    patience = config.lease.total_seconds() + TAKING_OVER_SECONDS if patient else 0.0
+    client = MasterClient(config.masters, identity(config), config.system_id, _quietly(find), patience)
     client.keep_certificate()
     return client
 
@@ -231,29 +235,33 @@ class AuthorityFiles:
         self._files.write(certificate, key, certificate)
 
 
-def open_member(
+@contextlib.contextmanager
+def opened_member(
     config: Config,
     prompt: Prompt,
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
-) -> Member:
-    """This machine's master secret server, active or standby, not started. `changed` and `failed` as of `Member`."""
+) -> abc.Iterator[Member]:
+    """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
+    uses is closed. `changed` and `failed` as of `Member`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
 
     plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
     tell_of_plugins(config, plugin_failures.append)
-    store = open_mapping_store(config)
-    try:
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
         store.prepare()
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-        protectors = open_protectors(config, prompt)
+        protectors = opened.enter_context(contextlib.closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
         told_of = subscriptions(config)
+        for each in told_of:
+            opened.callback(each.notifier.close)
         standby = Standby(
             store,
             protectors,
@@ -284,10 +292,8 @@ def open_member(
             )
 
         member = Member(store, standby, term, lease_ttl=config.lease, changed=changed, failed=failed)
-        return member
-    except KeysvcError:
-        store.close()
-        raise
+        opened.callback(member.stop)
+        yield member
 
 
 def _open_sealed_cache(config: Config) -> SealedCache | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import abc
@@ -88,9 +89,10 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
     if config.resealed_from is not None:
         mend = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
         yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, mend=mend)
-    store = assembly.open_mapping_store(config)
-    try:
-        protectors = assembly.open_protectors(config, assembly.no_prompt)
+    with (
+        contextlib.closing(assembly.open_mapping_store(config)) as store,
+        contextlib.closing(assembly.open_protectors(config, assembly.no_prompt)) as protectors,
+    ):
         for protector in protectors.prove(store.versions()):
             for version in protector.opens:
                 yield Finding(f"version {version} opens from {protector.url}", ok=True)
@@ -99,17 +101,14 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
             if protector.problem:
                 mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else protector.hint or _RESTORE
                 yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)
-        protectors.close()
-    finally:
-        store.close()
 
 
 def _authorizer(config: Config) -> abc.Iterator[Finding]:
     authorizer = assembly.open_authorizer(config)
     if authorizer is not None and config.authorizer is not None:
         name = assembly.identity(config).peer().name
-        groups = authorizer.groups_of(name)
-        authorizer.close()
+        with contextlib.closing(authorizer):
+            groups = authorizer.groups_of(name)
         yield Finding(
             f"authorizer {Location.parse(config.authorizer)} answers: {name} is in {len(groups)} groups", ok=True
         )

@@ -6,7 +6,7 @@ import threading
 from collections import abc
 from dataclasses import dataclass, replace
 
-from keysvc.errors import AccessDenied, CannotDecrypt, MappingStoreUnavailable, NotFound
+from keysvc.errors import AccessDenied, AuthorizerUnavailable, CannotDecrypt, MappingStoreUnavailable, NotFound
 from keysvc.plugin.clock import elapsed
 from keysvc.sso.credentials import Credential
 from keysvc.sso.memory_alone import about_to_wait
@@ -57,6 +57,8 @@ class CredentialCache:
             if entry is None:
                 raise
             return entry.credential
+        except AuthorizerUnavailable:  # an outage, which says nothing of the credential
+            raise
         except (AccessDenied, CannotDecrypt, NotFound):
             self.forget(application, user)
             raise

@@ -4,6 +4,7 @@ Each scenario, with all guards in place, breaks no rule: KEYSVC_CHAOS_CONTROLS=1
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import abc
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from chaos import checker
-from chaos.run import finish, settled
+from chaos.run import finish, settled, standbys_are_ready
 from chaos.site import Site
 from systems import eventually
 
@@ -24,18 +25,26 @@ def state(site: Site, version: int) -> str:
 
 
 def rotate(site: Site) -> None:
-    client = site.administrator()
-    client.rotate()
-    client.close()
+    with contextlib.closing(site.administrator(PATIENCE)) as client:
+        client.rotate()
 
 
 def reencryption_meets_writers(site: Site) -> None:
-    """The master has read all rows, and applications store new values before it writes."""
-    site.meetings.arrange("reencrypt", "hold")
+    """The master has read all rows, and applications store new values before it writes. Until it has read them, they
+    cannot hear that version 2 is active, and store nothing: else they might leave it no row to re-encrypt."""
+    for place in ("activate", "reencrypt"):
+        site.meetings.arrange(place, "hold")
     rotate(site)
+    eventually(lambda: site.meetings.reached("activate"), PATIENCE)
+    site.ways["web-1"].cut(silently=False)
+    site.meetings.release("activate")
     eventually(lambda: site.meetings.reached("reencrypt"), PATIENCE)
+    site.ways["web-1"].heal()
     eventually(lambda: site.store.rows_by_version().get(2, 0) > 2, PATIENCE)
+    for server in site.servers:  # else it might store again before it reads what was overwritten
+        server.end()
     site.meetings.release("reencrypt")
+    eventually(lambda: site.store.versions()[-1].completed_at is not None, PATIENCE)
 
 
 def a_master_sleeps_through_its_lease(site: Site) -> None:
@@ -45,9 +54,8 @@ def a_master_sleeps_through_its_lease(site: Site) -> None:
     rotate(site)
     eventually(lambda: site.meetings.reached("activate"), PATIENCE)
     eventually(lambda: settled_without(site, first), PATIENCE)
-    client = site.administrator()
-    client.destroy(1, force=True)
-    client.close()
+    with contextlib.closing(site.administrator(PATIENCE)) as client:
+        client.destroy(1, force=True)
     eventually(lambda: site.versions.get("1") == "destroyed", PATIENCE)  # as the checker was told
     first.signal(signal.SIGCONT)
 
@@ -76,9 +84,8 @@ def a_writer_sleeps_through_a_rotation(site: Site) -> None:
 def a_server_is_cut_off_for_long(site: Site) -> None:
     """For longer than it may encrypt."""
     site.ways["web-1"].cut(silently=False)
-    client = site.administrator()
-    eventually(lambda: not any(server.can_encrypt for server in client.status().servers), PATIENCE)
-    client.close()
+    with contextlib.closing(site.administrator(PATIENCE)) as client:
+        eventually(lambda: not any(server.can_encrypt for server in client.status().servers), PATIENCE)
 
 
 MUTANTS = {
@@ -99,7 +106,7 @@ MUTANTS = {
 def judged(folder: Path, scenario: abc.Callable[[Site], None], without: str) -> checker.Judgement:
     keys = 1000 if scenario is a_writer_sleeps_through_a_rotation else 6
     with Site(folder, servers=1, keys=keys, without=without, directed=True) as site:
-        eventually(lambda: settled(site), PATIENCE)
+        eventually(lambda: settled(site) and standbys_are_ready(site), PATIENCE)  # else nobody could take over
         eventually(lambda: site.store.rows_by_version().get(1, 0) >= min(6, keys), PATIENCE)
         scenario(site)
         finish(site)

@@ -15,6 +15,9 @@ from systems import Keysvc, eventually
 from keysvc.installation import assembly
 from keysvc.model import MasterSecret, SecretBytes, utc_now
 
+AT_ONCE_SECONDS = 3.0
+"""Well below the poll interval of five seconds: tenths of a second, on a quiet machine."""
+
 
 @pytest.fixture
 def cluster(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Cluster]:
@@ -23,21 +26,21 @@ def cluster(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Cluster]:
     made.end()
 
 
-def test_a_planned_handover_fails_nothing_and_a_change_is_seen_by_waiting_polls_in_a_second(cluster: Cluster) -> None:
+def test_a_planned_handover_fails_nothing_and_a_change_is_seen_by_waiting_polls_at_once(cluster: Cluster) -> None:
     cluster.pair()
     sso = cluster.sso(cluster.join_server(long_poll=True))
     with Application(sso) as application:
         for successor in (1, 0):
             before = sso.status().epoch
             assert f"{cluster.url(successor)} is the master secret server now" in cluster.run("cluster", "step-down")
-            assert until_epoch_above(sso, before, 10) < 1
+            assert until_epoch_above(sso, before, 60) < AT_ONCE_SECONDS
             assert cluster.active() == successor
             cluster.until_ready()
         with contextlib.closing(assembly.master_client(cluster.config())) as client:
             client.rotate()
             announced = time.monotonic()
             eventually(lambda: 2 in sso.status().versions_held)
-        assert time.monotonic() - announced < 1
+        assert time.monotonic() - announced < AT_ONCE_SECONDS
         cluster.serving[0].popen.terminate()
         assert cluster.serving[0].popen.wait(timeout=20) == 0
         assert cluster.until_active(1) == 1

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from systems import Ended, Keysvc, eventually
+from systems import TELLING_OF_LEAKS, Ended, Keysvc, end_closed, eventually
 
 from keysvc.cli.demo.processes import Machine, Process, free_port
 from keysvc.errors import KeysvcError
@@ -37,7 +37,7 @@ class Cluster:
         init_and_join.install(first.directory, wishes, assembly.no_prompt)
 
     def _machine(self, name: str) -> Machine:
-        self.machines.append(Machine(self.folder / name, self.folder / "logs"))
+        self.machines.append(Machine(self.folder / name, self.folder / "logs", TELLING_OF_LEAKS))
         return self.machines[-1]
 
     def _done(self, ended: Ended) -> str:
@@ -153,8 +153,7 @@ class Cluster:
     def end(self) -> None:
         for sso in self._ssos:
             sso.close()
-        for process in self.serving.values():
-            process.end()
+        end_closed(self.serving.values())
 
 
 class Application(threading.Thread):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from systems import Ended, Keysvc, eventually
+from systems import TELLING_OF_LEAKS, Ended, Keysvc, end_closed, eventually
 
 import keysvc
 from keysvc.cli.demo.processes import Machine, Process, free_port
@@ -20,7 +20,7 @@ class Site:
 
     def __init__(self, folder: Path, keysvc: Keysvc) -> None:
         self.folder, self._keysvc = folder, keysvc
-        self.machine = Machine(folder / "master", folder / "logs")
+        self.machine = Machine(folder / "master", folder / "logs", TELLING_OF_LEAKS)
         self.running: list[Process] = []
 
     def __call__(
@@ -57,8 +57,7 @@ class Site:
         return json.loads(json.dumps(as_contract(read(configuration.load(self.machine.config)))))
 
     def end(self) -> None:
-        for process in self.running:
-            process.end()
+        end_closed(self.running)
 
 
 def with_credentials(site: Site) -> None:

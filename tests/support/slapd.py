@@ -19,6 +19,7 @@ import ldap
 import pytest
 import trustme
 
+from keysvc.cli.demo.processes import free_port
 from keysvc.plugin.interfaces import Authorizer
 from keysvc.plugin.loading import Plugins
 
@@ -84,7 +85,7 @@ class Slapd:
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.ports = self.ports or dict(zip(("ldap", "ldaps"), _free_ports(2), strict=True))
+        self.ports = self.ports or {name: free_port() for name in ("ldap", "ldaps")}
         if not (self.folder / "data").exists():
             (self.folder / "data").mkdir()
             (self.folder / "password").write_text(f"{PASSWORD}\n", "utf-8")
@@ -186,14 +187,6 @@ class Slapd:
 
 def open_url(url: str) -> Authorizer:
     return Plugins().authorizers.open(url, pytest.fail, SYSTEM_ID)
-
-
-def _free_ports(number: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 @contextlib.contextmanager

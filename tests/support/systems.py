@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from keysvc.cli.demo.processes import Process
 from keysvc.crypto import certificates, transport
 from keysvc.master import lifecycle
 from keysvc.master.delivery import Subscription
@@ -24,6 +25,9 @@ from keysvc.sso.administration import Administration
 
 SYSTEM_ID = "5" * 32
 POLL_INTERVAL = timedelta(milliseconds=200)
+TELLING_OF_LEAKS = {"PYTHONWARNINGS": "always::ResourceWarning"}
+"""The environment of a process that reports each file, socket and database that nobody closed; of SQLite since 3.13."""
+LEAK = "ResourceWarning"
 LEASE_TTL = timedelta(seconds=20)  # beyond every pause of a loaded machine
 
 
@@ -33,6 +37,14 @@ def eventually(true: abc.Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def end_closed(processes: abc.Collection[Process]) -> None:
+    """End them all. Fails when one that was asked to end left anything open."""
+    for process in processes:
+        process.end()
+    for process in processes:
+        assert LEAK not in process.log.read_text(), process.log.read_text()
 
 
 class InProcessMaster:
@@ -169,7 +181,7 @@ Keysvc = abc.Callable[..., Ended]
 
 
 def run_keysvc(home: Path, *arguments: object, stdin: str = "", env: abc.Mapping[str, str] | None = None) -> Ended:
-    """Run `keysvc …` as a process of its own, with `home` as its home."""
+    """Run `keysvc …` as a process of its own, with `home` as its home. Fails when it leaves anything open."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
     done = subprocess.run(
         [sys.executable, "-m", "keysvc", *map(str, arguments)],
@@ -178,6 +190,7 @@ def run_keysvc(home: Path, *arguments: object, stdin: str = "", env: abc.Mapping
         text=True,
         timeout=120,
         check=False,
-        env={**clean, "HOME": str(home), **(env or {})},
+        env={**clean, **TELLING_OF_LEAKS, "HOME": str(home), **(env or {})},
     )
+    assert LEAK not in done.stderr, done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)

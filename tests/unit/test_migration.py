@@ -112,10 +112,10 @@ def test_a_target_that_is_at_work_is_left_alone(filled, target):
         migration.migrate(source, target, "administrator")
 
 
-def test_an_application_that_was_made_again_meanwhile_is_the_new_one(filled, target):
+def test_an_application_that_was_made_again_meanwhile_is_the_new_one(filled, target, tmp_path):
     source = filled.store()
-    with pytest.raises(MappingStoreError):
-        migration.migrate(source, Forgetful(target._path), "administrator")
+    with contextlib.closing(Forgetful(tmp_path / "new.db")) as forgetful, pytest.raises(MappingStoreError):
+        migration.migrate(source, forgetful, "administrator")
     source.commit([DeleteApplication("SAP")], UNGUARDED)
     filled.with_users("anna")
     migration.migrate(source, target, "administrator")
@@ -141,11 +141,12 @@ def test_another_system_is_never_overwritten(filled, target, tmp_path):
     from systems import configured
 
     (tmp_path / "other").mkdir()
-    other = configured(tmp_path / "other", system_id="7" * 32)
-    with pytest.raises(Conflict, match="at work"):
+    with (
+        contextlib.closing(configured(tmp_path / "other", system_id="7" * 32)) as other,
+        pytest.raises(Conflict, match="at work"),
+    ):
         migration.migrate(filled.store(), other.store(), "administrator")
     assert states(filled.store()) == [(1, VersionState.ACTIVE)]
-    other.close()
 
 
 class Forgetful(SQLiteMappingStore):

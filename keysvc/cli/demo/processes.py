@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from keysvc.errors import KeysvcError
 from keysvc.installation.config import FILE_NAME
 
 PATIENCE_SECONDS = 60.0
+FREE_PORTS = (20_000, 32_768)
 
 
 class DemoFailed(KeysvcError):
@@ -112,11 +114,13 @@ class Machine:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody uses now. It is below those that systems give to outgoing
+    connections, so that none of them takes it before the service listens, or while it restarts."""
+    while True:
+        port = random.randrange(*FREE_PORTS)  # noqa: S311  spreads
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(true: abc.Callable[[], bool], what: str) -> None:

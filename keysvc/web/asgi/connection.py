@@ -18,6 +18,10 @@ from keysvc.web.asgi.problems import error_of
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 15.0
 MAXIMUM_KEPT = 16
+REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "DECRYPT_ERROR", "ACCESS_DENIED")
+"""Words of OpenSSL's reasons when this end, or the other, does not accept a certificate (RFC 8446, section 6.2)."""
+HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What Python raises for one and the same end of a connection depends on its release."""
 Answer = TypeVar("Answer")
 
 
@@ -56,17 +60,13 @@ class Requests:
             response = self._pool.urlopen(
                 method, path, body=body, headers=dict(headers or {}), retries=False, timeout=timeout
             )
-        except urllib3.exceptions.SSLError as error:
-            if error.args and isinstance(error.args[0], ssl.SSLEOFError):  # cut off, not refused
-                raise NoAnswer(
-                    MasterSecretServerUnavailable(f"{self._what} at {self._at} hung up"), sent=True
-                ) from None
-            denied = AccessDenied(
-                f"{self._what} at {self._at}: {_why(error)}",
-                hint="both ends must be of the same system; enrol this machine again: keysvc join",
-            )
-            raise NoAnswer(denied, sent=False) from None
         except urllib3.exceptions.HTTPError as error:
+            if _is_refusal(error):
+                denied = AccessDenied(
+                    f"{self._what} at {self._at}: {_why(error)}",
+                    hint="both ends must be of the same system; enrol this machine again: keysvc join",
+                )
+                raise NoAnswer(denied, sent=False) from None
             sent = not isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
             problem = f"{self._what} at {self._at} does not answer: {_why(error)}"
             raise NoAnswer(MasterSecretServerUnavailable(problem), sent=sent) from None
@@ -153,12 +153,27 @@ class UnixConnection(Requests):
         super().__init__(pool, what, path)
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Return whether one end does not accept who the other is. Every other failure of TLS is an outage: a connection
+    that was cut, a proxy that answers without TLS, an internal error."""
+    reason = _reason(error)
+    if not isinstance(error, urllib3.exceptions.SSLError):
+        return False
+    if not isinstance(reason, ssl.SSLError):  # urllib3's own comparison of the name in the certificate
+        return True
+    return any(word in (reason.reason or "") for word in REFUSALS)
+
+
+def _reason(error: Exception) -> Any:
+    return error.args[0] if error.args else error
+
+
 def _why(error: Exception) -> str:
+    reason = _reason(error)
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "connection refused or address unknown"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "it took too long"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
+    if isinstance(error, urllib3.exceptions.ProtocolError) or isinstance(reason, HUNG_UP):
         return "the connection was cut"
-    reason: Any = error.args[0] if error.args else error
     return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__

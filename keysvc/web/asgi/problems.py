@@ -9,6 +9,8 @@ from keysvc import errors
 from keysvc.described import described
 from keysvc.errors import KeysvcError
 
+OUTAGES = (502, 503, 504)
+"""Statuses that a server, or a proxy before it, sends while it cannot answer."""
 MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[KeysvcError], int] = {
     errors.InvalidInput: 400,
@@ -77,6 +79,8 @@ def error_of(body: bytes, status: int) -> KeysvcError:
     try:
         problem = msgspec.json.decode(body, type=described(Problem))
     except msgspec.MsgspecError:
+        if status in OUTAGES:
+            return errors.MasterSecretServerUnavailable(f"the answer has status {status} and is no problem of keysvc")
         return errors.ProtocolError(f"the answer has status {status} and is no problem of keysvc")
     kind = _by_code().get(problem.code, KeysvcError)
     if kind is errors.NotActive:

@@ -32,6 +32,8 @@ from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY, IdentityFil
 from keysvc.web.tls.renewal import Renewal
 
 MAXIMUM_AUTHORITY_BYTES = 64 * 1024
+JOIN_SECONDS = 20.0
+"""How long a machine that joins waits for a standby to take over: the default `lease_ttl`, and a little more."""
 POLL_SECONDS = 5.0
 """How long a poll may take beyond what it waits for a change: it costs the master secret server next to nothing."""
 
@@ -40,13 +42,19 @@ class MasterClient:
     """One process's way to the master secret server. Thread-safe. Fulfils `keysvc.sso.poller.MasterSecretServer`."""
 
     def __init__(
-        self, urls: abc.Sequence[str], identity: IdentityFiles, system_id: str, find: Find = lambda: ""
+        self,
+        urls: abc.Sequence[str],
+        identity: IdentityFiles,
+        system_id: str,
+        find: Find = lambda: "",
+        patience: float = 0.0,
     ) -> None:
+        """`find` and `patience` as of `ActiveMaster`."""
         self._name = identity.peer().name
         self._system_id = system_id
         self._instance = secrets.token_hex(8)
         context = identity.client_context()
-        self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find)
+        self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find, patience)
         self._renewal = Renewal(identity, context, self.renew)
 
     def keep_certificate(self) -> None:
@@ -201,11 +209,11 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
     pinned.minimum_version = ssl.TLSVersion.TLSv1_3
     pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     pinned.load_verify_locations(cadata=authority.decode("ascii"))
-    active = ActiveMaster([url], pinned, host_name(Role.MASTER, shown.system_id), find=lambda: "")
+    active = ActiveMaster([url], pinned, host_name(Role.MASTER, shown.system_id), lambda: "", JOIN_SECONDS)
     request, key = certificates.request("keysvc")
     asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
-    found = active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
-    active.close()
+    with contextlib.closing(active):
+        found = active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
     where = MASTER_IDENTITY if found.role == Role.MASTER else IDENTITY
     IdentityFiles(directory / where).write(found.certificate.encode("ascii"), key, authority)
     return found

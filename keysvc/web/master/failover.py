@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections import abc
 
 import msgspec
@@ -15,11 +16,14 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     NotActive,
 )
+from keysvc.plugin.clock import elapsed
 from keysvc.web.asgi.connection import READ_SECONDS, Answer, Connection, NoAnswer, decode
 
 WHAT = "the master secret server"
+AGAIN_SECONDS = 0.25
 Find = abc.Callable[[], str]
 """Finds the URL of the active master secret server where the lease is; empty when nobody holds it."""
+Ask = abc.Callable[[Connection], urllib3.BaseHTTPResponse]
 
 
 class ActiveMaster:
@@ -30,8 +34,12 @@ class ActiveMaster:
     its address came from.
     """
 
-    def __init__(self, urls: abc.Sequence[str], context: ssl.SSLContext, host: str, find: Find) -> None:
+    def __init__(
+        self, urls: abc.Sequence[str], context: ssl.SSLContext, host: str, find: Find, patience: float = 0.0
+    ) -> None:
+        """`patience` is how many seconds a request waits while nobody is active, but a standby may take over."""
         self._context, self._host, self._find = context, host, find
+        self._patience = patience
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._last = self._urls[0]
         self._connections = {url: self._connect(url) for url in self._urls}
@@ -49,31 +57,49 @@ class ActiveMaster:
     ) -> urllib3.BaseHTTPResponse:
         """The active one's answer. What may have been carried out is not sent again, unless it changes nothing. Raises
         what it raised, else the first problem that was met."""
+
+        def ask(connection: Connection) -> urllib3.BaseHTTPResponse:
+            return connection.exchange(method, path, content, headers, seconds)
+
+        deadline = elapsed() + self._patience
+        while True:
+            problems: list[KeysvcError] = []
+            response = self._first_answer(ask, problems, changing=method != "GET")
+            if response is not None:
+                return response
+            taken_over_soon = any(isinstance(problem, NotActive) for problem in problems)
+            if not taken_over_soon or elapsed() >= deadline:
+                raise problems[0]
+            time.sleep(AGAIN_SECONDS)
+
+    def _first_answer(
+        self, ask: Ask, problems: list[KeysvcError], *, changing: bool
+    ) -> urllib3.BaseHTTPResponse | None:
+        """Ask each of them once, until one is active. None when none is: then `problems` are why."""
         waiting, tried = [self._last, *self._urls], set[str]()
-        first: KeysvcError | None = None
         while url := self._next(waiting, tried):
             tried.add(url)
             try:
-                response = self._connection(url).exchange(method, path, content, headers, seconds)
+                response = ask(self._connection(url))
             except NotActive as error:
                 waiting.insert(0, error.active)
-                first = first or error
+                problems.append(error)
             except MasterSecretServerUnavailable as error:
-                first = first or error
+                problems.append(error)
             except Fenced as error:  # it changed nothing, and does not know yet that it is a standby
-                first = first or MasterSecretServerUnavailable(str(error))
+                problems.append(MasterSecretServerUnavailable(str(error)))
             except MappingStoreUnavailable as error:  # another may well reach it
-                if method != "GET":
+                if changing:
                     raise
-                first = first or error
+                problems.append(error)
             except NoAnswer as error:
-                if error.sent and method != "GET":
+                if error.sent and changing:
                     raise error.error from None
-                first = first or error.error
+                problems.append(error.error)
             else:
                 self._last = url
                 return response
-        raise first or MasterSecretServerUnavailable("no address of a master secret server is known")
+        return None
 
     def _next(self, waiting: list[str], tried: set[str]) -> str:
         for url in waiting:

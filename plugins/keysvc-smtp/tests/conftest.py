@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections import abc
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from keysvc_smtp import open_smtp
 from keysvc_smtp.notifier import MailNotifier
 
+from keysvc.cli.demo.processes import free_port
 from keysvc.plugin import Location, Opening, SecretText
 
 USER, PASSWORD = "keysvc", "correct horse battery staple"
@@ -46,7 +46,7 @@ class MailServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.maximum_version = maximum
         self.authority.issue_cert(self.host).configure_cert(context)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         tls = {"ssl_context": context} if self.implicit_tls else {"tls_context": context, "require_starttls": True}
         asks = {"authenticator": self._authenticate, "auth_required": True, "auth_require_tls": not self.implicit_tls}
         self._controller = Controller(
@@ -98,11 +98,6 @@ class MailServer:
         if data.login == USER.encode() and data.password == PASSWORD.encode() and "AUTH" not in self.answers:
             return AuthResult(success=True)
         return AuthResult(success=False, handled=False, message=self.answers.get("AUTH", "535 5.7.8 no"))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

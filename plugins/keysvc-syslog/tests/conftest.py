@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 import trustme
 
+from keysvc.cli.demo.processes import free_port
 from keysvc.plugin import Event, Notifier
 from keysvc.plugin.loading import Plugins
 
@@ -79,7 +80,7 @@ class Rsyslog:
     _forgotten: int = 0
 
     def start(self) -> None:
-        self.ports = self.ports or dict(zip(("udp", "tcp", "tls", "mutual_tls"), _free_ports(4), strict=True))
+        self.ports = self.ports or {name: free_port() for name in ("udp", "tcp", "tls", "mutual_tls")}
         certificate = self.authority.issue_cert(self.host)
         self.authority.cert_pem.write_to_path(str(self.folder / "authority.pem"))
         certificate.private_key_pem.write_to_path(str(self.folder / "server.key"))
@@ -153,14 +154,6 @@ def _without_privileges(folder: Path) -> dict[str, Any]:
     for path in (folder, *folder.iterdir()):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _free_ports(number: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 @pytest.fixture(scope="session")

@@ -47,25 +47,29 @@ class Way:
             writer.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._open.wait()
-        port = None if self._refusing else self._target()
-        if port is None:
-            writer.transport.abort()
-            return
+        with contextlib.suppress(asyncio.CancelledError):
+            async with self._aborted_at_the_end(writer):
+                await self._open.wait()
+                port = None if self._refusing else self._target()
+                if port is not None:
+                    await self._join(reader, writer, port)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
         try:
             other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
-            writer.transport.abort()
             return
-        both = {writer, other_writer}
-        self._writers |= both
+        async with self._aborted_at_the_end(other_writer):
+            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+
+    @contextlib.asynccontextmanager
+    async def _aborted_at_the_end(self, writer: asyncio.StreamWriter) -> abc.AsyncIterator[None]:
+        self._writers.add(writer)
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+            yield
         finally:
-            self._writers -= both
-            for end in both:
-                end.transport.abort()
+            self._writers.discard(writer)
+            writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -124,10 +128,12 @@ class Network:
             for way in self.ways:
                 way.server.close()
                 way.reset()
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            while tasks := asyncio.all_tasks() - {asyncio.current_task()}:  # one that ends may have begun another
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(3):  # a transport that was aborted closes its socket in a later turn of the loop
+                await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

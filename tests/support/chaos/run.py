@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import signal
@@ -159,10 +160,10 @@ def wait_until_settled(site: Site, what: str) -> None:
 def read_everything(site: Site) -> None:
     """Look every credential up as an SSO server would that has just started; and decrypt every row that there is."""
     history = site.history
-    key_store = assembly.open_key_store(site.config, assembly.no_prompt)
+    with contextlib.closing(assembly.open_key_store(site.config, assembly.no_prompt)) as key_store:
+        ciphers = {v: CredentialCipher(key_store.unseal(v), site.config.system_id) for v in key_store.versions()}
     application = site.store.application(APPLICATION)
     assert application is not None
-    ciphers = {v: CredentialCipher(key_store.unseal(v), site.config.system_id) for v in key_store.versions()}
     for number in range(site.keys):
         key = f"user-{number}"
         call = history.call("fresh", key)

@@ -255,20 +255,20 @@ class Site:
         pid = int(self.lease.holder.split("/")[1])
         return next((m for m in self.masters if m.popen is not None and m.popen.pid == pid), None)
 
-    def active_port(self) -> int | None:
-        """Where it listens."""
+    def active_url(self) -> str:
+        """Where it listens; empty when there is none."""
         active = self.active()
-        return self.port(active) if active else None
+        return f"https://127.0.0.1:{self.port(active)}" if active else ""
 
     def port(self, master: Service) -> int:
         listen = config.load(self.folder / master.name / config.FILE_NAME).listen
         return int(str(listen).rpartition(":")[2])
 
-    def administrator(self) -> MasterClient:
-        """A way to the active master, past all proxies."""
-        return MasterClient(
-            [f"https://127.0.0.1:{self.active_port() or 1}"], assembly.identity(self.config), self.config.system_id
-        )
+    def administrator(self, patience: float = 0.0) -> MasterClient:
+        """A way to the active master, past all proxies. `patience` is for a moment in which one hands over."""
+        first = self.active_url() or "https://127.0.0.1:1"
+        identity = assembly.identity(self.config)
+        return MasterClient([first], identity, self.config.system_id, self.active_url, patience)
 
     def service(self, target: str) -> Service | None:
         """By name; `master` is the active one, `standby` another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -74,8 +75,10 @@ def test_a_wrong_passphrase_a_changed_file_and_another_system_are_refused(system
         with pytest.raises(BackupDamaged):
             backup.restore(changed, PASSPHRASE, store, key_store)
     (tmp_path / "other").mkdir()
-    other = configured(tmp_path / "other", system_id="6" * 32)
-    with pytest.raises(BackupDamaged, match="of system"):
+    with (
+        contextlib.closing(configured(tmp_path / "other", system_id="6" * 32)) as other,
+        pytest.raises(BackupDamaged, match="of system"),
+    ):
         backup.restore(content, PASSPHRASE, other.store(), key_store)
 
 
@@ -92,7 +95,8 @@ def test_a_backup_never_overwrites_and_its_passphrase_is_not_short(system: Syste
 
 def test_a_version_of_another_history_is_never_restored_over_this_one(system: System, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    content = made(configured(tmp_path / "other")).read_bytes()
+    with contextlib.closing(configured(tmp_path / "other")) as other:
+        content = made(other).read_bytes()
     with pytest.raises(BackupDamaged, match="another secret"):
         backup.restore(content, PASSPHRASE, system.store(), system.key_store())
 

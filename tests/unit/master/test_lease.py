@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from datetime import timedelta
 
@@ -18,8 +19,9 @@ SHORT = timedelta(seconds=2)
 
 def test_a_second_master_is_refused_while_the_first_lives(system: System) -> None:
     first = system.start(SHORT)
-    with pytest.raises(LeaseHeld, match="alive"):
-        System(system.folder, system.plugins, system.authority).start(SHORT)
+    second = System(system.folder, system.plugins, system.authority)
+    with contextlib.closing(second), pytest.raises(LeaseHeld, match="alive"):
+        second.start(SHORT)
     assert first.status().master == first._leadership.holder
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from systems import System
 
-from keysvc.errors import AccessDenied, MappingStoreUnavailable, NotFound
+from keysvc.errors import AccessDenied, AuthorizerUnavailable, MappingStoreUnavailable, NotFound
 from keysvc.model import Guard, Settings
 from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, credential_cache, lookup_audit, service
@@ -231,6 +231,19 @@ def test_what_was_read_while_somebody_stored_is_not_kept(clock: Clock) -> None:
 
     cache.through("SAP", "anna", read_an_old_value_and_then_another_thread_stores, must_be_fresh=False)
     assert cache.fresh("SAP", "anna", clock.now) is None
+
+
+def test_an_outage_of_the_authorizer_forgets_nothing_and_a_refusal_does(clock: Clock) -> None:
+    cache = CredentialCache(lambda: INTERVAL, lambda: MINUTE)
+    cache.through("SAP", "anna", lambda: (a_credential("anna"), True), must_be_fresh=False)
+    for error, kept in ((AuthorizerUnavailable("away"), True), (AccessDenied("disabled"), False)):
+
+        def fail(error: AccessDenied = error) -> tuple[Credential, bool]:
+            raise error
+
+        with pytest.raises(type(error)):
+            cache.through("SAP", "anna", fail, must_be_fresh=True)
+        assert (cache.fresh("SAP", "anna", clock.now) is not None) is kept
 
 
 def test_the_cache_is_bounded_and_what_ended_leaves_memory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -76,6 +77,11 @@ class Newer(SQLiteMappingStore):
     migrations = (*schema.MIGRATIONS, add_a_column)
 
 
+def upgrade(path):
+    with contextlib.closing(Newer(path)) as newer:
+        newer.prepare()
+
+
 class Broken(SQLiteMappingStore):
     migrations = (*schema.MIGRATIONS, add_a_column, fail_half_way)
 
@@ -119,11 +125,11 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(store, path):
     broken.close()
     assert store.info().schema_version == 1
     assert len(store.credentials()) == 1
-    Newer(path).prepare()  # the column of the step before had gone with it
+    upgrade(path)  # the column of the step before had gone with it
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store, path):
-    Newer(path).prepare()
+    upgrade(path)
     late = SQLiteMappingStore(path)
     for call in (late.prepare, late.credentials, lambda: late.commit([], UNGUARDED)):
         with pytest.raises(SchemaMismatch):
@@ -133,7 +139,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store, path):
 
 
 def test_a_store_that_is_open_during_an_upgrade_writes_no_more(store, path):
-    Newer(path).prepare()
+    upgrade(path)
     with pytest.raises(SchemaMismatch):
         store.commit([PutMapping(Mapping("SAP", "b", "B"))], UNGUARDED)
     with pytest.raises(SchemaMismatch):

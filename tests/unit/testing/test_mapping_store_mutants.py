@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 from dataclasses import replace
@@ -177,19 +178,19 @@ ALSO = [
 def run(kind, path, test):
     """Run one test of the suite on a store of this kind."""
 
+    opened = contextlib.ExitStack()
+
     def open_store():
-        return kind(path / "mappings.db")
+        return opened.enter_context(contextlib.closing(kind(path / "mappings.db")))
 
     suite = MappingStoreConformance()
     fixture = MappingStoreConformance.store
     fixture = getattr(fixture, "__wrapped__", None) or fixture.__pytest_wrapped__.obj
     stores = fixture(suite, open_store)
     method = getattr(suite, test)
-    given = {"open_store": open_store, "store": next(stores)}
-    try:
+    with opened:
+        given = {"open_store": open_store, "store": next(stores)}
         method(**{name: given[name] for name in inspect.signature(method).parameters})
-    finally:
-        next(stores, None)
 
 
 @pytest.mark.parametrize(("kind", "test"), [*SINS.items(), *ALSO], ids=lambda value: getattr(value, "__name__", value))

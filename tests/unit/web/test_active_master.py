@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import abc
 from pathlib import Path
 
 import pytest
-from systems import SYSTEM_ID
+from systems import SYSTEM_ID, eventually
 
 from keysvc.crypto import certificates
 from keysvc.errors import (
@@ -51,12 +52,13 @@ class Masters:
         self._ending.enter_context(Server(respond, at, self._files.server_context()).in_background())
         self.urls[name] = f"https://127.0.0.1:{at.getsockname()[1]}"
 
-    def client(self, *known: str) -> ActiveMaster:
+    def client(self, *known: str, patience: float = 0.0) -> ActiveMaster:
         made = ActiveMaster(
             [self.urls[name] for name in known],
             self._files.client_context(),
             host_name(Role.MASTER, SYSTEM_ID),
             lambda: self.urls.get(self.found, ""),
+            patience,
         )
         self._ending.callback(made.close)
         return made
@@ -89,6 +91,30 @@ def test_the_one_that_a_standby_names_is_asked_next_and_the_one_that_the_lease_n
     with pytest.raises(MasterSecretServerUnavailable):
         client.request("GET", "/v1/poll")
     assert masters.asked == ["three", "one", "two"]
+
+
+def test_who_is_patient_waits_until_a_standby_has_taken_over(masters: Masters) -> None:
+    masters.answers = {name: NotActive("a standby") for name in ("one", "two")}
+
+    def take_over() -> None:
+        eventually(lambda: masters.asked.count("two") > 1)
+        masters.answers["two"] = None
+
+    thread = threading.Thread(target=take_over)
+    thread.start()
+    assert masters.client("one", "two", patience=60).request("POST", "/v1/enrolments").data == b"two"
+    thread.join()
+
+
+def test_patience_ends_and_is_only_for_a_standby_that_may_take_over(masters: Masters) -> None:
+    masters.answers["one"] = NotActive("a standby")
+    with pytest.raises(NotActive):
+        masters.client("one", patience=0.1).request("GET", "/v1/status")
+    masters.asked.clear()
+    masters.answers["one"] = MasterSecretServerUnavailable("no lease")
+    with pytest.raises(MasterSecretServerUnavailable, match="no lease"):
+        masters.client("one", patience=60).request("GET", "/v1/status")
+    assert masters.asked == ["one"]
 
 
 def test_a_fenced_one_is_passed_by_whatever_is_asked_and_is_an_outage_when_it_is_the_only_one(masters: Masters) -> None:

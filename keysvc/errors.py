@@ -290,11 +290,15 @@ class NotifierError(KeysvcError):
 
 
 class NotifierUnavailable(NotifierError):
-    """Not accepted now; the outbox repeats."""
+    """Not accepted now; the outbox repeats. `retry_after` is how many seconds the receiver asks to wait, if it does."""
 
     code = "notifier-unavailable"
     default_hint = "the event is kept and delivered again by itself"
     retryable = True
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class NotifierRefused(NotifierError):

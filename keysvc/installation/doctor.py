@@ -32,7 +32,8 @@ class Finding:
 def examine(config: Config) -> list[Finding]:
     """Every check, whether or not an earlier one failed."""
     found = [Finding(f"configuration {config.path}", ok=True)]
-    for check in (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
+    checks = (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _notifiers, _master)
+    for check in checks:
         try:
             found.extend(check(config))
         except KeysvcError as error:
@@ -113,6 +114,16 @@ def _authorizer(config: Config) -> abc.Iterator[Finding]:
         yield Finding(
             f"authorizer {Location.parse(config.authorizer)} answers: {name} is in {len(groups)} groups", ok=True
         )
+
+
+def _notifiers(config: Config) -> abc.Iterator[Finding]:
+    """Open each, which sends nothing: an unknown scheme, a missing plugin, token or file is found here."""
+    for each in config.notifier_settings:
+        try:
+            assembly.open_notifier(config, each.url).close()
+            yield Finding(f"notifier {each.shown} can be opened", ok=True)
+        except KeysvcError as error:
+            yield Finding(f"notifier {each.shown} cannot be opened: {error}", ok=False, mend=error.hint)
 
 
 def _master(config: Config) -> abc.Iterator[Finding]:

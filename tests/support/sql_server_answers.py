@@ -68,10 +68,15 @@ class Database:
         if "FROM audit_heads" in sql:
             head = asdict(AuditHead(AuditTrail(call.parameters[-1].value)))
             return [rows_of([*schema.audit_heads.c, schema.guard.c.active_version], [*head.values(), 1])]
+        if "INFORMATION_SCHEMA.COLUMNS" in sql:
+            columns = [column for table in schema.metadata.sorted_tables for column in table.c]
+            names = ("TABLE_NAME", "COLUMN_NAME", "IS_NULLABLE", "COLUMN_DEFAULT")
+            rows = tuple((str(column.table.name), str(column.name), "YES", None) for column in columns)
+            return [Rows(tuple((name, "nvarchar") for name in names), rows)]
         return self._small(sql)
 
     def _small(self, sql: str) -> abc.Sequence[Answer]:
-        if sql.startswith("SELECT guard.schema_version, "):
+        if sql.startswith("SELECT guard.epoch, "):
             return [_guard()]
         if sql.startswith(("SELECT guard.schema_version", "SELECT 1 ")) or "OBJECT_ID" in sql:
             return [one("found", "int", len(MIGRATIONS))]

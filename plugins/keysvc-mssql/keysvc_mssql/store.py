@@ -7,6 +7,7 @@ has: the lock and the guard row, the changes with the lock of the audit's head, 
 
 from __future__ import annotations
 
+from collections import abc
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -48,6 +49,10 @@ _GUARD = (
 _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
 _SNAPSHOTS = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
 
+_COLUMNS = (
+    "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COLUMN_DEFAULT FROM INFORMATION_SCHEMA.COLUMNS "
+    "WHERE TABLE_SCHEMA = SCHEMA_NAME()"
+)
 
 log = get_logger("keysvc.mapping-store")
 
@@ -121,6 +126,12 @@ class SQLServerMappingStore(SQLMappingStore):
         super()._check_schema(connection)
         if self._source is None:
             self._source = rows.Source(connection.dialect, json=_takes_json(connection))
+
+    def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        for table, name, nullable, default in connection.exec_driver_sql(_COLUMNS):
+            found.setdefault(table, {})[name] = nullable == "NO" and default is None
+        return found
 
     def _lock_schema(self, connection: Connection) -> None:
         self._lock(connection, "schema", exclusive=True)

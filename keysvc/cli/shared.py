@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.errors import InvalidInput
+from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -29,7 +29,6 @@ PassphraseFileOption = Annotated[
 def without_secret(url: str | None) -> str | None:
     """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it.
     Who opens the URL refuses it when it is none."""
-    from keysvc.errors import ConfigurationError
     from keysvc.plugin.location import Location
 
     with contextlib.suppress(ConfigurationError):

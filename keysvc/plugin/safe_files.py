@@ -101,19 +101,18 @@ def check_file(path: Path, *, secret: bool, root_reads: bool = False) -> None:
 
     Raises Unsafe; OSError when there is none.
     """
-    if sys.platform == "win32":
-        return
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        return
-    trusted = _trusted(found if root_reads else None)
-    _check_way(path.parent, trusted)
-    _check_way(path.resolve().parent, trusted)
-    _check_owner(path, found, trusted)
-    _check_writers(path, found)
-    readers = 0o037 if found.st_uid == 0 else 0o077  # root's own may be given to the group of a service
-    if secret and found.st_mode & readers:
-        raise Unsafe(path, f"can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
+    if sys.platform != "win32":
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return
+        trusted = _trusted(found if root_reads else None)
+        _check_way(path.parent, trusted)
+        _check_way(path.resolve().parent, trusted)
+        _check_owner(path, found, trusted)
+        _check_writers(path, found)
+        readers = 0o037 if found.st_uid == 0 else 0o077  # root's own may be given to the group of a service
+        if secret and found.st_mode & readers:
+            raise Unsafe(path, f"can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
 
 
 def fsync_directory(path: Path) -> None:

@@ -13,10 +13,13 @@ import contextlib
 import errno
 import os
 import secrets
-import socket
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what imports this module needs no network
+    import socket
 
 
 class Unsafe(PermissionError):

@@ -126,6 +126,12 @@ class EventKind(StrEnum):
         *("subject", "role"),
     )
     IDENTITY_REVOKED = "identity.revoked", Severity.NOTICE, "a certificate is let in no more"
+    IDENTITY_READMITTED = (
+        "identity.readmitted",
+        Severity.WARNING,
+        "a join token was made for one who could not get in, by the store's own rights",
+        *("subject", "role"),
+    )
     CERTIFICATE_ENDING = (
         "certificate.ending",
         Severity.WARNING,

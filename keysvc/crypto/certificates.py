@@ -156,8 +156,10 @@ def check_authority(given: KeyPair, *, now: datetime) -> None:
         raise ConfigurationError("the certificate that was given is no authority that signs certificates")
     if _private_key(given).public_key() != public:
         raise ConfigurationError("the private key is not that of the authority's certificate")
-    if not begins <= now < ends:
-        raise ConfigurationError("the certificate authority has ended, or has not begun")
+    if now < begins:
+        raise ConfigurationError(f"the certificate authority is not yet valid: it begins on {begins:%Y-%m-%d}")
+    if now >= ends:
+        raise ConfigurationError(f"the certificate authority expired on {ends:%Y-%m-%d}")
 
 
 def issue(
@@ -285,7 +287,10 @@ def _leaf(
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
     ends = min(now.astimezone(UTC) + LIFETIME, signer.not_valid_after_utc)
     if ends <= now:
-        raise ConfigurationError("the certificate authority has ended", hint="make a new one and enrol everyone again")
+        raise ConfigurationError(
+            f"the certificate authority expired on {signer.not_valid_after_utc:%Y-%m-%d}: nobody can be enrolled",
+            hint="check the clock; if it is right, a new system is needed: keysvc init, with its own authority",
+        )
     key_id = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         _builder(subject, signer.subject, public, now, ends)

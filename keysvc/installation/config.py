@@ -257,7 +257,7 @@ def _is_loopback(host: str) -> bool:
     """By its name: what it resolves to here need not be what it resolves to elsewhere."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return not host or re.fullmatch(r"(.+\.)?(localhost|localhost6?\.localdomain6?)\.?", host.lower()) is not None
+    return not host or re.fullmatch(r"(.+\.)?localhost[46]?(\.localdomain[46]?)?\.?", host.lower()) is not None
 
 
 def url_of(listen: str) -> str:

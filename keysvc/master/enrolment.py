@@ -33,6 +33,8 @@ TOKEN_LIFETIME = timedelta(hours=1)
 RENEWAL_PAUSE = timedelta(hours=1)
 ATTEMPTS = 20
 """How often a change is repeated whose row another changed between reading and writing."""
+AUTHORITY_ENDING = timedelta(days=365)
+"""How long before its end the authority's end is told: every certificate ends with it."""
 ENDING_PART = 6
 """A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
 
@@ -213,8 +215,15 @@ class Identities:
                 del self._seen[name]
 
     def tell_of_ending(self) -> None:
-        """An event for each certificate that was not renewed in time, once in the life of this process."""
+        """An event for each certificate that was not renewed in time, and for an authority in its last year, once in
+        the life of this process."""
         now = utc_now()
+        authority = certificates.serial(self._authority.certificate)
+        if self.authority_warnings() and authority not in self._told:
+            ends = certificates.not_after(self._authority.certificate)
+            told_of = event(EventKind.AUTHORITY_ENDING, subject=self._system_id, expires_at=str(ends))
+            self._store.commit([told_of], self._leadership.guard)
+            self._told.add(authority)
         ending = [i for i in self.all() if i.revoked_at is None and _ends_soon(i, now) and i.serial not in self._told]
         if ending:
             events = [
@@ -223,6 +232,15 @@ class Identities:
             ]
             self._store.commit(events, self._leadership.guard)
             self._told.update(identity.serial for identity in ending)
+
+    def authority_warnings(self) -> tuple[str, ...]:
+        """That the authority is in its last year."""
+        ends = certificates.not_after(self._authority.certificate)
+        if ends - utc_now() > AUTHORITY_ENDING:
+            return ()
+        return (
+            f"the certificate authority ends on {ends:%Y-%m-%d}, and every certificate with it: plan its replacement",
+        )
 
     def revoke(self, name: str, actor: str, *, force: bool = False) -> None:
         """Deny an identity from now on, and end the join tokens of its name. Repeatable. Raises NotFound; without

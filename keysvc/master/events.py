@@ -138,6 +138,12 @@ class EventKind(StrEnum):
         "a certificate is near its end and was not renewed",
         *("subject", "role", "expires_at"),
     )
+    AUTHORITY_ENDING = (
+        "authority.ending",
+        Severity.WARNING,
+        "the certificate authority is in its last year; every certificate ends with it",
+        *("subject", "expires_at"),
+    )
     AUDIT_CHAIN_BROKEN = (
         "audit.chain-broken",
         Severity.ERROR,

@@ -271,7 +271,8 @@ class MasterSecretServer:
             problems.insert(0, f"the key store does not answer: {self._key_store_watch.problem}")
         problems += self.rotation.problems
         problems += self._trails.problems.values()
-        warnings = [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
+        warnings = [*self.identities.authority_warnings()]
+        warnings += [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
         found = status.system_status(
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )

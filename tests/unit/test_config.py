@@ -156,7 +156,9 @@ def test_an_account_without_a_home_is_told_to_name_the_configuration(monkeypatch
 # -- the name that others are told -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["localhost", "localhost.localdomain", "127.0.0.1", "::1", "localhost6", "a.localhost"])
+@pytest.mark.parametrize(
+    "name", ["localhost", "localhost.localdomain", "127.0.0.1", "::1", "localhost6", "a.localhost"]
+)
 def test_a_machine_that_listens_on_every_address_is_not_called_by_a_name_that_everybody_is(
     monkeypatch: pytest.MonkeyPatch, path: Path, name: str
 ) -> None:
@@ -166,7 +168,7 @@ def test_a_machine_that_listens_on_every_address_is_not_called_by_a_name_that_ev
     assert "advertise" in str(caught.value.hint)
     assert config.url_of("127.0.0.1:7443") == "https://127.0.0.1:7443"
     host = f"[{name}]" if ":" in name else name
-    path.write_text(f'{WRITTEN}listen = "[::]:7443"\nadvertise = "https://{host}:7443"\n')
+    path.write_text(f'{WRITTEN}listen = "[::]:7443"\nadvertise = "https://{host}:7443"\n', encoding="utf-8")
     with pytest.raises(ConfigurationError, match="every machine itself"):
         config.load(path)
 

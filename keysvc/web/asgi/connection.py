@@ -221,5 +221,5 @@ def _why(error: Exception) -> str:
     if message := getattr(reason, "verify_message", None):
         return f"its certificate is not accepted: {message}"
     if said := ALERTS.get(str(getattr(reason, "reason", None)).rpartition("ALERT_")[2]):
-        return said
+        return f"{said} ({reason.reason})"
     return getattr(reason, "reason", None) or getattr(reason, "strerror", None) or type(error).__name__

@@ -27,13 +27,15 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     NotFound,
 )
-from keysvc.model import ApplicationType, AuditTrail, Guard, SecretText
+from keysvc.model import ApplicationType, AuditTrail, Guard, Role, SecretText
 from keysvc.plugin.changes import PutApplication
 from keysvc.sso import SSO
 from keysvc.sso.administration import Administration
+from keysvc.web.agent import local_socket
 from keysvc.web.agent.client import AgentAdministration, AgentClient
 from keysvc.web.agent.local_socket import LocalCallers, listen_at
 from keysvc.web.asgi.connection import UnixConnection
+from keysvc.web.asgi.exchange import Caller
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 

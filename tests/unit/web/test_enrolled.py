@@ -165,7 +165,7 @@ def test_an_expired_certificate_is_refused_and_cannot_renew(
     identities.admit(files.peer())
     for hours in (24 * 365 + 1, -2):
         hours_pass(monkeypatch, hours)
-        with pytest.raises(AccessDenied, match="expired, or is not yet valid"):
+        with pytest.raises(AccessDenied, match="expired on"):
             identities.admit(files.peer())
 
 
@@ -299,6 +299,26 @@ def test_a_renewal_looks_on_its_own_where_nobody_polls(
 
     with kept_renewed(Renewal(files, None, renew), pause=timedelta(milliseconds=10)):
         eventually(lambda: ends(files) > timedelta(days=364))
+
+
+@pytest.mark.parametrize(("years", "told"), [(9.5, True), (8, False)])
+def test_the_authoritys_own_end_is_told_a_year_ahead(
+    started: System, monkeypatch: pytest.MonkeyPatch, years: float, told: bool
+) -> None:
+    assert started.master is not None
+    started.master.stop()
+    identities = Identities(started.store(), SYSTEM_ID, led(started), started.authority)
+    monkeypatch.setattr(enrolment, "utc_now", lambda: utc_now() + timedelta(days=365 * years))
+    for _ in range(2):
+        identities.tell_of_ending()
+    found = [event for event in started.store().events(500) if event.kind == "authority.ending"]
+    assert (len(found), len(identities.authority_warnings())) == (int(told), int(told))
+
+
+def led(system: System) -> Leadership:
+    leadership = Leadership(system.store(), LEASE_TTL)
+    leadership.take_or_refuse()
+    return leadership
 
 
 @pytest.mark.parametrize("days", [300, -500], ids=["not yet valid", "expired"])

@@ -23,6 +23,8 @@ from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
+    import ssl
+
     from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
@@ -58,7 +60,7 @@ def allowed_plugins(*paths: Path) -> Plugins:
     A file that cannot be read allows none but keysvc's own; where there is no file, all are allowed.
     """
     only: set[str] | None = None
-    for path in paths or (configuration.default_path(),):
+    for path in paths or (None,):
         try:
             pinned = configuration.load(path).plugins
         except NotConfigured:
@@ -265,8 +267,9 @@ def _quietly(find: abc.Callable[[], str]) -> abc.Callable[[], str]:
     return found
 
 
-def master_renewal(config: Config, member: Member) -> Renewal:
-    """Of the certificate that this master secret server serves with: by the active one, be it this one or another."""
+def master_renewal(config: Config, member: Member, context: ssl.SSLContext) -> Renewal:
+    """Of the certificate that this master secret server serves with, in `context`: by the active one, be
+    it this one or another."""
     from keysvc.crypto import certificates
     from keysvc.web.tls.renewal import Renewal
 
@@ -282,13 +285,13 @@ def master_renewal(config: Config, member: Member) -> Renewal:
                 return client.renew()
         peer = files.peer()
         request, key = certificates.request(peer.name)
-        return identities.renew(identities.admit(peer).name, peer.serial, request), key
+        return identities.renew_own(peer, request), key
 
     def replaced() -> None:
         with contextlib.suppress(KeysvcError):  # a standby shows it when it polls
             member.active.identities.admit(files.peer())
 
-    return Renewal(files, None, renew, replaced)
+    return Renewal(files, context, renew, replaced)
 
 
 def agent_client(config: Config) -> AgentClient:
@@ -303,6 +306,14 @@ def authority(config: Config) -> KeyPair:
     if config.authority is None:
         raise ConfigurationError(f"{config.path} names no authority: this is not the master secret server")
     return IdentityFiles(config.resolve(config.authority)).key_pair()
+
+
+def known_authority(config: Config) -> bytes | None:
+    """The certificate (PEM) of this system's authority, wherever this machine still has it; None when nowhere."""
+    for place in filter(None, (config.identity, config.authority)):
+        with contextlib.suppress(ConfigurationError):
+            return IdentityFiles(config.resolve(place)).authority()
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
 from keysvc.installation import assembly
 from keysvc.installation.config import Config
+from keysvc.master.enrolment import AUTHORITY_ENDING
 from keysvc.master.status import backup_warnings
 from keysvc.model import Role, VersionState, utc_now
 from keysvc.plugin.location import Location
@@ -59,7 +60,16 @@ def _identity(config: Config) -> abc.Iterator[Finding]:
     peer = files.peer()
     ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
     what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
-    yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
+    again = "it renews itself while it is used; where it cannot: keysvc join --again, with a new token"
+    problem = peer.problem_with_dates(utc_now())
+    yield Finding(problem or what, not problem and ends > utc_now() + SOON, certificates.READMIT if problem else again)
+    yield from _authority(files.authority())
+
+
+def _authority(certificate: bytes) -> abc.Iterator[Finding]:
+    ends = certificates.not_after(certificate)
+    hint = "plan its replacement: every certificate ends with it"
+    yield Finding(f"certificate authority, good until {ends:%Y-%m-%d}", ends > utc_now() + AUTHORITY_ENDING, hint)
 
 
 def _mapping_store(config: Config) -> abc.Iterator[Finding]:

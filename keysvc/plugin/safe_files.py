@@ -63,6 +63,14 @@ def create_durably(path: Path, content: bytes, *, anywhere: bool = False) -> Non
     fsync_directory(path.parent)
 
 
+def prove_writable(directory: Path) -> None:
+    """Create a directory as `create_directory` does, and a file in it, which is removed. Raises OSError."""
+    create_directory(directory)
+    probe = directory / f".{secrets.token_hex(8)}.tmp"
+    _write_new(probe, b"", 0o600)
+    probe.unlink()
+
+
 def create_directory(path: Path) -> None:
     """Create a directory for this account alone (0700), and what is missing above it. One that exists is checked.
 

@@ -10,7 +10,7 @@ import time
 from collections import abc, deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from keysvc.sso.sealed_cache import SealedCache
     from keysvc.web.agent.client import AgentClient
     from keysvc.web.tls.renewal import Renewal
+
+Part = TypeVar("Part", bound="MappingStore | Protectors | Notifier")
 
 log = get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
@@ -337,6 +339,18 @@ class AuthorityFiles:
 
 
 @contextlib.contextmanager
+def _closing(part: Part) -> abc.Iterator[Part]:
+    """Close a part of a service. One that fails in this has done its work: the service ends as well as without."""
+    try:
+        yield part
+    finally:
+        try:
+            part.close()
+        except KeysvcError as error:
+            log.warning("a part could not be closed", problem=str(error), hint=error.hint)
+
+
+@contextlib.contextmanager
 def opened_member(
     config: Config,
     prompt: Prompt,
@@ -354,16 +368,16 @@ def opened_member(
     plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
     tell_of_plugins(config, plugin_failures.append)
     with contextlib.ExitStack() as opened:
-        store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
+        store = opened.enter_context(_closing(open_mapping_store(config)))
         store.prepare()
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-        protectors = opened.enter_context(contextlib.closing(open_protectors(config, prompt)))
+        protectors = opened.enter_context(_closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
         told_of = subscriptions(config)
         for each in told_of:
-            opened.callback(each.notifier.close)
+            opened.enter_context(_closing(each.notifier))
         standby = Standby(
             store,
             protectors,

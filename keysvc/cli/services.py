@@ -62,7 +62,6 @@ def serve(config: Path | None) -> None:
 
 def agent(config: Path | None) -> None:
     """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
-    from keysvc.sso.authorization import Access
     from keysvc.web.agent.admission import Admission
     from keysvc.web.agent.app import agent_app
     from keysvc.web.agent.local_socket import LocalCallers, listen_at
@@ -81,9 +80,8 @@ def agent(config: Path | None) -> None:
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
-        access = Access(store, sso.poll_interval, sso.authorizer)
         callers = LocalCallers(peer.name, settings.agent_callers)
-        app = agent_app(sso, admission, access, callers)
+        app = agent_app(sso, admission, callers)
         if local is not None:
             ending.enter_context(Server(app, local, None, knows=callers.knows).in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]

@@ -68,7 +68,8 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
     config = load(path)
     roles = (Role.ADMINISTRATOR,) if changing else (Role.ADMINISTRATOR, Role.SERVER)
     store = open_store(config)
-    return Administration(store, assembly.verified(config, store, *roles).name)
+    peer = assembly.verified(config, store, *roles)
+    return Administration(store, peer.name, peer.role)
 
 
 def require_administrator(config: Config) -> str:

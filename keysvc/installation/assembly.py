@@ -413,7 +413,7 @@ def open_sso(config: Config) -> SSO:
             long_poll=config.long_poll,
             sealed=_open_sealed_cache(config),
             authorizer=authorizer,
-            as_member=peer.role is not Role.ADMINISTRATOR,
+            role=peer.role,
         )
         opened.pop_all()
         return sso

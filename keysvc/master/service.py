@@ -11,7 +11,6 @@ from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.master import backup, status
-from keysvc.master.allowance import RateLimit
 from keysvc.master.audit_trails import Trails
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
@@ -34,6 +33,7 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin.allowance import RateLimit
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.isolation import PluginFailure
 from keysvc.plugin.logs import get_logger

@@ -37,6 +37,7 @@ from keysvc.web.agent import app as agent_app
 from keysvc.web.asgi.connection import Connection
 from keysvc.web.asgi.examples import EXAMPLES
 from keysvc.web.asgi.routing import NoContent, Operation
+from keysvc.web.asgi.secret_texts import reveal_secret
 from keysvc.web.master import app as master_app
 
 SECRETS = tuple(secret.encode() for secret in ALL)
@@ -247,15 +248,15 @@ PLAIN_MEMBERS = {
     "request", "role", "sender", "ticket_timeout_minutes", "type", "user", "user_accounts", "versions",
 }  # fmt: skip
 UNKNOWN = b"unknown-"
-AGENT = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  # nothing is asked of it
+AGENT = agent_app.operations(None)  # type: ignore[arg-type]  # nothing is asked of it
 MASTER = master_app.MasterOperations(None, None, None).all()  # type: ignore[arg-type]
 
 
 def marked(operation: Operation[Any, Any]) -> abc.Iterator[bytes]:
     """Bodies with the secret where one belongs, where none does, and in what is no body."""
-    example = EXAMPLES.get(operation.content)
+    example = operation.example or EXAMPLES.get(operation.content)
     if example is not None:
-        body = msgspec.to_builtins(example)
+        body = msgspec.to_builtins(example, enc_hook=reveal_secret)
         for member in SECRET_MEMBERS & body.keys():
             body[member] = {"Password": CREDENTIAL} if isinstance(body[member], dict) else CREDENTIAL
         yield json.dumps(body).encode()
@@ -270,7 +271,8 @@ def test_every_member_of_a_request_is_known_to_be_secret_or_not() -> None:
     kinds = {operation.content for operation in (*AGENT, *MASTER)} - {NoContent}
     members = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind)}
     assert members <= SECRET_MEMBERS | PLAIN_MEMBERS
-    assert kinds <= EXAMPLES.keys()
+    examples = {type(operation.example) for operation in AGENT}
+    assert kinds <= {*EXAMPLES, *examples}
 
 
 def answers(served: Served, host: str, operations: abc.Iterable[Operation[Any, Any]]) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ import urllib3
 from keysvc.described import UNREADABLE, described
 from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.web.asgi.problems import error_of
+from keysvc.web.asgi.secret_texts import reveal_secret
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 15.0
@@ -54,7 +55,7 @@ class Requests:
         seconds: float = READ_SECONDS,
     ) -> urllib3.BaseHTTPResponse:
         """The answer, which is no error, within `seconds`. Raises what the server raised, and NoAnswer."""
-        body = msgspec.json.encode(content) if content is not None else None
+        body = msgspec.json.encode(content, enc_hook=reveal_secret) if content is not None else None
         kind = {"Content-Type": "application/json"} if body is not None else {}
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds)
         try:

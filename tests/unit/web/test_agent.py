@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import pwd
@@ -13,6 +12,7 @@ from collections import abc
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import urllib3
 from systems import System
@@ -30,10 +30,16 @@ from keysvc.errors import (
 from keysvc.model import ApplicationType, AuditTrail, Guard, SecretText
 from keysvc.plugin.changes import PutApplication
 from keysvc.sso import SSO
-from keysvc.sso.administration import Administration
-from keysvc.web.agent.client import AgentAdministration, AgentClient
+from keysvc.sso.requests.credentials import ImportCredentials, LookUpCredential, SetCredential
+from keysvc.sso.requests.mappings import ListMappings
+from keysvc.sso.requests.request import Request
+from keysvc.sso.requests.system import NameSystemAdministrators, SetAuditLevels
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.agent.examples import EXAMPLES
 from keysvc.web.agent.local_socket import LocalCallers, listen_at
+from keysvc.web.agent.routes import WIRES
 from keysvc.web.asgi.connection import UnixConnection
+from keysvc.web.asgi.secret_texts import hide_secret, reveal_secret
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -66,29 +72,34 @@ def ask(agent: Served, method: str, path: str, **headers: str) -> tuple[int, abc
     return found
 
 
-OF_THE_LIBRARY_ALONE = {"acting_as", "poll_interval", "store_credentials"}  # the last is an operator's bulk import
+def subclasses(kind: type) -> abc.Iterator[type]:
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("keysvc."):
+            yield each
+        yield from subclasses(each)
 
 
-def test_the_client_has_the_calls_of_the_library_with_the_same_arguments() -> None:
-    theirs = {
-        name: inspect.signature(call)
-        for name, call in vars(SSO).items()
-        if inspect.isfunction(call) and not name.startswith("_") and name not in OF_THE_LIBRARY_ALONE
-    }
-    for name, signature in theirs.items():
-        assert inspect.signature(getattr(AgentClient, name)) == signature, name
+def test_every_request_has_a_route_to_an_agent_but_those_of_an_operator() -> None:
+    assert set(subclasses(Request)) - set(WIRES) == {ImportCredentials, SetAuditLevels, NameSystemAdministrators}
 
 
-def test_the_client_has_the_calls_of_administration_with_the_same_arguments() -> None:
-    of_the_system = {"audit_levels", "name_system_administrators"}
-    theirs = {
-        name: inspect.signature(call)
-        for name, call in vars(Administration).items()
-        if inspect.isfunction(call) and not name.startswith("_") and name not in of_the_system
-    }
-    assert len(theirs) > 10
-    for name, signature in theirs.items():
-        assert inspect.signature(getattr(AgentAdministration, name)) == signature, name
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *EXAMPLES.values(),
+        LookUpCredential("SAP", "anna", fresh=True),
+        SetCredential("SAP", "anna", {}, expected_revision=0),
+        SetCredential("SAP", "anna", {}, expected_revision=7),
+        ListMappings("SAP", "anna", 3),
+    ],
+    ids=repr,
+)
+def test_the_request_that_an_agent_reads_is_the_one_that_the_client_sent(asked: Request) -> None:
+    wire = WIRES[type(asked)]
+    query, headers, content = wire.write(asked)
+    body = b"{}" if content is None else msgspec.json.encode(content, enc_hook=reveal_secret)
+    parameters = msgspec.convert({**query, **headers}, wire.parameters, strict=False)
+    assert wire.read(parameters, msgspec.json.decode(body, type=wire.content, dec_hook=hide_secret)) == asked
 
 
 def test_applications_and_mappings_are_administered(agent: Served, system: System) -> None:

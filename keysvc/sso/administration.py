@@ -13,10 +13,9 @@ from keysvc.sso.lookup_audit import LookupAudit
 from keysvc.sso.performer import Performer
 from keysvc.sso.permissions import Principal
 from keysvc.sso.requests import system
-from keysvc.sso.requests.request import Answer, Request
 
 
-class Administration(AdministrationCalls):
+class Administration(Performer, AdministrationCalls):
     """The calls of `SSO.administration`, and those about the whole system. There is no master secret here: the master
     secret server seals the audit entries."""
 
@@ -26,17 +25,17 @@ class Administration(AdministrationCalls):
         if record is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
         self.store, self.actor = store, actor
-        self._principal = Principal(actor, role)
-        denials = LookupAudit(store, record, lambda: None, lambda: 0.0)
-        access = Access(store, lambda: 0.0)
-        self._performer = Performer(
-            store, access, denials, keys=lambda: None, forget=lambda _application, _user: None, services=None
+        Performer.__init__(
+            self,
+            Principal(actor, role),
+            store,
+            Access(store, lambda: 0.0),
+            LookupAudit(store, record, lambda: None, lambda: 0.0),
+            keys=lambda: None,
+            forget=lambda _application, _user: None,
+            services=None,
         )
-        super().__init__(self.perform)
-
-    def perform(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer:
-        """Carry out a request that needs no master secret. Raises AccessDenied, and as the request does."""
-        return self._performer.perform(request, as_ or self._principal)
+        AdministrationCalls.__init__(self, self.perform)
 
     def audit_levels(self, positive: int | None, negative: int | None) -> Settings:
         """Set the levels that are given, 0 to 3. Returns the settings. Raises InvalidInput."""

@@ -10,7 +10,7 @@ from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.credentials import Credential, refuse_local
-from keysvc.sso.found import Found, existing
+from keysvc.sso.found import existing
 from keysvc.sso.version_ciphers import Ciphers
 
 MAXIMUM_GROUPS = 500
@@ -33,8 +33,8 @@ class StoredCredentials:
         """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
         in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
         AccessDenied, CannotDecrypt."""
-        found = Found(self._store, application, user)
-        definition, mapping, row = found.definition, found.mapping, found.credential
+        found, mapping, row = self._store.look_up(application, user) or (None, None, None)
+        definition = existing(found, application)
         _refuse_disabled(definition)
         if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
             raise AccessDenied(

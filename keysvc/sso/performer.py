@@ -1,4 +1,4 @@
-"""Carries out requests: authorises, reads once, acts, and records."""
+"""What authorises requests, reads once, carries them out and records them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def certificates_for(kind: type[Request[Any]]) -> tuple[Role, ...]:
 
 
 class Performer:
-    """Thread-safe. What is denied is recorded in the audit of look-ups."""
+    """What carries out requests, in the name of its own `principal` unless told. Thread-safe."""
 
     def __init__(
         self,
+        principal: Principal,
         store: MappingStore,
         access: Access,
         denials: LookupAudit,
@@ -50,37 +51,41 @@ class Performer:
         forget: abc.Callable[[str, str | None], object],
         services: Services | None,
     ) -> None:
+        """`denials` is where it is recorded what somebody had no right to."""
+        self.principal = principal
         self._store, self._access, self._denials = store, access, denials
         self._keys, self._forget, self._services = keys, forget, services
         self._own_changes = RateLimit(OWN_BURST, OWN_PER_MINUTE)
 
-    def perform(self, request: Request[Answer], caller: Principal) -> Answer:
-        """Raises AccessDenied, AuthorizerUnavailable, RateLimited, and as the request does."""
-        known = self.cached(request, caller)
-        if known is not None:
+    def perform(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer:
+        """Authorise a request, carry it out and record it in the audit. Raises AccessDenied, AuthorizerUnavailable,
+        RateLimited for many changes of one's own, and as the request does."""
+        caller, services = as_ or self.principal, self._services
+        certified = caller.role in certificates_for(type(request))
+        known = None if services is None else request.remembered(services)
+        if known is not None and (certified or self._remembers(request, caller)):
             return known
-        found = Found(self._store, *request.about())
-        own = False
-        for right in request.rights():
+        found, own = Found(self._store, *request.about()), False
+        for right in () if certified else request.rights():
             scope = self._require(caller, right, found)
             own = own or (scope is Scope.OWN and right in CHANGING)
         if own:
             self._own_changes.spend(caller.name)
-        return request.act(
-            Work(self._store, self._access, caller, found, own, self._keys, self._forget, self._services)
-        )
+        return request.act(Work(self._store, self._access, caller, found, own, self._keys, self._forget, services))
 
-    def cached(self, request: Request[Answer], caller: Principal) -> Answer | None:
+    def cached(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer | None:
         """Answer from memory, or return None: only if right, settings and credential are remembered and fresh, and no
-        audit entry is due. No I/O."""
+        audit entry is due. No I/O: an event loop may ask."""
         if self._services is None:
             return None
-        answer = request.remembered(self._services)
-        if answer is None or caller.role in certificates_for(type(request)):
-            return answer
+        caller, known = as_ or self.principal, request.remembered(self._services)
+        if known is None or caller.role in certificates_for(type(request)):
+            return known
+        return known if self._remembers(request, caller) else None
+
+    def _remembers(self, request: Request[Any], caller: Principal) -> bool:
         about = request.about()
-        allowed = all(self._access.remembers(caller, right, *about) for right in request.rights())
-        return answer if allowed else None
+        return all(self._access.remembers(caller, right, *about) for right in request.rights())
 
     def _require(self, caller: Principal, right: Right, found: Found) -> Scope:
         try:

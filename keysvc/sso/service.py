@@ -19,7 +19,6 @@ from keysvc.sso.performer import Performer
 from keysvc.sso.permissions import Principal
 from keysvc.sso.poller import MasterSecretServer, Poller
 from keysvc.sso.requests.credentials import ImportCredentials
-from keysvc.sso.requests.request import Answer, Request
 from keysvc.sso.sealed_cache import SealedCache
 from keysvc.sso.status import ServerState
 from keysvc.sso.tickets import Tickets
@@ -28,7 +27,7 @@ from keysvc.sso.version_ciphers import Ciphers
 from keysvc.sso.work import Services
 
 
-class SSO(Calls):
+class SSO(Performer, Calls):
     """Encrypts and decrypts credentials with the cached master secret.
 
     Thread-safe and blocking; from asyncio call it through `asyncio.to_thread`. Use it as a context manager, or `close`
@@ -52,8 +51,6 @@ class SSO(Calls):
         if system is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
         self._system: SystemRecord = system
-        self._store = store
-        self.principal = Principal(name, role)
         self._cache = VersionCache()
         self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
         self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
@@ -76,7 +73,8 @@ class SSO(Calls):
             Tickets(store, self._ciphers.of),
             self._state,
         )
-        self._performer = Performer(
+        super().__init__(
+            Principal(name, role),
             store,
             Access(store, self._cache.interval, authorizer),
             self._lookups,
@@ -90,16 +88,6 @@ class SSO(Calls):
     def poll_interval(self) -> float:
         """In seconds: within it, what changed elsewhere is known here."""
         return self._cache.interval()
-
-    def perform(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer:
-        """Authorise a request, carry it out and record it in the audit, in the name of `as_`: the principal of this SSO
-        server's own certificate unless told. Raises AccessDenied, and as the request does."""
-        return self._performer.perform(request, as_ or self.principal)
-
-    def cached(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer | None:
-        """Answer from memory, or return None: only if right, settings and credential are remembered and fresh, and no
-        audit entry is due. No I/O: an event loop may ask."""
-        return self._performer.cached(request, as_ or self.principal)
 
     @property
     def authorizer(self) -> Authorizer | None:

@@ -54,7 +54,7 @@ def serve(config: Path | None) -> None:
         server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
-        with kept_renewed(assembly.master_renewal(settings, member)):
+        with kept_renewed(assembly.master_renewal(settings, member, context)):
             server.run()
     if problems:
         raise problems[0]

@@ -23,6 +23,8 @@ from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
+    import ssl
+
     from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
@@ -58,7 +60,7 @@ def allowed_plugins(*paths: Path) -> Plugins:
     A file that cannot be read allows none but keysvc's own; where there is no file, all are allowed.
     """
     only: set[str] | None = None
-    for path in paths or (configuration.default_path(),):
+    for path in paths or (None,):
         try:
             pinned = configuration.load(path).plugins
         except NotConfigured:
@@ -212,25 +214,27 @@ def granting_files(config: Config) -> abc.Iterator[tuple[Path, bool]]:
                 yield Path(source.removeprefix("file:").removeprefix("//")), True
 
 
-def check_files(config: Config) -> abc.Iterator[Unsafe]:
-    """What is wrong with each of these files that is there, and with the directory of the agent's socket."""
+def check_files(config: Config, *, root_reads: bool) -> abc.Iterator[Unsafe]:
+    """What is wrong with each of these files that is there, and with the directory of the agent's socket. `root_reads`
+    as of `check_directory`."""
     for path, secret in granting_files(config):
         try:
             if path.exists():
-                check_file(path, secret=secret)
+                check_file(path, secret=secret, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
     if config.agent_socket is not None:
         try:
             with contextlib.suppress(FileNotFoundError):
-                check_directory(config.resolve(config.agent_socket).parent)
+                check_directory(config.resolve(config.agent_socket).parent, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
 
 
-def require_safe_files(config: Config) -> None:
-    """Raises ConfigurationError for the first file that is not safe."""
-    for unsafe in check_files(config):
+def require_safe_files(config: Config, *, root_reads: bool = False) -> None:
+    """Raises ConfigurationError for the first file that is not safe. `root_reads` as of `check_directory`: for
+    commands, since what serves writes too."""
+    for unsafe in check_files(config, root_reads=root_reads):
         raise ConfigurationError(unsafe.problem, hint=unsafe.hint)
 
 
@@ -263,8 +267,9 @@ def _quietly(find: abc.Callable[[], str]) -> abc.Callable[[], str]:
     return found
 
 
-def master_renewal(config: Config, member: Member) -> Renewal:
-    """Of the certificate that this master secret server serves with: by the active one, be it this one or another."""
+def master_renewal(config: Config, member: Member, context: ssl.SSLContext) -> Renewal:
+    """Of the certificate that this master secret server serves with, in `context`: by the active one, be
+    it this one or another."""
     from keysvc.crypto import certificates
     from keysvc.web.tls.renewal import Renewal
 
@@ -280,13 +285,13 @@ def master_renewal(config: Config, member: Member) -> Renewal:
                 return client.renew()
         peer = files.peer()
         request, key = certificates.request(peer.name)
-        return identities.renew(identities.admit(peer).name, peer.serial, request), key
+        return identities.renew_own(peer, request), key
 
     def replaced() -> None:
         with contextlib.suppress(KeysvcError):  # a standby shows it when it polls
             member.active.identities.admit(files.peer())
 
-    return Renewal(files, None, renew, replaced)
+    return Renewal(files, context, renew, replaced)
 
 
 def agent_client(config: Config) -> AgentClient:
@@ -301,6 +306,14 @@ def authority(config: Config) -> KeyPair:
     if config.authority is None:
         raise ConfigurationError(f"{config.path} names no authority: this is not the master secret server")
     return IdentityFiles(config.resolve(config.authority)).key_pair()
+
+
+def known_authority(config: Config) -> bytes | None:
+    """The certificate (PEM) of this system's authority, wherever this machine still has it; None when nowhere."""
+    for place in filter(None, (config.identity, config.authority)):
+        with contextlib.suppress(ConfigurationError):
+            return IdentityFiles(config.resolve(place)).authority()
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,12 @@ class Released:
 
     @classmethod
     def on_sqlite(cls, folder: Path) -> Released:
-        shutil.copytree(DATA / "system", folder)
+        _copy_system(folder)
         return cls(folder, f"sqlite:///{folder}/keysvc.db")
 
     @classmethod
     def on_postgresql(cls, folder: Path, server: PostgreSQLServer) -> Released:
-        shutil.copytree(DATA / "system", folder)
+        _copy_system(folder)
         url = server.new_database()
         server.load(DATA / "postgresql.sql", url.rpartition("/")[2])
         return cls(folder, url)
@@ -69,6 +69,15 @@ class Released:
         """Every credential decrypts, the audit is whole, and nothing is missing."""
         with contextlib.closing(self.store()) as store, contextlib.closing(self.key_store()) as key_store:
             check(store, key_store)
+
+
+def _copy_system(folder: Path) -> None:
+    """git keeps no modes: what was private becomes private again."""
+    shutil.copytree(DATA / "system", folder)
+    for path in folder.rglob("*.key"):
+        path.chmod(0o600)
+    for path in folder.rglob("key.pem"):
+        path.chmod(0o600)
 
 
 def check(store: MappingStore, key_store: KeyStore) -> None:

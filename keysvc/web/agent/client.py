@@ -17,7 +17,9 @@ class AgentClient(Calls):
     _connection: Requests
 
     def __init__(self, url: str, identity: IdentityFiles, system_id: str) -> None:
-        self._connection = Connection(url, identity.client_context(), host_name(Role.SERVER, system_id), "the agent")
+        self._connection = Connection(
+            url, identity.client_context(), host_name(Role.SERVER, system_id), "the agent", identity.problem_with_dates
+        )
 
     @classmethod
     def on_socket(cls, path: str, account: str | None = None) -> AgentClient:

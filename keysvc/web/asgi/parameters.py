@@ -94,6 +94,13 @@ class DestroyVersion(Parameters, frozen=True):
     force: bool = False
 
 
+class RevokedIdentity(Parameters, frozen=True):
+    """Whom to revoke. `force` revokes the only master secret server too."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256, examples=["web-01"])]
+    force: bool = False
+
+
 class OneIdentity(Parameters, frozen=True):
     """Someone who was enrolled."""
 

@@ -124,8 +124,8 @@ class _Company:
 
 
 class Server:
-    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
-    SIGINT."""
+    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM,
+    SIGINT or SIGHUP: a certificate is loaded anew by itself, and everything else by a start."""
 
     def __init__(
         self,
@@ -157,8 +157,10 @@ class Server:
         allow_connections()
         gc.collect()
         gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-            if (number := getattr(signal, name, None)) is not None:
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
+            number = getattr(signal, name, None)
+            ignored = name == "SIGHUP" and number is not None and signal.getsignal(number) is signal.SIG_IGN  # by nohup
+            if number is not None and not ignored:
                 signal.signal(number, lambda *_: self.stop())
         self._run()
 

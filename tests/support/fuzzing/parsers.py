@@ -164,7 +164,7 @@ def _backup(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
 
 
 def _backup_seeds() -> list[bytes]:
-    with mock.patch.object(backup_file, "_encrypt", lambda plain, _passphrase: plain):
+    with mock.patch.object(backup_file.age, "encrypt", lambda plain, _passphrase, work_factor: plain):
         return [backup_file.write([SECRET], SYSTEM_ID, AT, "in the safe", SecretText("x" * 20))]
 
 

@@ -98,6 +98,7 @@ class Identities:
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self._telling = threading.Lock()  # one of two who ask at once records it
         self._seen: dict[str, str] = {}
         self._known = {identity.name: identity for identity in store.identities()}
 
@@ -223,7 +224,10 @@ class Identities:
     def tell_of_ending(self) -> None:
         """An event for each certificate that was not renewed in time, and for an authority in its last year, once in
         the life of this process."""
-        now = utc_now()
+        with self._telling:
+            self._tell_of_ending(utc_now())
+
+    def _tell_of_ending(self, now: datetime) -> None:
         authority = certificates.serial(self._authority.certificate)
         if self.authority_warnings() and authority not in self._told:
             ends = certificates.not_after(self._authority.certificate)

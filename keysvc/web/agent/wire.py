@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,6 @@ from keysvc.sso.requests.request import Answer, Request
 from keysvc.web.asgi.messages import Body
 from keysvc.web.asgi.openapi import is_header
 from keysvc.web.asgi.parameters import Parameters
-
-Message = TypeVar("Message")
 
 
 class Member(NamedTuple):

@@ -391,3 +391,6 @@ def test_changes_through_an_agent_name_the_caller_and_are_sealed_at_once(estate:
     boss.administration.change_application("SAP", contact="someone")
     entries = [e for e in estate.system.store().audit(limit=10_000) if e.action == "application.changed"]
     assert (entries[-1].actor, entries[-1].subject, entries[-1].origin) == ("boss", "SAP", "127.0.0.1")
+    boss.administration.enable_application("SAP", enabled=False)
+    last = estate.system.store().audit(limit=10_000)[-1]
+    assert (last.actor, last.action, last.subject) == ("boss", "application.disabled", "SAP")

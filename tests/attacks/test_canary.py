@@ -100,6 +100,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "server list": (),
     "server tokens": (),
     "server cancel": ("web-09",),
+    "server readmit": ("web-09",),
     "server revoke": ("web-09",),
     "user enroll": ("bert",),
     "user list": (),

@@ -64,11 +64,14 @@ def create_durably(path: Path, content: bytes, *, anywhere: bool = False) -> Non
 
 
 def prove_writable(directory: Path) -> None:
-    """Create a directory as `create_directory` does, and a file in it, which is removed. Raises OSError."""
+    """Create a directory as `create_directory` does, and a file in it; both are removed again. Raises OSError."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
     create_directory(directory)
     probe = directory / f".{secrets.token_hex(8)}.tmp"
     _write_new(probe, b"", 0o600)
     probe.unlink()
+    for path in missing:
+        path.rmdir()
 
 
 def create_directory(path: Path) -> None:

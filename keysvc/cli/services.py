@@ -15,7 +15,7 @@ from keysvc.installation.config import host_and_port
 from keysvc.model import Role
 from keysvc.plugin.logs import log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
-from keysvc.web.asgi.server import Server, listen
+from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
@@ -26,6 +26,7 @@ def serve(config: Path | None) -> None:
 
     settings = configuration.load(config)
     log_to_stderr()
+    interrupt_at_end()
     assembly.require_safe_files(settings)
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
@@ -68,6 +69,7 @@ def agent(config: Path | None) -> None:
 
     settings = configuration.load(config)
     log_to_stderr()
+    interrupt_at_end()
     assembly.require_safe_files(settings)
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)

@@ -14,7 +14,7 @@ from systems import Keysvc, eventually
 
 from keysvc.cli.demo.processes import Machine, free_port
 from keysvc.installation import config as configuration
-from keysvc.installation.assembly import master_client, open_mapping_store
+from keysvc.installation.assembly import agent_client, master_client, open_mapping_store
 
 
 def test_a_master_does_not_wait_for_connections_that_others_keep(site: Site) -> None:
@@ -38,7 +38,9 @@ def test_a_hang_up_ends_a_master_and_an_agent_in_order(site: Site, keysvc: Keysv
     assert keysvc("join", config.own_url, "--token-file", "-", *where, stdin=token).status == 0
     agent = machine.start("agent")
     eventually(lambda: "the SSO server web-01 is on" in agent.log.read_text("utf-8"))
-    eventually(lambda: any(server["name"] == "web-01" for server in site.state()["servers"]))
+    client = agent_client(configuration.load(machine.config))
+    client.status()
+    client.close()
     for process in (agent, serving):
         process.popen.send_signal(signal.SIGHUP)
         assert process.popen.wait(timeout=60) == 0

@@ -71,7 +71,7 @@ def test_a_key_file_of_another_system_does_not_open_it(url: str, tmp_path: Path)
 
 def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_it(url: str, tmp_path: Path) -> None:
     open_store(url).seal(secret(1))
-    (tmp_path / "secret.key").chmod(0o640)
+    (tmp_path / "secret.key").chmod(0o644)
     with pytest.raises(KeyStoreUnavailable) as refused:
         open_store(url).unseal(1)
     assert refused.value.hint == f"chmod 600 {tmp_path}/secret.key"

@@ -306,11 +306,12 @@ class Identities:
                 self._known[identity.name] = identity
 
     def _report_contested(self, known: Identity, serial: str) -> None:
-        """Store an event, once for each certificate in the life of this process."""
+        """Store an event, once for each certificate in the life of this process. The renewal is refused in any case."""
         if serial not in self._told:
             contested = event(EventKind.CERTIFICATE_CONTESTED, subject=known.name, role=known.role.value)
-            self._store.commit([contested], self._leadership.guard)
-            self._told.add(serial)
+            with contextlib.suppress(KeysvcError):
+                self._store.commit([contested], self._leadership.guard)
+                self._told.add(serial)
 
     def _may_renew_again(self, known: Identity, serial: str) -> bool:
         was_seen = self._seen.get(known.name) == known.serial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import abc
 from pathlib import Path
 
@@ -10,16 +9,6 @@ import pytest
 from attackers import Attacked
 from sites import Site
 from systems import Keysvc
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> abc.Iterator[None]:
-    """A command that runs in this process sets the log up for itself; the next test finds it as it was."""
-    log = logging.getLogger("keysvc")
-    handlers, propagate, level = [*log.handlers], log.propagate, log.level
-    yield
-    log.handlers[:], log.propagate = handlers, propagate
-    log.setLevel(level)
 
 
 @pytest.fixture

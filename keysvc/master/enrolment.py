@@ -98,6 +98,7 @@ class Identities:
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self._contested: set[str] = set()
         self._telling = threading.Lock()  # one of two who ask at once records it
         self._seen: dict[str, str] = {}
         self._known = {identity.name: identity for identity in store.identities()}
@@ -307,11 +308,11 @@ class Identities:
 
     def _report_contested(self, known: Identity, serial: str) -> None:
         """Store an event, once for each certificate in the life of this process. The renewal is refused in any case."""
-        if serial not in self._told:
+        if serial not in self._contested:
             contested = event(EventKind.CERTIFICATE_CONTESTED, subject=known.name, role=known.role.value)
             with contextlib.suppress(KeysvcError):
                 self._store.commit([contested], self._leadership.guard)
-                self._told.add(serial)
+                self._contested.add(serial)
 
     def _may_renew_again(self, known: Identity, serial: str) -> bool:
         was_seen = self._seen.get(known.name) == known.serial

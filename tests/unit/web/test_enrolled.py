@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from systems import LEASE_TTL, SYSTEM_ID, System, eventually
+from systems import LEASE_TTL, SYSTEM_ID, System, eventually, keeping_events
 from web_servers import certificate, enrolled, serving_agent, serving_master
 
 from keysvc.crypto import certificates
@@ -42,7 +42,7 @@ LIFETIME = timedelta(days=60)
 @pytest.fixture
 def started(system: System) -> System:
     system.with_users("anna", "payroll")
-    system.start()
+    system.start(subscriptions=keeping_events())
     return system
 
 

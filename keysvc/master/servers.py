@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from keysvc.errors import MasterSecretServerUnavailable, RateLimited
-from keysvc.master.allowance import RateLimit
 from keysvc.model import Role, Server, permission_length, utc_now
+from keysvc.plugin.allowance import RateLimit
 
 MOST_INSTANCES = 256
 """How many processes of one certificate may be alive."""

@@ -193,7 +193,8 @@ def test_everybody_is_told_the_roles_and_the_rights_that_it_has(estate: Estate) 
         told = estate.client(role).rights("SAP")
         assert (told.name, told.certificate) == (name, certificate)
         assert told.roles == (role,)
-        assert told.rights == {right.value: row.of(role) for right, row in TABLE.items() if row.of(role) is not Scope.NO}
+        reach = {right.value: row.of(role) for right, row in TABLE.items()}
+        assert told.rights == {right: scope for right, scope in reach.items() if scope is not Scope.NO}
     anna = estate.client(SSORole.APPLICATION_USER)
     assert anna.rights().roles == ()
     assert anna.rights("SAP").rights["credential.look-up"] is Scope.OWN

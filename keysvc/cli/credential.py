@@ -10,7 +10,7 @@ import typer
 
 from keysvc.cli.output import print_json
 from keysvc.cli.prompts import passphrase
-from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
+from keysvc.cli.shared import ConfigOption, JsonOption, as_text, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
 from keysvc.plugin.logs import log_nothing
 
@@ -189,7 +189,7 @@ def fields_from_file(path: Path) -> dict[str, str]:
 
     content, source = read_file(path)
     try:
-        return msgspec.json.decode(content, type=dict[str, str])
+        return msgspec.json.decode(as_text(content, source), type=dict[str, str])
     except UNREADABLE:
         raise InvalidInput(f"{source} is not a JSON object of texts", hint='write {"Password": "…"}') from None
 

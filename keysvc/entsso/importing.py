@@ -12,7 +12,7 @@ from keysvc import names
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
+from keysvc.errors import Conflict, InvalidInput, KeysvcError, NotConfigured, NotFound, SystemDisabled
 from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, utc_now
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
@@ -66,7 +66,15 @@ def import_files(
     Deleting takes the credential too, whatever the external user is by now; a mapping that is not there counts as
     unchanged. With `dry_run` nothing is written. Raises NotConfigured; InvalidInput: then nothing has changed.
     """
-    sources = [(file, read(file.content, file.name, ("mapping",) if file.deletes else kinds)) for file in files]
+    sources: list[tuple[SourceFile, Definitions]] = []
+    faults: list[KeysvcError] = []
+    for file in files:
+        try:
+            sources.append((file, read(file.content, file.name, ("mapping",) if file.deletes else kinds)))
+        except InvalidInput as fault:
+            faults.append(fault)
+    if faults:
+        raise InvalidInput.of_all(faults)
     sources.sort(key=lambda source: (source[0].deletes, KINDS_IN_ORDER.index(_kind(source[1])), source[0].name))
 
     def attempt() -> abc.Sequence[ImportedFile]:
@@ -124,13 +132,13 @@ class _Plan:
         self._mappings: dict[str, _Mappings] = {}
         self._system: SystemRecord | None = None
         self._system_before = system = store.system()
-        if system is not None and not system.settings.enabled:
-            raise SystemDisabled("the system is disabled: nothing is imported")
 
     def add(self, file: SourceFile, held: Definitions) -> Imported:
         """What becomes of the entries of one file. Raises InvalidInput."""
-        if held.settings is not None:
+        if held.settings is not None:  # also in a disabled system: its administrators are changed while it stands still
             return self._add_settings(held.settings)
+        if self._system_before is not None and not self._system_before.settings.enabled:
+            raise SystemDisabled("the system is disabled: nothing but settings is imported")
         if held.applications:
             return Imported(**Counter(self._add_application(each, file.name) for each in held.applications))
         self._look_up(held.mappings, file.name)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from keysvc import names
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
 from keysvc.model import (
+    MAXIMUM_FIELDS,
     Application,
     ApplicationType,
     AuditEntry,
@@ -89,6 +90,8 @@ class Administration:
         names.check("application", name)
         if not fields:
             raise InvalidInput("an application needs at least the field of the external user id")
+        if len(fields) > MAXIMUM_FIELDS:
+            raise InvalidInput(f"an application has at most {MAXIMUM_FIELDS} fields, not {len(fields)}")
         labels = [same_label(field.label) for field in fields]
         if len(set(labels)) != len(labels) or not all(labels):
             raise InvalidInput("the labels of the fields must differ by more than case, blanks and hyphens")
@@ -268,11 +271,9 @@ class Administration:
         named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
         settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
         if settings != system.settings:
-            self._commit(
-                "settings.administrators-named",
-                "system",
-                [PutSystem(replace(system, settings=settings), instead_of=system.settings)],
-            )
+            # also in a disabled system: Enterprise SSO's order of work is disable, change, enable
+            changes = [PutSystem(replace(system, settings=settings), instead_of=system.settings)]
+            self._commit("settings.administrators-named", "system", changes, even_disabled=True)
         return settings
 
     def _commit_of(self, mapping: Mapping, action: str, changes: abc.Sequence[Change]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import time
@@ -10,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, InvalidInput, NotFound, StaleVersion
+from keysvc.errors import (
+    AccessDenied,
+    CannotDecrypt,
+    Changed,
+    Conflict,
+    InvalidInput,
+    KeysvcError,
+    NotFound,
+    StaleVersion,
+)
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
@@ -61,6 +71,8 @@ class Stored:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    lost: tuple[str, ...] = ()
+    """The values that are replaced or deleted, by user and label."""
 
 
 class Storing:
@@ -104,14 +116,16 @@ class Storing:
         audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]],
         *,
         dry_run: bool = False,
+        replace_all: bool = False,
     ) -> abc.Iterator[Stored]:
-        """Stores a batch a step, each in one commit. A credential that is the same already, and opens, stays."""
+        """Store a batch a step, each in one commit. A field that is not named keeps its value, unless `replace_all`. A
+        credential that is the same already, and opens, stays."""
         known = _There(self._store, application.name, [new.user for new in news])
         for start in range(0, len(news), BATCH):
             batch = news[start : start + BATCH]
             sources = itertools.chain([known], itertools.repeat(_There(self._store, application.name)))
             yield self._under_the_active_version(
-                functools.partial(self._put_many, application, batch, sources, None if dry_run else audit)
+                functools.partial(self._put_many, application, batch, sources, None if dry_run else audit, replace_all)
             )
 
     def _put_many(
@@ -120,6 +134,7 @@ class Storing:
         batch: abc.Sequence[NewCredential],
         sources: abc.Iterator[_There],
         audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]] | None,
+        replace_all: bool,
         cipher: CredentialCipher,
     ) -> Stored:
         """One attempt: the next one asks the next of `sources` what is there."""
@@ -127,28 +142,45 @@ class Storing:
         counts: Counter[str] = Counter()
         mappings: list[Change] = []
         credentials: list[Change] = []
+        faults: list[KeysvcError] = []
+        lost: list[str] = []
         for new in batch:
-            row = there.credential(new.user)
+            row, mapping = there.credential(new.user), there.mapping(new.user)
             try:
-                changed = list(mapped(application, new, there.mapping(new.user)))
-            except (AccessDenied, InvalidInput, NotFound) as error:
-                raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
+                changed = list(mapped(application, new, mapping))
+                before = self._opened(application, row, replace_all)
+            except (AccessDenied, CannotDecrypt, InvalidInput, NotFound) as error:
+                faults.append(InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint))
+                continue
             mappings += changed
-            same = row is not None and self._opens_to(application, row, new.fields)
+            after = dict(new.fields) if replace_all else {**(before or {}), **new.fields}
+            same = before == after or (row is None and not after and not replace_all)
             if not same:
-                credentials.append(_encrypted(application, new, row, cipher))
-            counts["created" if row is None else "unchanged" if same and not changed else "updated"] += 1
+                credentials.append(_encrypted(application, dataclasses.replace(new, fields=after), row, cipher))
+                lost += _lost(new.user, before or {}, after)
+            is_new = mapping is None if same else row is None
+            counts["unchanged" if same and not changed else "created" if is_new else "updated"] += 1
+        if faults:
+            raise InvalidInput.of_all(faults)
         if audit is not None and (mappings or credentials):
             self._commit(application, [*mappings, *credentials], lambda: audit(batch), cipher)
-        return Stored(**counts)
+        return Stored(**counts, lost=tuple(lost))
 
-    def _opens_to(
-        self, application: Application, row: EncryptedCredential, fields: abc.Mapping[str, SecretText]
-    ) -> bool:
+    def _opened(
+        self, application: Application, row: EncryptedCredential | None, replace_all: bool
+    ) -> dict[str, SecretText] | None:
+        """The stored fields. Raises CannotDecrypt, unless they are to be replaced anyway."""
+        if row is None:
+            return None
         try:
-            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext) == dict(fields)
+            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext)
         except CannotDecrypt:
-            return False
+            if replace_all:
+                return None
+        raise CannotDecrypt(
+            f"the stored credential of {row.user} for {application.name} does not decrypt, so its other fields are lost",
+            hint="restore the row; or give every field in the file and --replace",
+        )
 
     def _commit(
         self, application: Application, changes: abc.Iterable[Change], audit: Audit, cipher: CredentialCipher
@@ -212,6 +244,12 @@ class _There:
                     return
                 yield row
             after = page[-1].key
+
+
+def _lost(user: str, before: abc.Mapping[str, SecretText], after: abc.Mapping[str, SecretText]) -> abc.Iterator[str]:
+    for label, value in before.items():
+        if after.get(label) != value:
+            yield f"{user}: {label} is {'replaced' if label in after else 'deleted'}"
 
 
 def claimed(mapping: Mapping) -> ClaimExternalUser:

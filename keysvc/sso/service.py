@@ -233,9 +233,15 @@ class SSO:
         return self._storing.store(definition, new, audit, expected_revision, own=self._own)
 
     def store_credentials(
-        self, application: str, credentials: abc.Sequence[NewCredential], *, dry_run: bool = False
+        self,
+        application: str,
+        credentials: abc.Sequence[NewCredential],
+        *,
+        dry_run: bool = False,
+        replace_all: bool = False,
     ) -> abc.Iterator[Stored]:
-        """Encrypt and store many credentials, each as `set_credential` does, some hundred in a commit.
+        """Encrypt and store many credentials, some hundred in a commit. A field that is not named keeps its value, unless
+        `replace_all`.
 
         Yields what became of each such batch. A credential that is the same already stays. With `dry_run` nothing is
         stored. Raises as `set_credential`, and InvalidInput; what was stored before stays: the whole may be repeated.
@@ -249,7 +255,7 @@ class SSO:
             users = f"{batch[0].user} … {batch[-1].user}" if len(batch) > 1 else batch[0].user
             return self._audit("credential.imported", application, users, {"credentials": len(batch)})
 
-        return self._storing.store_many(definition, credentials, audit, dry_run=dry_run)
+        return self._storing.store_many(definition, credentials, audit, dry_run=dry_run, replace_all=replace_all)
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from keysvc.errors import ProtocolError
 from keysvc.model import (
+    MAXIMUM_FIELDS,
     MAXIMUM_VERSION,
     Announcement,
     Application,
@@ -347,7 +348,7 @@ class NewFlags(Body, frozen=True, kw_only=True):
 class CreateApplicationRequest(Body, frozen=True):
     """`fields[0]` is the external user id. Flags of tickets, and a time-out of its own, need the right to set these."""
 
-    fields: Annotated[tuple[NewField, ...], Meta(min_length=1, max_length=100)]
+    fields: Annotated[tuple[NewField, ...], Meta(min_length=1, max_length=MAXIMUM_FIELDS)]
     type: ApplicationType = ApplicationType.INDIVIDUAL
     flags: NewFlags | None = None
     description: str = ""

@@ -118,7 +118,9 @@ class Administration:
         """Raises NotFound."""
         application = self.store.application(name)
         if application is None:
-            raise NotFound(f"there is no application {name}", hint="keysvc app list")
+            near = next((each.name for each in self.store.applications() if names.same(each.name, name)), None)
+            exists = "" if near is None else f": {near} exists"
+            raise NotFound(f"there is no application {name}{exists}", hint="keysvc app list")
         return application
 
     def change_application(
@@ -203,7 +205,11 @@ class Administration:
         mapping = self.store.mapping(application, user)
         if mapping is None:
             self.application(application)
-            raise NotFound(f"{user} has no mapping for {application}", hint=f"keysvc mapping list '{application}'")
+            near = next((each.user for each in self.mappings(application) if names.same(each.user, user)), None)
+            exists = "" if near is None else f": {near} exists"
+            raise NotFound(
+                f"{user} has no mapping for {application}{exists}", hint=f"keysvc mapping list '{application}'"
+            )
         return mapping
 
     def mappings(self, application: str) -> abc.Iterator[Mapping]:

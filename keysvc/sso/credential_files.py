@@ -64,19 +64,23 @@ def read_lines(content: bytes, source: str) -> abc.Sequence[Line]:
     faults: list[KeysvcError] = []
     found = list((_json_lines if text.lstrip().startswith("{") else _csv_lines)(text, source, faults))
     for line in found:
-        named = {"application": line.application, "user": line.user, "external user": line.external_user}
-        for what, name in named.items():
-            if name is not None and not (0 < len(name) <= names.MAXIMUM_LENGTH and name.isprintable()):
-                what = f"the {what} is not 1 to {names.MAXIMUM_LENGTH} printable characters"
-                faults.append(_fault(source, line.number, what))
-        for at, (label, value) in enumerate(line.fields.items(), 1):
-            size = len(value.encode("utf-8", "surrogatepass"))
-            if size > MAXIMUM_FIELD_BYTES:  # the label may be a value, where a file is mixed up
-                place = line.places.get(label, f"field {at}")
-                faults.append(_fault(source, line.number, f"{place} is larger than {MAXIMUM_FIELD_BYTES} bytes"))
+        faults += _faults_of(line, source)
     if faults:
         raise InvalidInput.of_all(faults)
     return found
+
+
+def _faults_of(line: Line, source: str) -> abc.Iterator[InvalidInput]:
+    named = {"application": line.application, "user": line.user, "external user": line.external_user}
+    for what, name in named.items():
+        if name is not None and not (0 < len(name) <= names.MAXIMUM_LENGTH and name.isprintable()):
+            wrong = f"the {what} is not 1 to {names.MAXIMUM_LENGTH} printable characters"
+            yield _fault(source, line.number, wrong)
+    for at, (label, value) in enumerate(line.fields.items(), 1):
+        size = len(value.encode("utf-8", "surrogatepass"))
+        if size > MAXIMUM_FIELD_BYTES:  # the label may be a value, where a file is mixed up
+            place = line.places.get(label, f"field {at}")
+            yield _fault(source, line.number, f"{place} is larger than {MAXIMUM_FIELD_BYTES} bytes")
 
 
 def prepared(

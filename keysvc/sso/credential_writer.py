@@ -10,6 +10,7 @@ from collections import Counter, abc
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from keysvc import names
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import (
     AccessDenied,
@@ -128,7 +129,7 @@ class Storing:
                 functools.partial(self._put_many, application, batch, sources, None if dry_run else audit, replace_all)
             )
 
-    def _put_many(
+    def _put_many(  # noqa: PLR0917  bound once, with partial
         self,
         application: Application,
         batch: abc.Sequence[NewCredential],
@@ -147,6 +148,10 @@ class Storing:
         for new in batch:
             row, mapping = there.credential(new.user), there.mapping(new.user)
             try:
+                if mapping is None and (near := there.near(new.user)):
+                    raise InvalidInput(
+                        f"{new.user} has no mapping for {application.name}: {near} exists", hint=f"write {near}"
+                    )
                 changed = list(mapped(application, new, mapping))
                 before = self._opened(application, row, replace_all)
             except (AccessDenied, CannotDecrypt, InvalidInput, NotFound) as error:
@@ -178,7 +183,7 @@ class Storing:
             if replace_all:
                 return None
         raise CannotDecrypt(
-            f"the stored credential of {row.user} for {application.name} does not decrypt, so its other fields are lost",
+            f"the stored credential of {row.user} for {application.name} does not decrypt: a merge would lose it",
             hint="restore the row; or give every field in the file and --replace",
         )
 
@@ -215,6 +220,7 @@ class _There:
         self._application = application
         self._mappings: dict[str, Mapping] | None = None
         self._credentials: dict[str, EncryptedCredential] | None = None
+        self._spellings: dict[str, str] | None = None
         if len(users) >= PAGES_FROM:
             wanted = frozenset(users)
             self._mappings = {mapping.user: mapping for mapping in self._mapping_pages() if mapping.user in wanted}
@@ -229,6 +235,12 @@ class _There:
         if self._credentials is not None:
             return self._credentials.get(user)
         return self._store.credential(self._application, user)
+
+    def near(self, user: str) -> str | None:
+        """Return the user whose name differs from this one in spelling alone, if one is mapped."""
+        if self._spellings is None:
+            self._spellings = {names.key(mapping.user): mapping.user for mapping in self._mapping_pages()}
+        return self._spellings.get(names.key(user))
 
     def _mapping_pages(self) -> abc.Iterator[Mapping]:
         after = ""

@@ -54,3 +54,23 @@ def test_the_faults_of_all_files_are_in_one_report(store: MappingStore) -> None:
     files = [SourceFile(f"{n}.xml", f"<sso>{n}</sso>".encode()) for n in range(5)]
     with pytest.raises(InvalidInput, match=r"^5 faults: 0\.xml line 1: .* 4\.xml line 1: "):
         import_files(store, files, actor="anna")
+
+
+def test_twins_across_files_are_refused_and_the_name_that_exists_is_told(store: MappingStore) -> None:
+    with pytest.raises(InvalidInput, match="the application 'Payroll' exists"):
+        run(store, "05-twins/01-app.xml", "05-twins/02-app.xml")
+    run(store, "05-twins/01-app.xml")
+    with pytest.raises(InvalidInput, match="the application 'Payroll' exists"):
+        run(store, "05-twins/02-app.xml")
+    with pytest.raises(InvalidInput, match="anna' exists in 'Payroll'"):
+        run(store, "05-twins/03-map.xml", "05-twins/04-map.xml")
+    run(store, "05-twins/03-map.xml")
+    with pytest.raises(InvalidInput, match="anna' exists in 'Payroll'"):
+        run(store, "05-twins/04-map.xml")
+
+
+def test_a_leaver_in_another_spelling_is_refused_with_the_name_that_exists(store: MappingStore) -> None:
+    run(store, "05-twins/01-app.xml", "05-twins/03-map.xml")
+    leaver = SourceFile("leaver.xml", (SAMPLES / "05-twins/04-map.xml").read_bytes(), deletes=True)
+    with pytest.raises(InvalidInput, match=r"line 1: .*Anna' is not there to delete: .*anna' exists"):
+        import_files(store, [leaver], actor="anna")

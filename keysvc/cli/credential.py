@@ -116,7 +116,8 @@ def set_(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Delete the fields that are not given.")] = False,
 ) -> None:
-    """Encrypt and store a credential, and keep the fields that are not given; asks for each field without --fields-file, hiding masked ones.
+    """Encrypt and store a credential, and keep the fields that are not given; asks for each field without
+    --fields-file, hiding masked ones.
 
     \b
     keysvc credential set SAP 'NORDWIND\\anna.weber'

@@ -77,7 +77,8 @@ def _read(file: Path, passphrase_file: Path | None, key: Path | None) -> tuple[b
 def _import(
     sso: SSO, content: bytes, source: str, dry_run: bool, replace: bool
 ) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """The counts by application, and the values that are lost. Everything is gone through once before anything is stored."""
+    """The counts by application, and the values that are lost.
+    Everything is gone through once before anything is stored."""
     from keysvc.sso.credential_files import prepared, read_lines
 
     news = prepared(read_lines(content, source), source, sso.application)

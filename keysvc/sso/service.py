@@ -240,7 +240,8 @@ class SSO:
         dry_run: bool = False,
         replace_all: bool = False,
     ) -> abc.Iterator[Stored]:
-        """Encrypt and store many credentials, some hundred in a commit. A field that is not named keeps its value, unless
+        """Encrypt and store many credentials, some hundred in a commit.
+        A field that is not named keeps its value, unless
         `replace_all`.
 
         Yields what became of each such batch. A credential that is the same already stays. With `dry_run` nothing is

@@ -204,7 +204,9 @@ class MasterSecretServerUnavailable(KeysvcError):
     """The master secret server cannot be reached: nothing can be encrypted, decrypting goes on."""
 
     code = "master-secret-server-unavailable"
-    default_hint = "lookups go on; to encrypt again, start the master secret server: keysvc serve"
+    default_hint = (
+        "lookups go on; to encrypt again, `keysvc serve` must run on the master secret server and be reachable"
+    )
     retryable = True
 
 
@@ -212,7 +214,10 @@ class NotActive(MasterSecretServerUnavailable):
     """A standby was asked; `active` is the URL of the active master secret server, empty when it knows none."""
 
     code = "not-active"
-    default_hint = "ask again in a moment: a standby takes over by itself; `keysvc cluster status` shows each"
+    default_hint = (
+        "a standby that is ready takes over within lease_ttl; `keysvc cluster status` and the log of each say why one"
+        " is not"
+    )
 
     def __init__(self, message: str, *, hint: str | None = None, active: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -258,7 +263,10 @@ class SealBroken(KeyStoreError):
     """What is stored was changed, torn, or sealed under another root key."""
 
     code = "seal-broken"
-    default_hint = "restore the key store from a backup: keysvc secret restore FILE"
+    default_hint = (
+        "put the files or the root key back as they were; or move the key store aside, and restore a backup into an"
+        " empty one"
+    )
 
 
 class MappingStoreError(KeysvcError):
@@ -303,11 +311,15 @@ class NotifierError(KeysvcError):
 
 
 class NotifierUnavailable(NotifierError):
-    """Not accepted now; the outbox repeats."""
+    """Not accepted now; the outbox repeats. `retry_after` is how many seconds the receiver asks to wait, if it does."""
 
     code = "notifier-unavailable"
     default_hint = "the event is kept and delivered again by itself"
     retryable = True
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class NotifierRefused(NotifierError):

@@ -18,14 +18,19 @@ from keysvc.name_tables import LOWERED, REFUSED
 
 MAXIMUM_LENGTH: Final = 256
 """In characters."""
+_MAXIMUM_DECOMPOSED: Final = 4 * MAXIMUM_LENGTH
+"""In characters: NFC makes at most four characters into one."""
 
 
 def key(name: str, *, folded: bool = True) -> str:
     """Return what `name` is compared by: NFC and, `folded`, lower case.
 
     A character that no new name may hold stays as it is: the Kelvin sign does not become a k. A character becomes its
-    lower case only if that is one character whose upper case is the first one again.
+    lower case only if that is one character whose upper case is the first one again. A text that is too long for any
+    name is its own key, because normalising takes time that grows with the square of its length.
     """
+    if len(name) > _MAXIMUM_DECOMPOSED:
+        return name
     if name.isascii():
         return name.lower() if folded else name
     normal = _normal(name)

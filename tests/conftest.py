@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections import abc
 from pathlib import Path
@@ -25,3 +26,13 @@ def system(tmp_path: Path) -> abc.Iterator[System]:
 def keysvc(tmp_path: Path) -> Keysvc:
     """Run `keysvc …` as a process of its own, in an empty home."""
     return functools.partial(run_keysvc, tmp_path / "home")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> abc.Iterator[None]:
+    """A command that runs in this process sets the log up for itself; the next test finds it as it was."""
+    log = logging.getLogger("keysvc")
+    handlers, propagate, level = [*log.handlers], log.propagate, log.level
+    yield
+    log.handlers[:], log.propagate = handlers, propagate
+    log.setLevel(level)

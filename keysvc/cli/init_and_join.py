@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, as_text, open_store, read_file, without_secret
+from keysvc.cli.shared import (
+    PassphraseFileOption,
+    as_text,
+    open_store,
+    read_file,
+    with_the_stores_rights,
+    without_secret,
+)
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from keysvc.installation.init_and_join import InitResult
     from keysvc.model import SecretText
+    from keysvc.web.asgi.messages import JoinAnswer
 
 DirOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where everything is kept.", show_default=False)]
 
@@ -23,6 +31,12 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
     app.command()(join)
+
+
+Settings = dict[str, str | tuple[str, ...]]
+AdvertiseOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="How others reach this machine, when it listens on every address.")
+]
 
 
 def init(
@@ -36,6 +50,7 @@ def init(
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
     backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
+    advertise: AdvertiseOption = None,
     poll_interval: Annotated[str, typer.Option(metavar="DURATION")] = "30s",
     lease_ttl: Annotated[str, typer.Option(metavar="DURATION")] = "15s",
     authority: Annotated[
@@ -59,15 +74,11 @@ def init(
     from keysvc.master.status import BACKUP_HINT, NO_BACKUP
 
     if allow_extractable_kek:
-        if key_store is None:
-            raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
-        key_store += f"{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+        key_store = _allow_extractable(key_store)
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
     if backup is not None:
-        from keysvc.master.backup import require_free
-
-        require_free(backup)
+        _require_free(backup)
     secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
 
     def prompt(what: str) -> object:
@@ -75,21 +86,33 @@ def init(
 
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
-    wishes = init_and_join.InitOptions(key_store, mapping_store, listen, poll_interval, lease_ttl, authority)
+    wishes = init_and_join.InitOptions(key_store, mapping_store, listen, poll_interval, lease_ttl, authority, advertise)
     made = init_and_join.install(directory, wishes, prompt)  # type: ignore[arg-type]
-    config, sealed = made.config, "version 1 of its master secret is sealed and read back"
-    typer.echo(f"system {config.system_id} is configured: {sealed}")
+    config = made.config
+    typer.echo(f"system {config.system_id} is configured: version 1 of its master secret is sealed and read back")
     typer.echo(f"sealed under: {made.root}")
+    actor = with_the_stores_rights(config)
     if backup is not None and secret_of_backup is not None:
-        _back_up(made, backup, secret_of_backup)
+        _back_up(made, backup, secret_of_backup, actor)
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
 
 
-def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
+def _allow_extractable(key_store: str | None) -> str:
+    if key_store is None:
+        raise typer.BadParameter("--allow-extractable-kek is about the KEK of a pkcs11: --key-store")
+    return f"{key_store}{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
+
+
+def _require_free(backup: Path) -> None:
+    from keysvc.master.backup import require_free
+
+    require_free(backup)
+
+
+def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:
     from keysvc.master import backup as backups, lifecycle
-    from keysvc.master.events import STORE_RIGHTS
     from keysvc.master.lease import Leadership
 
     store = open_store(made.config)
@@ -97,7 +120,7 @@ def _back_up(made: InitResult, backup: Path, secret: SecretText) -> None:
     leadership.take_or_refuse()
     try:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, STORE_RIGHTS)
+        backups.record(store, leadership.guard, record, actor)
     finally:
         leadership.release()
     typer.echo(f"the backup {backup.absolute()} is written and proved")
@@ -132,6 +155,10 @@ def join(
         str | None, typer.Option(metavar="URL", callback=without_secret, help="Of a master; default: file:// in DIR.")
     ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where a master listens.")] = "127.0.0.1:7443",
+    advertise: AdvertiseOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="DIR is configured: replace its certificate and key alone.")
+    ] = False,
 ) -> None:
     """Enrol this machine, with a one-time token.
 
@@ -145,35 +172,61 @@ def join(
     from keysvc.master.join_token import JoinToken
     from keysvc.plugin.safe_files import write_durably
     from keysvc.web.master import client
-    from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY
+    from keysvc.web.tls.identity_files import IDENTITY
 
     path = directory.absolute() / configuration.FILE_NAME
+    if again:
+        _join_again(url, path, token_file, token)
+        return
     if path.exists():
-        raise ConfigurationError(f"{path} exists", hint="give --dir a new or an empty directory")
+        hint = "give --dir a new or an empty directory; or --again, to replace its certificate"
+        raise ConfigurationError(f"{path} exists", hint=hint)
     configuration.host_and_port("agent", agent)
     configuration.host_and_port("listen", listen)
     parsed = JoinToken.parse(_read_token(token_file, token))
+    own_url = advertise or configuration.url_of(listen)
     answer = client.join(url, parsed, directory.absolute())
-    settings: dict[str, str | tuple[str, ...]] = {
-        "system_id": answer.system_id,
-        "mapping_store": mapping_store or answer.mapping_store,
-        "master": url.rstrip("/"),
-    }
-    follow_up = "credential get APP USER"
+    settings: Settings = {"system_id": answer.system_id, "mapping_store": mapping_store or answer.mapping_store}
+    settings["master"] = url.rstrip("/")
+    follow_up = {"master": "serve", "server": "agent"}.get(answer.role, "credential get APP USER")
     if answer.role == "master":
-        follow_up = "serve"
-        settings |= {
-            "master": (configuration.url_of(listen), url.rstrip("/")),
-            "key_store": key_store or (directory.absolute() / "secret").as_uri(),
-            "listen": listen,
-            "authority": "authority",
-            "identity": MASTER_IDENTITY,
-            "poll_interval": f"{answer.poll_interval_seconds:g}s",
-            "lease_ttl": f"{answer.lease_ttl_seconds:g}s",
-        }
+        key_store = key_store or (directory.absolute() / "secret").as_uri()
+        settings |= {"master": (own_url, url.rstrip("/")), "key_store": key_store, "listen": listen}
+        settings |= _of_a_master(answer, advertise)
     else:
-        follow_up = "agent" if answer.role == "server" else follow_up
         settings |= {"identity": IDENTITY, "agent": agent}
     write_durably(path, configuration.dump(settings).encode())
     typer.echo(f"enrolled as {answer.name} ({answer.role}) of system {answer.system_id}")
     typer.echo(f"next: keysvc --config {path} {follow_up}")
+
+
+def _of_a_master(answer: JoinAnswer, advertise: str | None) -> Settings:
+    from keysvc.web.tls.identity_files import MASTER_IDENTITY
+
+    return {
+        "authority": "authority",
+        "identity": MASTER_IDENTITY,
+        "poll_interval": f"{answer.poll_interval_seconds:g}s",
+        "lease_ttl": f"{answer.lease_ttl_seconds:g}s",
+        **({"advertise": advertise} if advertise else {}),
+    }
+
+
+def _join_again(url: str, path: Path, token_file: Path | None, token: str | None) -> None:
+    """Replace the certificate and key of a machine that is configured, and nothing else. The token must be of the same
+    system, which is checked before it is spent."""
+    from keysvc.crypto import certificates
+    from keysvc.installation import assembly, config as configuration
+    from keysvc.master.join_token import JoinToken
+    from keysvc.web.master import client
+
+    settings = configuration.load(path)
+    parsed = JoinToken.parse(_read_token(token_file, token))
+    known = assembly.known_authority(settings)
+    if known is not None and parsed.authority_fingerprint != certificates.fingerprint(known):
+        raise ConfigurationError(
+            f"{path} is of another system than the join token", hint="give the --dir of a machine of that system"
+        )
+    answer = client.join(url, parsed, settings.directory, identity=settings.identity)
+    typer.echo(f"enrolled again as {answer.name} ({answer.role}) of system {answer.system_id}")
+    typer.echo("a service of this machine that runs shows the new certificate by itself", err=True)

@@ -15,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="APP")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER")]
 UserOrAll = Annotated[str | None, typer.Argument(metavar="[USER]", show_default=False)]
-AllOption = Annotated[bool, typer.Option("--all", help="Every mapping of the application, in one commit.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every mapping of the application, 500 in a commit.")]
 
 
 @app.command("set")

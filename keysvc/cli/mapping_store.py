@@ -41,6 +41,7 @@ def migrate(
     from keysvc.installation import config as configuration, migration
 
     settings = load(config)
+    configuration.require_changeable(Path(settings.path))
     actor = with_the_stores_rights(settings)
     source, target = open_store(settings), open_store(replace(settings, mapping_store=to))
     rows = sum(source.rows_by_version().values())

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from keysvc.cli.output import ago, print_json, print_table
-from keysvc.cli.shared import ConfigOption, JsonOption, load
+from keysvc.cli.shared import ConfigOption, JsonOption, load, open_store, with_the_stores_rights
 
 app = typer.Typer(rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
@@ -87,7 +87,11 @@ def print_identities(config: Path | None, roles: abc.Collection[str] = (), *, as
 
 
 @app.command()
-def revoke(name: NameArgument, config: ConfigOption = None) -> None:
+def revoke(
+    name: NameArgument,
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Revoke the only master secret server too.")] = False,
+) -> None:
     """Revoke a certificate: the master secret server denies it at once, agents within one poll interval.
 
     Cancels the join tokens of its name too.
@@ -95,7 +99,33 @@ def revoke(name: NameArgument, config: ConfigOption = None) -> None:
     \b
     keysvc server revoke web-01
     """
-    revoke_identity(name, config)
+    revoke_identity(name, config, force=force)
+
+
+@app.command()
+def readmit(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Print a join token for one whose certificate expired, was lost or was revoked.
+
+    Run it on a machine that holds the certificate authority. It needs no administrator: that is what it is for.
+
+    \b
+    keysvc server readmit administrator
+    """
+    from keysvc.installation import assembly
+    from keysvc.master.enrolment import readmit as make_token
+
+    settings = load(config)
+    authority = assembly.authority(settings)
+    with_the_stores_rights(settings)
+    token, identity = make_token(open_store(settings), authority, name)
+    if as_json:
+        print_json({"name": name, "role": identity.role.value, "token": str(token), "url": settings.own_url})
+        return
+    typer.echo(str(token))
+    typer.echo(
+        f"on the machine of {name}: keysvc join {settings.own_url} --token-file FILE --dir DIR --again", err=True
+    )
+    typer.echo("DIR has its keysvc.toml, which stays; without --again DIR is a new directory", err=True)
 
 
 @app.command()
@@ -130,13 +160,13 @@ def cancel(name: NameArgument, config: ConfigOption = None) -> None:
     typer.echo(f"cancelled {cancelled} join token{'' if cancelled == 1 else 's'} of {name}")
 
 
-def revoke_identity(name: str, config: Path | None) -> None:
+def revoke_identity(name: str, config: Path | None, *, force: bool = False) -> None:
     """At the master secret server."""
     from keysvc.installation.assembly import master_client
 
     client = master_client(load(config))
     try:
-        client.revoke(name)
+        client.revoke(name, force=force)
     finally:
         client.close()
     typer.echo(f"revoked {name}; if it held the master secret, rotate: keysvc secret rotate")

@@ -15,7 +15,7 @@ from keysvc.installation.config import host_and_port
 from keysvc.model import Role
 from keysvc.plugin.logs import log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
-from keysvc.web.asgi.server import Server, listen
+from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
@@ -26,6 +26,7 @@ def serve(config: Path | None) -> None:
 
     settings = configuration.load(config)
     log_to_stderr()
+    interrupt_at_end()
     assembly.require_safe_files(settings)
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
@@ -54,7 +55,7 @@ def serve(config: Path | None) -> None:
         server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
-        with kept_renewed(assembly.master_renewal(settings, member)):
+        with kept_renewed(assembly.master_renewal(settings, member, context)):
             server.run()
     if problems:
         raise problems[0]
@@ -62,13 +63,13 @@ def serve(config: Path | None) -> None:
 
 def agent(config: Path | None) -> None:
     """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
-    from keysvc.sso.authorization import Access
     from keysvc.web.agent.admission import Admission
     from keysvc.web.agent.app import agent_app
     from keysvc.web.agent.local_socket import LocalCallers, listen_at
 
     settings = configuration.load(config)
     log_to_stderr()
+    interrupt_at_end()
     assembly.require_safe_files(settings)
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
@@ -81,9 +82,8 @@ def agent(config: Path | None) -> None:
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
-        access = Access(store, sso.poll_interval, sso.authorizer)
         callers = LocalCallers(peer.name, settings.agent_callers)
-        app = agent_app(sso, admission, access, callers)
+        app = agent_app(sso, admission, callers)
         if local is not None:
             ending.enter_context(Server(app, local, None, knows=callers.knows).in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keysvc.errors import InvalidInput
+from keysvc.errors import ConfigurationError, InvalidInput
 from keysvc.text import NoText, decoded
 
 if TYPE_CHECKING:
@@ -28,14 +28,16 @@ PassphraseFileOption = Annotated[
 
 
 def without_secret(url: str | None) -> str | None:
-    """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it."""
+    """Check a URL that is given as an argument. Raises InvalidInput, which does not show it, when a secret is in it.
+    Who opens the URL refuses it when it is none."""
     from keysvc.plugin.location import Location
 
-    if url is not None and Location.parse(url).holds_secret:
-        raise InvalidInput(
-            "this URL holds a secret, and every account of this machine can read the arguments of a command",
-            hint="let the URL say where the secret is: ?password-source=file:/PATH; and change that password",
-        )
+    with contextlib.suppress(ConfigurationError):
+        if url is not None and Location.parse(url).holds_secret:
+            raise InvalidInput(
+                "this URL holds a secret, and every account of this machine can read the arguments of a command",
+                hint="let the URL say where the secret is: ?password-source=file:/PATH; and change that password",
+            )
     return url
 
 
@@ -44,7 +46,7 @@ def load(path: Path | None) -> Config:
     from keysvc.installation import assembly, config
 
     found = config.load(path)
-    assembly.require_safe_files(found)
+    assembly.require_safe_files(found, root_reads=True)
     return found
 
 
@@ -69,7 +71,8 @@ def administration(path: Path | None, *, changing: bool = True) -> Administratio
     config = load(path)
     roles = (Role.ADMINISTRATOR,) if changing else (Role.ADMINISTRATOR, Role.SERVER)
     store = open_store(config)
-    return Administration(store, assembly.verified(config, store, *roles).name)
+    peer = assembly.verified(config, store, *roles)
+    return Administration(store, peer.name, peer.role)
 
 
 def require_administrator(config: Config) -> str:

@@ -35,6 +35,7 @@ LIFETIME = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
 MAXIMUM_NAME_LENGTH = 200
 REMEMBERED_CERTIFICATES = 16384
+READMIT = "check the clock; if it is right: keysvc server readmit NAME, on the machine that holds the authority"
 UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -73,13 +74,21 @@ class Peer:
 
         TLS also accepts what an authority below ours signed, and checks the dates only when a connection begins.
         """
+        self.check_issuer(authority)
+        if problem := self.problem_with_dates(now):
+            raise AccessDenied(problem, hint=READMIT)
+
+    def check_issuer(self, authority: bytes) -> None:
+        """Raise AccessDenied unless `authority` (PEM) itself signed the certificate, whatever its dates are."""
         if not _issued_by(self.certificate, authority):
             raise AccessDenied(f"the certificate of {self.name} was not signed by this system's own authority")
-        if not self.certificate.not_valid_before_utc <= now < self.certificate.not_valid_after_utc:
-            raise AccessDenied(
-                f"the certificate of {self.name} has expired, or is not yet valid",
-                hint="enrol it again: keysvc server enroll NAME, then keysvc join; or correct the clock",
-            )
+
+    def problem_with_dates(self, now: datetime) -> str:
+        """What is wrong with the dates of the certificate at `now`, and the date; empty when it is valid."""
+        begins, ends = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        if now < begins:
+            return f"the certificate of {self.name} is not yet valid: it begins on {begins:%Y-%m-%d %H:%M} UTC"
+        return "" if now < ends else f"the certificate of {self.name} expired on {ends:%Y-%m-%d %H:%M} UTC"
 
 
 @functools.lru_cache(maxsize=REMEMBERED_CERTIFICATES)
@@ -147,8 +156,10 @@ def check_authority(given: KeyPair, *, now: datetime) -> None:
         raise ConfigurationError("the certificate that was given is no authority that signs certificates")
     if _private_key(given).public_key() != public:
         raise ConfigurationError("the private key is not that of the authority's certificate")
-    if not begins <= now < ends:
-        raise ConfigurationError("the certificate authority has ended, or has not begun")
+    if now < begins:
+        raise ConfigurationError(f"the certificate authority is not yet valid: it begins on {begins:%Y-%m-%d}")
+    if now >= ends:
+        raise ConfigurationError(f"the certificate authority expired on {ends:%Y-%m-%d}")
 
 
 def issue(
@@ -237,9 +248,16 @@ def not_after(certificate_pem: bytes) -> datetime:
 
 
 def renewal_is_due(certificate_pem: bytes, now: datetime) -> bool:
-    """Whether the last third of its life has begun. Raises ProtocolError."""
+    """Whether the last third of its life has begun, or its life has not: the clock was ahead when it was issued. Raises
+    ProtocolError."""
     begins, ends = _read(certificate_pem, lambda read: (read.not_valid_before_utc, read.not_valid_after_utc))
-    return ends - now < (ends - begins - BACKDATED) / 3
+    return now < begins or ends - now < (ends - begins - BACKDATED) / 3
+
+
+def is_valid(certificate_pem: bytes, now: datetime) -> bool:
+    """Whether its dates allow it to be used. Raises ProtocolError."""
+    begins, ends = _read(certificate_pem, lambda read: (read.not_valid_before_utc, read.not_valid_after_utc))
+    return begins <= now < ends
 
 
 def _read(certificate_pem: bytes, part: abc.Callable[[x509.Certificate], _Part]) -> _Part:
@@ -269,7 +287,10 @@ def _leaf(
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
     ends = min(now.astimezone(UTC) + LIFETIME, signer.not_valid_after_utc)
     if ends <= now:
-        raise ConfigurationError("the certificate authority has ended", hint="make a new one and enrol everyone again")
+        raise ConfigurationError(
+            f"the certificate authority expired on {signer.not_valid_after_utc:%Y-%m-%d}: nobody can be enrolled",
+            hint="check the clock; if it is right, a new system is needed: keysvc init, with its own authority",
+        )
     key_id = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         _builder(subject, signer.subject, public, now, ends)

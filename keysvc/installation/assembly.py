@@ -10,7 +10,7 @@ import time
 from collections import abc, deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
@@ -23,6 +23,8 @@ from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import AUTHORITY, CERTIFICATE, KEY, MASTER_IDENTITY, IdentityFiles
 
 if TYPE_CHECKING:
+    import ssl
+
     from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from keysvc.sso.sealed_cache import SealedCache
     from keysvc.web.agent.client import AgentClient
     from keysvc.web.tls.renewal import Renewal
+
+Part = TypeVar("Part", bound="MappingStore | Protectors | Notifier")
 
 log = get_logger("keysvc.plugins")
 TELL_AGAIN_SECONDS = 3600.0
@@ -58,7 +62,7 @@ def allowed_plugins(*paths: Path) -> Plugins:
     A file that cannot be read allows none but keysvc's own; where there is no file, all are allowed.
     """
     only: set[str] | None = None
-    for path in paths or (configuration.default_path(),):
+    for path in paths or (None,):
         try:
             pinned = configuration.load(path).plugins
         except NotConfigured:
@@ -212,25 +216,27 @@ def granting_files(config: Config) -> abc.Iterator[tuple[Path, bool]]:
                 yield Path(source.removeprefix("file:").removeprefix("//")), True
 
 
-def check_files(config: Config) -> abc.Iterator[Unsafe]:
-    """What is wrong with each of these files that is there, and with the directory of the agent's socket."""
+def check_files(config: Config, *, root_reads: bool) -> abc.Iterator[Unsafe]:
+    """What is wrong with each of these files that is there, and with the directory of the agent's socket. `root_reads`
+    as of `check_directory`."""
     for path, secret in granting_files(config):
         try:
             if path.exists():
-                check_file(path, secret=secret)
+                check_file(path, secret=secret, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
     if config.agent_socket is not None:
         try:
             with contextlib.suppress(FileNotFoundError):
-                check_directory(config.resolve(config.agent_socket).parent)
+                check_directory(config.resolve(config.agent_socket).parent, root_reads=root_reads)
         except Unsafe as unsafe:
             yield unsafe
 
 
-def require_safe_files(config: Config) -> None:
-    """Raises ConfigurationError for the first file that is not safe."""
-    for unsafe in check_files(config):
+def require_safe_files(config: Config, *, root_reads: bool = False) -> None:
+    """Raises ConfigurationError for the first file that is not safe. `root_reads` as of `check_directory`: for
+    commands, since what serves writes too."""
+    for unsafe in check_files(config, root_reads=root_reads):
         raise ConfigurationError(unsafe.problem, hint=unsafe.hint)
 
 
@@ -263,8 +269,9 @@ def _quietly(find: abc.Callable[[], str]) -> abc.Callable[[], str]:
     return found
 
 
-def master_renewal(config: Config, member: Member) -> Renewal:
-    """Of the certificate that this master secret server serves with: by the active one, be it this one or another."""
+def master_renewal(config: Config, member: Member, context: ssl.SSLContext) -> Renewal:
+    """Of the certificate that this master secret server serves with, in `context`: by the active one, be
+    it this one or another."""
     from keysvc.crypto import certificates
     from keysvc.web.tls.renewal import Renewal
 
@@ -280,13 +287,13 @@ def master_renewal(config: Config, member: Member) -> Renewal:
                 return client.renew()
         peer = files.peer()
         request, key = certificates.request(peer.name)
-        return identities.renew(identities.admit(peer).name, peer.serial, request), key
+        return identities.renew_own(peer, request), key
 
     def replaced() -> None:
         with contextlib.suppress(KeysvcError):  # a standby shows it when it polls
             member.active.identities.admit(files.peer())
 
-    return Renewal(files, None, renew, replaced)
+    return Renewal(files, context, renew, replaced)
 
 
 def agent_client(config: Config) -> AgentClient:
@@ -301,6 +308,14 @@ def authority(config: Config) -> KeyPair:
     if config.authority is None:
         raise ConfigurationError(f"{config.path} names no authority: this is not the master secret server")
     return IdentityFiles(config.resolve(config.authority)).key_pair()
+
+
+def known_authority(config: Config) -> bytes | None:
+    """The certificate (PEM) of this system's authority, wherever this machine still has it; None when nowhere."""
+    for place in filter(None, (config.identity, config.authority)):
+        with contextlib.suppress(ConfigurationError):
+            return IdentityFiles(config.resolve(place)).authority()
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +339,18 @@ class AuthorityFiles:
 
 
 @contextlib.contextmanager
+def _closing(part: Part) -> abc.Iterator[Part]:
+    """Close a part of a service. One that fails in this has done its work: the service ends as well as without."""
+    try:
+        yield part
+    finally:
+        try:
+            part.close()
+        except KeysvcError as error:
+            log.warning("a part could not be closed", problem=str(error), hint=error.hint)
+
+
+@contextlib.contextmanager
 def opened_member(
     config: Config,
     prompt: Prompt,
@@ -341,16 +368,16 @@ def opened_member(
     plugin_failures: deque[PluginFailure] = deque(maxlen=MOST_PLUGIN_FAILURES)  # told once this one is active
     tell_of_plugins(config, plugin_failures.append)
     with contextlib.ExitStack() as opened:
-        store = opened.enter_context(contextlib.closing(open_mapping_store(config)))
+        store = opened.enter_context(_closing(open_mapping_store(config)))
         store.prepare()
         if store.system() is None:
             raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-        protectors = opened.enter_context(contextlib.closing(open_protectors(config, prompt)))
+        protectors = opened.enter_context(_closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
         told_of = subscriptions(config)
         for each in told_of:
-            opened.callback(each.notifier.close)
+            opened.enter_context(_closing(each.notifier))
         standby = Standby(
             store,
             protectors,
@@ -413,7 +440,7 @@ def open_sso(config: Config) -> SSO:
             long_poll=config.long_poll,
             sealed=_open_sealed_cache(config),
             authorizer=authorizer,
-            as_member=peer.role is not Role.ADMINISTRATOR,
+            role=peer.role,
         )
         opened.pop_all()
         return sso

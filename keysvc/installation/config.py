@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import re
 import socket
@@ -12,6 +14,7 @@ from collections import abc
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,6 +27,7 @@ from keysvc.text import NoText, read_text
 
 FILE_NAME = "keysvc.toml"
 MAXIMUM_DURATION: Final = timedelta(days=36500)
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -85,7 +89,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     agent_socket: str | None = None
     """Path of a UNIX socket on which `keysvc agent` answers too; the calling account is who calls."""
     agent_callers: tuple[str, ...] = ()
-    """Accounts of this machine, and groups as @GROUP, that may use that socket; without any, the agent's own."""
+    """Accounts of this machine by name or number, and groups as @GROUP, that may use that socket; the account that runs
+    the agent always may."""
     authorizer: str | None = None
     """URL of the authorizer, which says who is in which group; without one, accounts are names of certificates alone.
     Only on an SSO server."""
@@ -155,19 +160,26 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def default_path() -> Path:
-    """KEYSVC_CONFIG, else keysvc.toml under the platform's configuration directory."""
+    """KEYSVC_CONFIG, else keysvc.toml under the platform's configuration directory. Raises NotConfigured for an account
+    that has none, as in a container that runs under a number alone."""
     if named := os.environ.get("KEYSVC_CONFIG"):
         return Path(named)
     import platformdirs
 
-    return platformdirs.user_config_path("keysvc") / FILE_NAME
+    try:
+        return platformdirs.user_config_path("keysvc") / FILE_NAME
+    except RuntimeError:
+        raise NotConfigured(
+            "no configuration was named, and this account has no home directory to look for one in",
+            hint="give --config PATH, or set KEYSVC_CONFIG",
+        ) from None
 
 
 def load(path: Path | None = None) -> Config:
     """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
     path = (path or default_path()).absolute()
     try:
-        check_file(path, secret=False)
+        check_file(path, secret=False, root_reads=True)
         content = read_text(path)
     except Unsafe as unsafe:
         raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None
@@ -194,6 +206,7 @@ def _check(config: Config) -> None:
             raise ConfigurationError(f"{config.path}: master must be a URL that begins with https://, or several")
     if not config.masters:
         raise ConfigurationError(f"{config.path}: master must name at least one URL")
+    _check_advertised(config)
     for name, value in (("listen", config.listen), ("agent", config.agent)):
         if value is not None:
             host_and_port(name, value)
@@ -207,6 +220,17 @@ def _check(config: Config) -> None:
         raise ConfigurationError(f"{config.path}: rotation.every must be ≥ 1m")
     if config.polling < timedelta(milliseconds=100) or min(config.lease, config.cache_age) < timedelta(seconds=1):
         raise ConfigurationError(f"{config.path}: poll_interval must be ≥ 100ms, lease_ttl and cache_max_age ≥ 1s")
+
+
+def _check_advertised(config: Config) -> None:
+    """Whoever listens on every address must not tell others to ask themselves."""
+    if config.listen is not None and config.advertise is not None:
+        listens, advertised = host_and_port("listen", config.listen)[0], urlsplit(config.advertise).hostname or ""
+        if listens in EVERY_ADDRESS and _is_loopback(advertised):
+            raise ConfigurationError(
+                f"{config.path}: advertise names {advertised}, which is every machine itself",
+                hint="write a name or an address at which others reach this machine",
+            )
 
 
 def duration(name: str, text: str) -> timedelta:
@@ -230,14 +254,48 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _is_loopback(host: str) -> bool:
+    """By its name: what it resolves to here need not be what it resolves to elsewhere."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return not host or re.fullmatch(r"(.+\.)?localhost[46]?(\.localdomain[46]?)?\.?", host.lower()) is not None
+
+
 def url_of(listen: str) -> str:
-    """The URL of who listens at HOST:PORT; for every address of this machine, by its name."""
+    """The URL of who listens at HOST:PORT; for every address of this machine, by its name. Raises ConfigurationError
+    where that name means every machine itself."""
     host, port = host_and_port("listen", listen)
-    reachable = socket.getfqdn() if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    reachable = socket.getfqdn() if host in EVERY_ADDRESS else host
+    if host in EVERY_ADDRESS and _is_loopback(reachable):
+        raise ConfigurationError(
+            f"this machine calls itself {reachable}, which others cannot reach, and listen = {listen!r} needs its name",
+            hint="say how others reach it: advertise = 'https://HOST:PORT' (init and join: --advertise)",
+        )
     return f"https://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
 
 
 Value = str | tuple[str, ...] | None
+
+
+def require_changeable(path: Path) -> None:
+    """Write the file anew as it is, which `change` does last: raises ConfigurationError where that cannot be done, as
+    where the file alone is mounted or its directory is read-only."""
+    path = path.resolve()
+    try:
+        _replace(path, path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be replaced, and this command has to at its end: {error.strerror or type(error).__name__}",
+            hint="nothing was changed; mount or permit its directory, not the file alone, and repeat this",
+        ) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Durably; mode and group stay."""
+    status = path.stat()
+    write_durably(path, content, mode=stat.S_IMODE(status.st_mode))
+    if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
+        os.chown(path, -1, status.st_gid)
 
 
 def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
@@ -247,17 +305,18 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
     """
     path = path.resolve()
     try:
-        before, status = read_text(path), path.stat()
-        after = before
+        before = after = read_text(path)
         for name, value in settings.items():
             after = _with_setting(after, name, value)
         if not _differs_only(before, after, settings):
             raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
-        write_durably(path, after.encode(), mode=stat.S_IMODE(status.st_mode))
-        if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
-            os.chown(path, -1, status.st_gid)
+        _replace(path, after.encode())
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}") from None
+        lines = "; ".join(f"{name} = {_shown(value)}" for name, value in settings.items() if value is not None)
+        raise ConfigurationError(
+            f"{path} cannot be replaced: {error.strerror or type(error).__name__}",
+            hint=f"all else is done: write into it by hand {lines or 'no ' + ', '.join(settings)}",
+        ) from None
     return load(path)
 
 
@@ -271,6 +330,12 @@ def _differs_only(before: str, after: str, settings: abc.Mapping[str, Value]) ->
 
 def _by_hand(settings: abc.Mapping[str, Value]) -> str:
     return f"set {', '.join(settings)} each on lines of its own, as keysvc init writes them"
+
+
+def _shown(value: str | tuple[str, ...]) -> str:
+    """As TOML, without the secrets of URLs."""
+    shown = (str(Location.parse(each)) for each in ((value,) if isinstance(value, str) else value))
+    return _toml(next(shown) if isinstance(value, str) else tuple(shown))
 
 
 def _plain(value: Value) -> str | list[str] | None:

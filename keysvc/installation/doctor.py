@@ -11,6 +11,7 @@ from keysvc.crypto import certificates
 from keysvc.errors import KeysvcError
 from keysvc.installation import assembly
 from keysvc.installation.config import Config
+from keysvc.master.enrolment import AUTHORITY_ENDING
 from keysvc.master.status import backup_warnings
 from keysvc.model import Role, VersionState, utc_now
 from keysvc.plugin.location import Location
@@ -32,7 +33,8 @@ class Finding:
 def examine(config: Config) -> list[Finding]:
     """Every check, whether or not an earlier one failed."""
     found = [Finding(f"configuration {config.path}", ok=True)]
-    for check in (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _master):
+    checks = (_plugins, _files, _identity, _mapping_store, _backup, _key_store, _authorizer, _notifiers, _master)
+    for check in checks:
         try:
             found.extend(check(config))
         except KeysvcError as error:
@@ -47,7 +49,7 @@ def _plugins(config: Config) -> abc.Iterator[Finding]:
 
 
 def _files(config: Config) -> abc.Iterator[Finding]:
-    unsafe = list(assembly.check_files(config))
+    unsafe = list(assembly.check_files(config, root_reads=True))
     yield from (Finding(each.problem, ok=False, mend=each.hint) for each in unsafe)
     if not unsafe:
         yield Finding("no other account can write what this machine trusts, or read its secrets", ok=True)
@@ -58,7 +60,16 @@ def _identity(config: Config) -> abc.Iterator[Finding]:
     peer = files.peer()
     ends = certificates.not_after((files.directory / CERTIFICATE).read_bytes())
     what = f"certificate of {peer.name} ({peer.role.value}), good until {ends:%Y-%m-%d}"
-    yield Finding(what, ends > utc_now() + SOON, "enrol again before it ends: keysvc server enroll, keysvc join")
+    again = "it renews itself while it is used; where it cannot: keysvc join --again, with a new token"
+    problem = peer.problem_with_dates(utc_now())
+    yield Finding(problem or what, not problem and ends > utc_now() + SOON, certificates.READMIT if problem else again)
+    yield from _authority(files.authority())
+
+
+def _authority(certificate: bytes) -> abc.Iterator[Finding]:
+    ends = certificates.not_after(certificate)
+    hint = "plan its replacement: every certificate ends with it"
+    yield Finding(f"certificate authority, good until {ends:%Y-%m-%d}", ends > utc_now() + AUTHORITY_ENDING, hint)
 
 
 def _mapping_store(config: Config) -> abc.Iterator[Finding]:
@@ -113,6 +124,16 @@ def _authorizer(config: Config) -> abc.Iterator[Finding]:
         yield Finding(
             f"authorizer {Location.parse(config.authorizer)} answers: {name} is in {len(groups)} groups", ok=True
         )
+
+
+def _notifiers(config: Config) -> abc.Iterator[Finding]:
+    """Open each, which sends nothing: an unknown scheme, a missing plugin, token or file is found here."""
+    for each in config.notifier_settings:
+        try:
+            assembly.open_notifier(config, each.url).close()
+            yield Finding(f"notifier {each.shown} can be opened", ok=True)
+        except KeysvcError as error:
+            yield Finding(f"notifier {each.shown} cannot be opened: {error}", ok=False, mend=error.hint)
 
 
 def _master(config: Config) -> abc.Iterator[Finding]:

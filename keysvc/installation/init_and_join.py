@@ -34,6 +34,7 @@ class InitOptions:
     poll_interval: str = "30s"
     lease_ttl: str = "15s"
     authority: Path | None = None
+    advertise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def _write_configuration(path: Path, wishes: InitOptions) -> None:
         "mapping_store": wishes.mapping_store or f"sqlite:///{directory / 'keysvc.db'}",
         "key_store": wishes.key_store or (directory / "secret").as_uri(),
         "listen": wishes.listen,
-        "master": configuration.url_of(wishes.listen),
+        "master": wishes.advertise or configuration.url_of(wishes.listen),
+        **({"advertise": wishes.advertise} if wishes.advertise else {}),
         "authority": "authority",
         "identity": "identity",
         "poll_interval": wishes.poll_interval,

@@ -57,12 +57,14 @@ class MaintenanceSession:
 
 @contextlib.contextmanager
 def at_the_bench(path: Path, prompts: Prompts) -> abc.Iterator[MaintenanceSession]:
-    """Raises LeaseHeld while a master secret server runs, ConfigurationError on any other machine."""
+    """Raises LeaseHeld while a master secret server runs; ConfigurationError on any other machine, and where the
+    configuration cannot be changed."""
     config = configuration.load(path)
     with contextlib.closing(assembly.open_mapping_store(config)) as store, resealing.alone(store) as leadership:
         config = configuration.load(path)
         if config.key_store is None:
             raise ConfigurationError(f"{config.path} names no key_store: this is not the master secret server's")
+        configuration.require_changeable(path)
         yield MaintenanceSession(config, store, leadership, prompts)
 
 

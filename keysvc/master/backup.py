@@ -53,6 +53,11 @@ def write_and_prove(
 
 def require_free(path: Path) -> None:
     """Raises BackupError unless a backup can be written to `path`."""
+    if str(path) == "-":
+        raise BackupError(
+            "a backup is not written to standard output: it counts once it was read back from where it is",
+            hint="give the name of a file; for one that is called -, write ./-",
+        )
     if path.exists() or path.is_symlink():
         raise _taken(path)
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):

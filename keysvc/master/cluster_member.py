@@ -10,6 +10,7 @@ from datetime import timedelta
 from keysvc.errors import Conflict, Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, NotActive
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
+from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -52,7 +53,7 @@ class Member:
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
-        self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
+        self._thread = lasting("cluster", self._run, lambda: self._stopping)
 
     @property
     def active(self) -> MasterSecretServer:

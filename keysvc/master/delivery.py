@@ -21,6 +21,8 @@ PAGE = 50
 LOOK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 300.0
+LONGEST_WAIT_SECONDS = 3600.0
+"""How long a receiver may ask to be left alone."""
 GIVE_UP_AFTER = timedelta(days=7)
 STOP_SECONDS = 5.0
 
@@ -88,6 +90,7 @@ class _Courier(threading.Thread):
         self._something = threading.Event()
         self._stopping = threading.Event()
         self._pause = FIRST_PAUSE_SECONDS
+        self._asked_for = 0.0
 
     def stop(self) -> None:
         self._stopping.set()
@@ -107,7 +110,8 @@ class _Courier(threading.Thread):
             except KeysvcError as error:  # the mapping store's; the master's worker tells of it
                 log.debug("the outbox cannot be read or written", problem=str(error))
             if self.problem:
-                self._stopping.wait(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads them; no secret
+                pause = self._pause * random.uniform(0.8, 1.2)  # noqa: S311  spreads them; no secret
+                self._stopping.wait(max(pause, self._asked_for))
             else:
                 self._something.wait(LOOK_SECONDS)
 
@@ -145,12 +149,13 @@ class _Courier(threading.Thread):
             log.warning("a notifier is unavailable", notifier=self.subscription.name, problem=str(error))
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._asked_for = min(max(0.0, error.retry_after or 0.0), LONGEST_WAIT_SECONDS)
         self.problem = str(error)
 
     def _works_again(self) -> None:
         if self.problem:
             log.info("a notifier works again", notifier=self.subscription.name)
-        self.problem, self._pause = "", FIRST_PAUSE_SECONDS
+        self.problem, self._pause, self._asked_for = "", FIRST_PAUSE_SECONDS, 0.0
 
     def _parked(self, event: Event, reason: str) -> ParkEvent:
         log.error("an event was not accepted", notifier=self.subscription.name, kind=event.kind, problem=reason)

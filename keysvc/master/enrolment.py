@@ -22,17 +22,26 @@ from keysvc.errors import (
     RateLimited,
     Revoked,
 )
-from keysvc.master.events import EventKind, audit, audit_of_member, event, told
+from keysvc.master.events import STORE_RIGHTS, EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
 from keysvc.master.lease import Leadership
 from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
-from keysvc.plugin.changes import Change, PutEnrolment, PutIdentity, RedeemEnrolment
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    Change,
+    ForgetEnrolments,
+    PutEnrolment,
+    PutIdentity,
+    RedeemEnrolment,
+)
 from keysvc.plugin.interfaces import MappingStore
 
 TOKEN_LIFETIME = timedelta(hours=1)
 RENEWAL_PAUSE = timedelta(hours=1)
 ATTEMPTS = 20
 """How often a change is repeated whose row another changed between reading and writing."""
+AUTHORITY_ENDING = timedelta(days=365)
+"""How long before its end the authority's end is told: every certificate ends with it."""
 ENDING_PART = 6
 """A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
 
@@ -47,14 +56,31 @@ def admitted(
 ) -> Identity:
     """Return `identity` when it is that of the peer's very certificate, which `authority` (PEM) signed and which is
     valid `now`. Raises AccessDenied, Revoked."""
+    known = enrolled_as(peer, system_id, identity, authority)
+    peer.check(authority, now)
+    return known
+
+
+def enrolled_as(peer: certificates.Peer, system_id: str, identity: Identity | None, authority: bytes) -> Identity:
+    """As `admitted`, whatever the dates of the certificate are. Raises AccessDenied, Revoked."""
     if peer.system_id != system_id or identity is None or identity.role is not peer.role:
         raise AccessDenied(f"{peer.name} is not enrolled in this system", hint="keysvc server enroll NAME")
-    peer.check(authority, now)
+    peer.check_issuer(authority)
     if peer.serial not in (identity.serial, identity.previous_serial):
-        raise AccessDenied(f"the certificate of {peer.name} was replaced by another enrolment", hint="enrol it again")
+        raise AccessDenied(
+            f"the certificate of {peer.name} was replaced by another enrolment",
+            hint="use the newer one; if it is lost: keysvc server enroll NAME",
+        )
     if identity.revoked_at is not None:
-        raise Revoked(f"the certificate of {peer.name} was revoked")
+        raise Revoked(f"the certificate of {peer.name} was revoked", hint=_let_in_again(peer))
     return identity
+
+
+def _let_in_again(peer: certificates.Peer) -> str:
+    """An administrator who was revoked may have been the only one, and a master nobody can ask."""
+    if peer.role in (Role.ADMINISTRATOR, Role.MASTER):
+        return f"on the machine that holds the authority: keysvc server readmit {peer.name}"
+    return f"an SSO administrator may let it in again: keysvc server enroll {peer.name}"
 
 
 class Identities:
@@ -72,6 +98,8 @@ class Identities:
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self._contested: set[str] = set()
+        self._telling = threading.Lock()  # one of two who ask at once records it
         self._seen: dict[str, str] = {}
         self._known = {identity.name: identity for identity in store.identities()}
 
@@ -94,19 +122,16 @@ class Identities:
             return [self._known[name] for name in sorted(self._known)]
 
     def enroll(self, name: str, role: Role, actor: str) -> JoinToken:
-        """Make a one-time join token, good for an hour. Raises InvalidInput, also for a name that is somebody else's
-        but for upper and lower case: accounts are compared without."""
+        """Make a one-time join token, good for an hour, and delete those that expired. Raises InvalidInput, also for a
+        name that is somebody else's but for upper and lower case: accounts are compared without."""
         certificates.check_name(name)
         names.check("server", name)
         for other in self.all():
             if other.name != name and names.same(other.name, name):
                 raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
-        token = JoinToken(certificates.fingerprint(self._authority.certificate), SecretText(secrets.token_urlsafe(24)))
-        enrolment = Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
-        self._store.commit(
-            [PutEnrolment(enrolment), audit(actor, "identity.token-made", name, role=role.value)],
-            self._leadership.guard,
-        )
+        token, enrolment = _token(self._authority, name, role)
+        made = audit(actor, "identity.token-made", name, role=role.value)
+        self._store.commit([ForgetEnrolments(utc_now()), PutEnrolment(enrolment), made], self._leadership.guard)
         return token
 
     def tokens(self) -> list[Enrolment]:
@@ -156,6 +181,7 @@ class Identities:
         if known is None or known.revoked_at is not None:
             raise Revoked(f"the certificate of {name} was revoked")
         if serial != known.serial and not self._may_renew_again(known, serial):
+            self._report_contested(known, serial)
             raise AccessDenied(
                 f"the certificate of {name} was replaced, and the new one is in use or was renewed",
                 hint="if this machine does not have the new one, somebody copied its key: revoke it and enrol it again",
@@ -165,13 +191,24 @@ class Identities:
                 f"the certificate of {name} is not due for renewal",
                 hint="it is renewed in the last third of its life, at most once an hour",
             )
-        certificate = self._sign(request, name, known.role, now)
+        return self._renewed(known, serial, request, now)
+
+    def renew_own(self, peer: certificates.Peer, request: bytes) -> bytes:
+        """Return a new certificate for this master secret server itself, whatever the dates of the old one are: who
+        holds the authority and the lease needs no certificate to ask for one. Raises AccessDenied, Revoked."""
+        now, known = utc_now(), self._store.identity(peer.name)
+        identity = enrolled_as(peer, self._system_id, known, self._authority.certificate)
+        return self._renewed(identity, peer.serial, request, now)
+
+    def _renewed(self, known: Identity, serial: str, request: bytes, now: datetime) -> bytes:
+        certificate = self._sign(request, known.name, known.role, now)
         renewed = replace(
-            _identity(name, known.role, certificate, now, known),
+            _identity(known.name, known.role, certificate, now, known),
             previous_serial=serial,
             previous_may_renew=serial == known.serial,
         )
-        self._commit(renewed, [PutIdentity(renewed), audit_of_member(name, "identity.renewed", name)])
+        change = audit_of_member(known.name, "identity.renewed", known.name)
+        self._commit(renewed, [PutIdentity(renewed), change])
         return certificate
 
     def record_seen(self) -> None:
@@ -186,8 +223,18 @@ class Identities:
                 del self._seen[name]
 
     def tell_of_ending(self) -> None:
-        """An event for each certificate that was not renewed in time, once in the life of this process."""
-        now = utc_now()
+        """An event for each certificate that was not renewed in time, and for an authority in its last year, once in
+        the life of this process."""
+        with self._telling:
+            self._tell_of_ending(utc_now())
+
+    def _tell_of_ending(self, now: datetime) -> None:
+        authority = certificates.serial(self._authority.certificate)
+        if self.authority_warnings() and authority not in self._told:
+            ends = certificates.not_after(self._authority.certificate)
+            told_of = event(EventKind.AUTHORITY_ENDING, subject=self._system_id, expires_at=str(ends))
+            self._store.commit([told_of], self._leadership.guard)
+            self._told.add(authority)
         ending = [i for i in self.all() if i.revoked_at is None and _ends_soon(i, now) and i.serial not in self._told]
         if ending:
             events = [
@@ -197,14 +244,29 @@ class Identities:
             self._store.commit(events, self._leadership.guard)
             self._told.update(identity.serial for identity in ending)
 
-    def revoke(self, name: str, actor: str) -> None:
-        """Deny an identity from now on, and end the join tokens of its name. Repeatable. Raises NotFound."""
+    def authority_warnings(self) -> tuple[str, ...]:
+        """That the authority is in its last year."""
+        ends = certificates.not_after(self._authority.certificate)
+        if ends - utc_now() > AUTHORITY_ENDING:
+            return ()
+        return (
+            f"the certificate authority ends on {ends:%Y-%m-%d}, and every certificate with it: plan its replacement",
+        )
+
+    def revoke(self, name: str, actor: str, *, force: bool = False) -> None:
+        """Deny an identity from now on, and end the join tokens of its name. Repeatable. Raises NotFound; without
+        `force` ProtocolError for the only master, whom nobody could replace."""
         for _ in range(ATTEMPTS):
             identity = self._store.identity(name)
             if identity is None:
                 raise NotFound(f"nobody is enrolled as {name}", hint="keysvc server list; keysvc server cancel NAME")
             if identity.role is Role.ADMINISTRATOR and name == actor:
                 raise ProtocolError("an administrator cannot revoke itself", hint="let another administrator do it")
+            if not force and self._is_only_master(identity):
+                raise ProtocolError(
+                    f"{name} is the only master secret server: after its next start nothing works",
+                    hint="enrol another first, or use --force; on this machine keysvc server readmit NAME undoes it",
+                )
             changes = _ended([each for each in self._store.enrolments() if each.name == name], actor)
             if identity.revoked_at is None:
                 identity = replace(identity, revoked_at=utc_now())
@@ -217,6 +279,10 @@ class Identities:
         raise Conflict(f"the identity {name} changes too fast")
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _is_only_master(self, identity: Identity) -> bool:
+        masters = {each.name for each in self._store.identities() if _is_live_master(each)}
+        return masters == {identity.name}
 
     def _sign(self, request: bytes, name: str, role: Role, now: datetime) -> bytes:
         hosts = [host_name(role, self._system_id)]
@@ -240,9 +306,43 @@ class Identities:
             if identity is not None and (known is None or known.revision < identity.revision):
                 self._known[identity.name] = identity
 
+    def _report_contested(self, known: Identity, serial: str) -> None:
+        """Store an event, once for each certificate in the life of this process. The renewal is refused in any case."""
+        if serial not in self._contested:
+            contested = event(EventKind.CERTIFICATE_CONTESTED, subject=known.name, role=known.role.value)
+            with contextlib.suppress(KeysvcError):
+                self._store.commit([contested], self._leadership.guard)
+                self._contested.add(serial)
+
     def _may_renew_again(self, known: Identity, serial: str) -> bool:
         was_seen = self._seen.get(known.name) == known.serial
         return serial == known.previous_serial and known.previous_may_renew and not was_seen
+
+
+def _is_live_master(identity: Identity) -> bool:
+    return identity.role is Role.MASTER and identity.revoked_at is None
+
+
+def readmit(store: MappingStore, authority: certificates.KeyPair, name: str) -> tuple[JoinToken, Identity]:
+    """Make a join token for an identity that cannot get in: expired, lost or revoked. Redeeming it clears a revocation.
+
+    For whoever holds the authority's key and the login to the mapping store, where no administrator can get in. Raises
+    NotFound; ConfigurationError for an authority without its key.
+    """
+    certificates.check_key(authority)
+    identity = store.identity(name)
+    if identity is None:
+        known = ", ".join(sorted(each.name for each in store.identities() if each.role is not Role.SERVER))
+        raise NotFound(f"nobody is enrolled as {name}", hint=f"administrators, masters and applications are: {known}")
+    token, enrolment = _token(authority, identity.name, identity.role)
+    readmitted = told(STORE_RIGHTS, EventKind.IDENTITY_READMITTED, identity.name, role=identity.role.value)
+    store.commit([PutEnrolment(enrolment), *readmitted], UNGUARDED)
+    return token, identity
+
+
+def _token(authority: certificates.KeyPair, name: str, role: Role) -> tuple[JoinToken, Enrolment]:
+    token = JoinToken(certificates.fingerprint(authority.certificate), SecretText(secrets.token_urlsafe(24)))
+    return token, Enrolment(token_hash(token.secret), name, role, utc_now() + TOKEN_LIFETIME)
 
 
 def _ended(enrolments: abc.Sequence[Enrolment], actor: str) -> list[Change]:
@@ -260,7 +360,9 @@ def _identity(name: str, role: Role, certificate: bytes, now: datetime, before: 
 
 
 def _may_be_renewed(identity: Identity, serial: str, now: datetime) -> bool:
-    """A certificate that was replaced was due already."""
+    """A certificate that was replaced was due already; one that was issued in the future is due now."""
+    if now < identity.enrolled_at:
+        return True
     if now - identity.enrolled_at < RENEWAL_PAUSE:
         return False
     ends = identity.expires_at

@@ -126,11 +126,29 @@ class EventKind(StrEnum):
         *("subject", "role"),
     )
     IDENTITY_REVOKED = "identity.revoked", Severity.NOTICE, "a certificate is let in no more"
+    IDENTITY_READMITTED = (
+        "identity.readmitted",
+        Severity.WARNING,
+        "a join token was made for one who could not get in, by the store's own rights",
+        *("subject", "role"),
+    )
     CERTIFICATE_ENDING = (
         "certificate.ending",
         Severity.WARNING,
         "a certificate is near its end and was not renewed",
         *("subject", "role", "expires_at"),
+    )
+    CERTIFICATE_CONTESTED = (
+        "certificate.contested",
+        Severity.WARNING,
+        "a certificate asked for renewal after its successor was used: somebody may have copied its key",
+        *("subject", "role"),
+    )
+    AUTHORITY_ENDING = (
+        "authority.ending",
+        Severity.WARNING,
+        "the certificate authority is in its last year; every certificate ends with it",
+        *("subject", "expires_at"),
     )
     AUDIT_CHAIN_BROKEN = (
         "audit.chain-broken",

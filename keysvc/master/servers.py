@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from keysvc.errors import MasterSecretServerUnavailable, RateLimited
-from keysvc.master.allowance import RateLimit
 from keysvc.model import Role, Server, utc_now
+from keysvc.plugin.allowance import RateLimit
 
 PERMISSION_INTERVALS = 2
 """A good poll permits to encrypt for this many poll intervals."""

@@ -11,7 +11,6 @@ from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.master import backup, status
-from keysvc.master.allowance import RateLimit
 from keysvc.master.audit_trails import Trails
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
@@ -34,6 +33,8 @@ from keysvc.model import (
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin.allowance import RateLimit
+from keysvc.plugin.background import lasting
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.isolation import PluginFailure
 from keysvc.plugin.logs import get_logger
@@ -93,7 +94,7 @@ class MasterSecretServer:
         self._wake = threading.Event()
         self._stopping = False
         self._problem = ""
-        self._worker = threading.Thread(target=self._work, name="master", daemon=True)
+        self._worker = lasting("master", self._work, lambda: self._stopping)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
         self._announcement = Announcement(self.system_id, 0, (), poll_interval)
@@ -270,7 +271,8 @@ class MasterSecretServer:
             problems.insert(0, f"the key store does not answer: {self._key_store_watch.problem}")
         problems += self.rotation.problems
         problems += self._trails.problems.values()
-        warnings = [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
+        warnings = [*self.identities.authority_warnings()]
+        warnings += [f"the notifier {name} does not accept: {why}" for name, why in self._delivery.problems().items()]
         found = status.system_status(
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )

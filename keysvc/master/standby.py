@@ -11,7 +11,8 @@ from typing import Protocol
 
 from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, VersionState
+from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.logs import get_logger
@@ -90,7 +91,7 @@ class Standby:
         self._listed_at = 0.0
         self._turn = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._follow_for_ever, name="standby", daemon=True)
+        self._thread = lasting("standby", self._follow_for_ever, lambda: self._stopping)
 
     def start(self) -> None:
         """Begin, with nobody to follow yet."""
@@ -120,14 +121,24 @@ class Standby:
             return "no version is active in the mapping store: was the system moved to another?"
         identities = self._store.identities()
         mine = next((identity for identity in identities if identity.name == self.name), None)
-        if mine is not None and mine.revoked_at is not None:
-            return f"the certificate of {self.name} was revoked"
+        others = any(_is_another_master(identity, self.name) for identity in identities)
+        if mine is not None and mine.revoked_at is not None and (others or not self._is_readmitted()):
+            return f"the certificate of {self.name} was revoked; on this machine: keysvc server readmit {self.name}"
         if not self._authority.is_here():
             return "the key of the certificate authority has not been fetched yet"
         problem = self._load(records)
-        return problem if any(_is_another_master(identity, self.name) for identity in identities) else ""
+        return problem if others else ""
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _is_readmitted(self) -> bool:
+        """Whether a join token for this name can be redeemed: the only master serves so that it can."""
+        now = utc_now()
+        return any(
+            enrolment.name == self.name and not (enrolment.redeemed_at or enrolment.ended_at)
+            for enrolment in self._store.enrolments()
+            if enrolment.expires_at >= now
+        )
 
     def _follow_for_ever(self) -> None:
         retry = FIRST_RETRY_SECONDS

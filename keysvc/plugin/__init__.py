@@ -112,6 +112,7 @@ if TYPE_CHECKING:
         DeleteCredential as DeleteCredential,
         DeleteMapping as DeleteMapping,
         EventDelivered as EventDelivered,
+        ForgetEnrolments as ForgetEnrolments,
         ForgetEvents as ForgetEvents,
         ForgetServer as ForgetServer,
         ParkEvent as ParkEvent,
@@ -158,6 +159,15 @@ if TYPE_CHECKING:
     from keysvc.plugin.location import (
         Location as Location,
     )
+    from keysvc.plugin.safe_files import (
+        Unsafe as Unsafe,
+        check_directory as check_directory,
+        check_file as check_file,
+        create_directory as create_directory,
+        create_durably as create_durably,
+        fsync_directory as fsync_directory,
+        write_durably as write_durably,
+    )
     from keysvc.plugin.sealed import (
         FORMAT as FORMAT,
         MINIMUM_PASSPHRASE as MINIMUM_PASSPHRASE,
@@ -172,6 +182,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "keysvc.plugin.hookspecs",
     "keysvc.plugin.interfaces",
+    "keysvc.plugin.safe_files",
     "keysvc.plugin.sealed",
     "keysvc.plugin.changes",
     "keysvc.plugin.audit_chain",

@@ -174,6 +174,13 @@ class RedeemEnrolment:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetEnrolments:
+    """Delete the join tokens that expired before this time, used or not."""
+
+    expired_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AppendAudit:
     """Add an audit entry at the end of its trail. Trails are written after all other changes of the commit, whatever
     their order in it."""
@@ -289,6 +296,7 @@ Change = (
     | PutIdentity
     | PutEnrolment
     | RedeemEnrolment
+    | ForgetEnrolments
     | AppendAudit
     | SealAudit
     | PruneAudit

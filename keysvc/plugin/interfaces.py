@@ -262,7 +262,8 @@ class Notifier(Protocol):
 
     def deliver(self, event: Event) -> None:
         """Once; the outbox repeats, and `event.event_id` lets a receiver drop what it has. Returns only when accepted.
-        Raises NotifierUnavailable (repeat) or NotifierRefused (park it and show it)."""
+        Raises NotifierUnavailable (repeat; after `retry_after` seconds at the earliest, if the receiver said so)
+        or NotifierRefused (park it and show it)."""
 
     def close(self) -> None:
         """Repeatable."""

@@ -13,10 +13,13 @@ import contextlib
 import errno
 import os
 import secrets
-import socket
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what imports this module needs no network
+    import socket
 
 
 class Unsafe(PermissionError):
@@ -60,6 +63,17 @@ def create_durably(path: Path, content: bytes, *, anywhere: bool = False) -> Non
     fsync_directory(path.parent)
 
 
+def prove_writable(directory: Path) -> None:
+    """Create a directory as `create_directory` does, and a file in it; both are removed again. Raises OSError."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    create_directory(directory)
+    probe = directory / f".{secrets.token_hex(8)}.tmp"
+    _write_new(probe, b"", 0o600)
+    probe.unlink()
+    for path in missing:
+        path.rmdir()
+
+
 def create_directory(path: Path) -> None:
     """Create a directory for this account alone (0700), and what is missing above it. One that exists is checked.
 
@@ -85,38 +99,34 @@ def bind(listening: socket.socket, path: Path) -> None:
         os.umask(before)
 
 
-def check_directory(path: Path) -> None:
-    """Check a directory, all above it, and the links on the way. Raises Unsafe; OSError when there is none."""
-    if sys.platform == "win32":
-        return
-    for part in (path.absolute(), *path.absolute().parents):
-        found = part.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            _check_owner(part, found)
-    whole = path.resolve(strict=True)
-    for part in (whole, *whole.parents):
-        found = part.stat()
-        _check_owner(part, found)
-        if not found.st_mode & stat.S_ISVTX:
-            _check_writers(part, found)
-
-
-def check_file(path: Path, *, secret: bool) -> None:
-    """Check a file that grants something; of a `secret` one also who may read it. A pipe is as safe as who writes it.
+def check_directory(path: Path, *, root_reads: bool = False) -> None:
+    """Check a directory, all above it, and the links on the way. `root_reads` is for what is read, and not created:
+    root looks after the services of other accounts, so then the account that owns it is as good as root for root.
 
     Raises Unsafe; OSError when there is none.
     """
-    if sys.platform == "win32":
-        return
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        return
-    check_directory(path.resolve().parent)
-    _check_owner(path, found)
-    _check_writers(path, found)
-    readers = 0o037 if found.st_uid != os.geteuid() else 0o077  # root's own may be given to the group of a service
-    if secret and found.st_mode & readers:
-        raise Unsafe(path, f"can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
+    if sys.platform != "win32":
+        _check_way(path, _trusted(path.stat() if root_reads else None))
+
+
+def check_file(path: Path, *, secret: bool, root_reads: bool = False) -> None:
+    """Check a file that grants something; of a `secret` one also who may read it. A pipe is as safe as who writes it.
+    `root_reads` as of `check_directory`.
+
+    Raises Unsafe; OSError when there is none.
+    """
+    if sys.platform != "win32":
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return
+        trusted = _trusted(found if root_reads else None)
+        _check_way(path.parent, trusted)
+        _check_way(path.resolve().parent, trusted)
+        _check_owner(path, found, trusted)
+        _check_writers(path, found)
+        readers = 0o037 if found.st_uid == 0 else 0o077  # root's own may be given to the group of a service
+        if secret and found.st_mode & readers:
+            raise Unsafe(path, f"can be read by others (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
 
 
 def fsync_directory(path: Path) -> None:
@@ -152,9 +162,25 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 
 if sys.platform != "win32":
 
-    def _check_owner(path: Path, found: os.stat_result) -> None:
+    def _trusted(found: os.stat_result | None) -> frozenset[int]:
         """In a user namespace root may be unmapped: whoever owns / is as trusted as root."""
-        if found.st_uid not in {0, os.geteuid(), Path("/").stat().st_uid}:
+        always = {0, os.geteuid(), Path("/").stat().st_uid}
+        return frozenset(always | {found.st_uid} if found is not None and os.geteuid() == 0 else always)
+
+    def _check_way(path: Path, trusted: frozenset[int]) -> None:
+        for part in (path.absolute(), *path.absolute().parents):
+            link = part.lstat()
+            if stat.S_ISLNK(link.st_mode):
+                _check_owner(part, link, trusted)
+        whole = path.resolve(strict=True)
+        for part in (whole, *whole.parents):
+            found = part.stat()
+            _check_owner(part, found, trusted)
+            if not found.st_mode & stat.S_ISVTX:
+                _check_writers(part, found)
+
+    def _check_owner(path: Path, found: os.stat_result, trusted: frozenset[int]) -> None:
+        if found.st_uid not in trusted:
             owner = _account_name(found.st_uid)
             raise Unsafe(path, f"belongs to {owner}", f"run this as {owner}, or change the owner: chown")
 

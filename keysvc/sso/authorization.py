@@ -1,4 +1,4 @@
-"""Who may do what at an agent: the table of roles, applied to the accounts that an application and the system name.
+"""Who may do what: the table of roles, applied to the accounts that an application and the system name.
 
 What the authorizer says is remembered for one poll interval, and so is what the mapping store says, for look-ups: these
 go on while it cannot be reached. No change and no denial rests on what the mapping store said before.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import abc
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 from keysvc import names
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
 from keysvc.model import Application, ApplicationType, Mapping, Settings
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
-from keysvc.sso.memory_alone import about_to_wait
+from keysvc.sso.found import Found
 from keysvc.sso.permissions import (
     OF_A_GROUP,
     TABLE,
@@ -24,6 +25,7 @@ from keysvc.sso.permissions import (
     Scope,
     SSORole,
     application_roles,
+    certificate_roles,
     system_roles,
 )
 
@@ -35,6 +37,7 @@ OF_USERS: Final = frozenset({ApplicationType.INDIVIDUAL, ApplicationType.GROUP})
 """The types whose mappings are of those who ask; in the others they are of property bags, and of users of a host."""
 Key = TypeVar("Key", bound=abc.Hashable)
 Value = TypeVar("Value")
+Groups = abc.Callable[[str], abc.Collection[str]]
 
 
 class Access:
@@ -44,45 +47,49 @@ class Access:
         self, store: MappingStore, interval: abc.Callable[[], float], authorizer: Authorizer | None = None
     ) -> None:
         self._store = store
-        self._settings: _Remembered[None, Settings] = _Remembered(
-            lambda _: _settings(store), interval, survives=MappingStoreUnavailable
-        )
-        self._application = _Remembered(store.application, interval, survives=MappingStoreUnavailable)
-        self._mapped = _Remembered(self._read_mapped, interval, survives=MappingStoreUnavailable)
+        self._memory = _Memory(store, interval)
         self._groups = None if authorizer is None else _Remembered(authorizer.groups_of, interval)
 
-    def require(
-        self, principal: Principal, right: Right, application: str | None = None, user: str | None = None
-    ) -> Scope:
+    def require(self, principal: Principal, right: Right, found: Found) -> Scope:
         """How far the right goes: `own` when only for what is the principal's own. Raises AccessDenied,
-        AuthorizerUnavailable. `user` is whose mapping or credential it is about."""
-        reach = Scope.NO
+        AuthorizerUnavailable. The request is about the application and the user of `found`."""
+        scope = Scope.NO
         if right in FROM_MEMORY:
-            reach = self._may(principal, right, application, user, fresh=False)
-        if reach is Scope.NO:
-            reach = self._may(principal, right, application, user, fresh=True)
-        if reach is not Scope.NO:
-            return reach
-        of_what = f" of {application}" if application is not None else ""
-        whose = f" for {user}" if user is not None else ""
+            scope = self._scope(principal, right, found, self._memory)
+        if scope is Scope.NO:
+            scope = self._scope(principal, right, found, found)
+            self._memory.learn(found)
+        if scope is not Scope.NO:
+            return scope
+        of_what = f" of {found.application_name}" if found.application_name is not None else ""
+        whose = f" for {found.user}" if found.user is not None else ""
         raise AccessDenied(
             f"{principal.name} has no role that allows {right.value}{whose}{of_what}",
             hint="docs/reference/roles.md says which role does; `keysvc role of NAME --app APP` says which it has",
         )
 
+    def remembers(self, principal: Principal, right: Right, application: str | None, user: str | None) -> bool:
+        """Whether what is remembered, and fresh, allows it. Asks nobody."""
+        groups = None if self._groups is None else self._groups.known
+        try:
+            asked = _Question(principal, right, application, user, _Recent(self._memory), groups)
+            return right in FROM_MEMORY and asked.scope() is not Scope.NO
+        except NotRemembered:
+            return False
+
     def visible(self, principal: Principal, applications: abc.Iterable[Application]) -> abc.Iterator[Application]:
         """Those in which it has a role, as they come. Raises AuthorizerUnavailable."""
-        settings, right = self._settings(None), Right.SEE_APPLICATION
-        if self._reach(principal, right, None, None, settings) is not Scope.NO:
+        if self._sees(principal, None):
             return iter(applications)
-        return (a for a in applications if self._reach(principal, right, a, None, settings) is not Scope.NO)
+        return (each for each in applications if self._sees(principal, each))
 
     def own_mappings(self, principal: Principal, application: str) -> abc.Sequence[Mapping] | None:
         """By user; None for somebody who may see all. Raises AuthorizerUnavailable."""
-        definition, accounts = self._application(application), self._all_accounts(principal)
-        roles = self._roles(principal, accounts, definition, self._settings(None))
-        if any(TABLE[Right.SEE_MAPPINGS].of(role) is Scope.YES for role in roles):
+        asked = self._about(principal, Right.SEE_MAPPINGS, application, None, self._memory)
+        accounts = asked.all_accounts()
+        if any(TABLE[Right.SEE_MAPPINGS].of(role) is Scope.YES for role in asked.roles(accounts)):
             return None
+        definition = asked.definition()
         if definition is None or definition.type not in OF_USERS:
             return []
         if definition.type is not ApplicationType.GROUP:
@@ -93,96 +100,129 @@ class Access:
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
-        definition = self._application(application, fresh=True) if application is not None else None
-        settings = self._settings(None, fresh=True)
-        found = set(self._roles(principal, self._all_accounts(principal), definition, settings))
+        asked = self._about(principal, Right.SEE_APPLICATION, application, None, Found(self._store, application))
+        found = set(asked.roles(asked.all_accounts()))
         return [role for role in SSORole if role in found]
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _may(
-        self, principal: Principal, right: Right, application: str | None, user: str | None, *, fresh: bool
-    ) -> Scope:
-        """From what is remembered, or `fresh` from the mapping store; groups are asked for once an interval anyway."""
-        settings = self._settings(None, fresh=fresh)
-        if right is Right.ISSUE_TICKETS:  # is of no application: whoever administers one that takes them
-            taking = (each for each in self._store.applications() if each.flags.allow_tickets)
-            whose = user if user is not None else principal.name
-            found = (self._reach(principal, right, each, whose, settings) for each in (None, *taking))
-            return next((reach for reach in found if reach is not Scope.NO), Scope.NO)
-        definition = None if application is None else self._application(application, fresh=fresh)
-        if fresh and application is not None:
-            self._mapped((application, user if user is not None else principal.name), fresh=True)
-        return self._reach(principal, right, definition, user, settings)
+    def _about(
+        self, principal: Principal, right: Right, application: str | None, user: str | None, facts: Facts
+    ) -> _Question:
+        return _Question(principal, right, application, user, facts, self._groups)
 
-    def _reach(
-        self, principal: Principal, right: Right, application: Application | None, user: str | None, settings: Settings
-    ) -> Scope:
-        """The authorizer is asked only when the name alone does not suffice."""
-        row = TABLE[right]
-        for accounts in self._accounts(principal):
-            own = right is Right.ISSUE_TICKETS and application is None  # worth nothing to somebody without a mapping
-            for role in self._roles(principal, accounts, application, settings):
-                reach = row.of(role)
-                if reach is Scope.YES:
-                    return Scope.YES
-                own = own or reach is Scope.OWN
-            if own and self._owns(principal, accounts, right, application, user):
-                return Scope.OWN
-        return Scope.NO
+    def _scope(self, principal: Principal, right: Right, found: Found, facts: Facts) -> Scope:
+        if right is not Right.ISSUE_TICKETS:
+            return self._about(principal, right, found.application_name, found.user, facts).scope()
+        whose = found.user if found.user is not None else principal.name  # of no application: of all that take tickets
+        scope = self._about(principal, right, None, whose, facts).scope()
+        taking = iter(self._store.applications() if scope is Scope.NO else ())
+        while scope is Scope.NO and (application := next(taking, None)) is not None:
+            if application.flags.allow_tickets:
+                facts.know(application)
+                scope = self._about(principal, right, application.name, whose, facts).scope()
+        return scope
 
-    def _accounts(self, principal: Principal) -> abc.Iterator[abc.Sequence[str]]:
-        yield [principal.name]
-        if self._groups is not None:
-            yield [principal.name, *self._groups(principal.name)]
-
-    def _all_accounts(self, principal: Principal) -> abc.Sequence[str]:
-        *_, accounts = self._accounts(principal)
-        return accounts
-
-    def _roles(
-        self, principal: Principal, accounts: abc.Sequence[str], application: Application | None, settings: Settings
-    ) -> abc.Iterator[SSORole]:
-        known = names.keys(accounts)
-        yield from system_roles(principal, known, settings)
+    def _sees(self, principal: Principal, application: Application | None) -> bool:
         if application is not None:
-            yield from application_roles(known, application, settings)
-            if not application.user_accounts and self._is_mapped(principal, accounts, application):
-                yield SSORole.APPLICATION_USER
-
-    def _is_mapped(self, principal: Principal, accounts: abc.Sequence[str], application: Application) -> bool:
-        """An application that names no users has those whom somebody mapped."""
-        if application.type not in OF_USERS:
-            return False
-        users = accounts if application.type is ApplicationType.GROUP else [principal.name]
-        return any(self._mapped((application.name, user)) for user in users)
-
-    def _owns(
-        self,
-        principal: Principal,
-        accounts: abc.Sequence[str],
-        right: Right,
-        application: Application | None,
-        user: str | None,
-    ) -> bool:
-        if user is None:
-            return right is Right.SEE_MAPPINGS  # of which it is shown its own
-        if application is not None and application.type not in OF_USERS:
-            return False
-        if application is not None and application.type is ApplicationType.GROUP:
-            return right in OF_A_GROUP and names.key(user) in names.keys(accounts)
-        if not names.same(user, principal.name):
-            return False
-        return application is None or bool(application.user_accounts) or self._mapped((application.name, user))
-
-    def _read_mapped(self, key: tuple[str, str]) -> bool:
-        return self._store.mapping(*key) is not None
+            self._memory.know(application)
+        name = None if application is None else application.name
+        return self._about(principal, Right.SEE_APPLICATION, name, None, self._memory).scope() is not Scope.NO
 
     def _all_mappings(self, application: str) -> abc.Iterator[Mapping]:
         after = ""
         while page := self._store.mappings(application, after=after, limit=PAGE):
             yield from page
             after = page[-1].user
+
+
+class Facts(Protocol):
+    """What a decision rests on: read anew, as `Found` has it, or remembered."""
+
+    def settings(self) -> Settings:
+        """Those of the system."""
+
+    def application(self, name: str) -> Application | None:
+        """By its name."""
+
+    def is_mapped(self, application: str, user: str) -> bool:
+        """Whether the user has a mapping for the application."""
+
+    def know(self, application: Application) -> None:
+        """Take over an application that was read just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """How far does a right of `principal` go? Facts and groups are asked for only as far as the answer needs them: what
+    a certificate allows needs neither the mapping store nor an authorizer."""
+
+    principal: Principal
+    right: Right
+    application: str | None
+    user: str | None
+    facts: Facts
+    groups: Groups | None
+
+    def scope(self) -> Scope:
+        row, right = TABLE[self.right], self.right
+        for accounts in self._accounts():
+            own = right is Right.ISSUE_TICKETS and self.application is None  # worth nothing without a mapping
+            for role in self.roles(accounts):
+                scope = row.of(role)
+                if scope is Scope.YES:
+                    return Scope.YES
+                own = own or scope is Scope.OWN
+            if own and self._owns(accounts):
+                return Scope.OWN
+        return Scope.NO
+
+    def definition(self) -> Application | None:
+        return None if self.application is None else self.facts.application(self.application)
+
+    def all_accounts(self) -> abc.Sequence[str]:
+        *_, accounts = self._accounts()
+        return accounts
+
+    def roles(self, accounts: abc.Sequence[str]) -> abc.Iterator[SSORole]:
+        yield from certificate_roles(self.principal)
+        known, settings = names.keys(accounts), self.facts.settings()
+        yield from system_roles(known, settings)
+        application = self.definition()
+        if application is not None:
+            yield from application_roles(known, application, settings)
+            if not application.user_accounts and self._is_mapped(accounts, application):
+                yield SSORole.APPLICATION_USER
+
+    def _accounts(self) -> abc.Iterator[abc.Sequence[str]]:
+        yield [self.principal.name]
+        if self.groups is not None:
+            yield [self.principal.name, *self.groups(self.principal.name)]
+
+    def _is_mapped(self, accounts: abc.Sequence[str], application: Application) -> bool:
+        """An application that names no users has those whom somebody mapped."""
+        if application.type not in OF_USERS:
+            return False
+        users = accounts if application.type is ApplicationType.GROUP else [self.principal.name]
+        return any(self.facts.is_mapped(application.name, user) for user in users)
+
+    def _owns(self, accounts: abc.Sequence[str]) -> bool:
+        if self.user is None:
+            return self.right is Right.SEE_MAPPINGS  # of which it is shown its own
+        application = self.definition()
+        if application is not None and application.type not in OF_USERS:
+            return False
+        if application is not None and application.type is ApplicationType.GROUP:
+            return self.right in OF_A_GROUP and names.key(self.user) in names.keys(accounts)
+        if not names.same(self.user, self.principal.name):
+            return False
+        if application is None or application.user_accounts:
+            return True
+        return self.facts.is_mapped(application.name, self.user)
+
+
+class NotRemembered(Exception):
+    """The mapping store or an authorizer has to be asked, and that may take its time."""
 
 
 class _Remembered(Generic[Key, Value]):
@@ -198,23 +238,85 @@ class _Remembered(Generic[Key, Value]):
         self._answers: dict[Key, tuple[float, Value]] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, key: Key, *, fresh: bool = False) -> Value:
+    def known(self, key: Key) -> Value:
+        """Raises NotRemembered where `read` has to be asked."""
+        known = self._answers.get(key)
+        if known is None or elapsed() >= known[0]:
+            raise NotRemembered
+        return known[1]
+
+    def __call__(self, key: Key) -> Value:
         known, now = self._answers.get(key), elapsed()
-        if known is not None and not fresh and now < known[0]:
+        if known is not None and now < known[0]:
             return known[1]
-        about_to_wait()
         try:
             answer = self._read(key)
         except self._survives:
             if known is None:
                 raise
             answer = known[1]
+        self.learn(key, answer, now)
+        return answer
+
+    def learn(self, key: Key, answer: Value, at: float) -> None:
+        """What was read at a time; of `plugin.clock`."""
         with self._lock:
             self._answers.pop(key, None)
             if len(self._answers) >= MAXIMUM_REMEMBERED:
                 del self._answers[next(iter(self._answers))]
-            self._answers[key] = now + self._interval(), answer
-        return answer
+            self._answers[key] = at + self._interval(), answer
+
+
+class _Memory:
+    """Facts as the mapping store had them within an interval; while it is away, as it had them last."""
+
+    def __init__(self, store: MappingStore, interval: abc.Callable[[], float]) -> None:
+        away = MappingStoreUnavailable
+        self.system: _Remembered[None, Settings] = _Remembered(lambda _: _settings(store), interval, survives=away)
+        self.applications = _Remembered(store.application, interval, survives=away)
+        self.mapped: _Remembered[tuple[str, str], bool] = _Remembered(
+            lambda key: store.mapping(*key) is not None, interval, survives=away
+        )
+
+    def settings(self) -> Settings:
+        return self.system(None)
+
+    def application(self, name: str) -> Application | None:
+        return self.applications(name)
+
+    def is_mapped(self, application: str, user: str) -> bool:
+        return self.mapped((application, user))
+
+    def know(self, application: Application) -> None:
+        self.applications.learn(application.name, application, elapsed())
+
+    def learn(self, found: Found) -> None:
+        """What was read for a decision holds for the next ones."""
+        if found.known_system is not None:
+            self.system.learn(None, found.known_system.settings, found.read_at)
+        for name, application in found.applications.items():
+            self.applications.learn(name, application, found.read_at)
+        for key, is_mapped in found.mapped.items():
+            self.mapped.learn(key, is_mapped, found.read_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """Facts from memory alone; each raises NotRemembered where the mapping store has to be asked."""
+
+    memory: _Memory
+
+    def settings(self) -> Settings:
+        return self.memory.system.known(None)
+
+    def application(self, name: str) -> Application | None:
+        return self.memory.applications.known(name)
+
+    def is_mapped(self, application: str, user: str) -> bool:
+        return self.memory.mapped.known((application, user))
+
+    def know(self, application: Application) -> None:
+        self.memory.know(application)
 
 
 def _settings(store: MappingStore) -> Settings:

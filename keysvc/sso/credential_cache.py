@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, CannotDecrypt, MappingStoreUnavailable, NotFound
 from keysvc.plugin.clock import elapsed
 from keysvc.sso.credentials import Credential
-from keysvc.sso.memory_alone import about_to_wait
 
 MAXIMUM_ENTRIES = 10_000
 
@@ -47,7 +46,6 @@ class CredentialCache:
 
     def through(self, application: str, user: str, read: Read, *, must_be_fresh: bool) -> Credential:
         """What `read` finds, kept. While the mapping store is away, what is in memory, unless it `must_be_fresh`."""
-        about_to_wait()
         before, forgotten = elapsed(), self._forgotten
         try:
             lifetime = self._known_lifetime(before)

@@ -10,6 +10,7 @@ from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.credentials import Credential, refuse_local
+from keysvc.sso.found import existing
 from keysvc.sso.version_ciphers import Ciphers
 
 MAXIMUM_GROUPS = 500
@@ -26,19 +27,14 @@ class StoredCredentials:
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
-        definition = self._store.application(name)
-        if definition is None:
-            raise _no_application(name)
-        return definition
+        return existing(self._store.application(name), name)
 
     def of_user(self, application: str, user: str) -> tuple[Credential, bool]:
         """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
         in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
         AccessDenied, CannotDecrypt."""
-        found = self._store.look_up(application, user)
-        if found is None:
-            raise _no_application(application)
-        definition, mapping, row = found
+        found, mapping, row = self._store.look_up(application, user) or (None, None, None)
+        definition = existing(found, application)
         _refuse_disabled(definition)
         if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
             raise AccessDenied(
@@ -134,10 +130,6 @@ class StoredCredentials:
         shared = MappingProxyType(fields)  # with every later look-up of it
         user = application.host_account or mapping.user
         return Credential(application.name, user, mapping.external_user, shared, masked, version, row.revision)
-
-
-def _no_application(name: str) -> NotFound:
-    return NotFound(f"there is no application {name}", hint="keysvc app list")
 
 
 def _refuse_disabled(application: Application) -> None:

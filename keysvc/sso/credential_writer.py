@@ -10,7 +10,6 @@ from collections import Counter, abc
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from keysvc import names
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import (
     AccessDenied,
@@ -26,6 +25,7 @@ from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedC
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credentials import check_new, refuse_local
+from keysvc.sso.found import Found
 from keysvc.sso.version_ciphers import Ciphers
 
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -89,22 +89,24 @@ class Storing:
         self,
         application: Application,
         new: NewCredential,
+        found: Found,
         audit: Audit,
         expected_revision: int | None = None,
         *,
         own: bool = False,
     ) -> int:
-        """The version that encrypted it. `own` is by its user, who gets no external user that another has. Raises
-        NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+        """The version that encrypted it. `found` is what there is of its user. `own` is by its user, who gets no
+        external user that another has. Raises NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+        attempts = _anew(found)
 
         def put(cipher: CredentialCipher) -> int:
-            there = _There(self._store, application.name)
-            row = there.credential(new.user)
+            there = next(attempts)
+            mapping, row = there.mapping, there.credential
             if expected_revision is not None and expected_revision != (row.revision if row else 0):
                 raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
-            mapping = list(mapped(application, new, there.mapping(new.user)))
-            claims = [claimed(put.mapping) for put in mapping if own]
-            changes: list[Change] = [*claims, *mapping, _encrypted(application, new, row, cipher)]
+            put_mapping = list(mapped(application, new, mapping))
+            claims = [claimed(put.mapping) for put in put_mapping if own]
+            changes: list[Change] = [*claims, *put_mapping, _encrypted(application, new, row, cipher)]
             self._commit(application, changes, audit, cipher)
             return cipher.version
 
@@ -114,27 +116,25 @@ class Storing:
         self,
         application: Application,
         news: abc.Sequence[NewCredential],
-        audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]],
+        audit: Audit | None,
         *,
-        dry_run: bool = False,
         replace_all: bool = False,
-    ) -> abc.Iterator[Stored]:
-        """Store a batch a step, each in one commit. A field that is not named keeps its value, unless `replace_all`. A
-        credential that is the same already, and opens, stays."""
-        known = _There(self._store, application.name, [new.user for new in news])
-        for start in range(0, len(news), BATCH):
-            batch = news[start : start + BATCH]
-            sources = itertools.chain([known], itertools.repeat(_There(self._store, application.name)))
-            yield self._under_the_active_version(
-                functools.partial(self._put_many, application, batch, sources, None if dry_run else audit, replace_all)
-            )
+    ) -> Stored:
+        """Store them in one commit; without `audit`, nothing. A field that is not named keeps its value, unless
+        `replace_all`. A credential that is the same already, and opens, stays."""
+        sources = itertools.chain(
+            [_There(self._store, application.name, [new.user for new in news])],
+            itertools.repeat(_There(self._store, application.name)),
+        )
+        put = functools.partial(self._put_many, application, news, sources, audit, replace_all)
+        return self._under_the_active_version(put)
 
     def _put_many(  # noqa: PLR0917  bound once, with partial
         self,
         application: Application,
-        batch: abc.Sequence[NewCredential],
+        news: abc.Sequence[NewCredential],
         sources: abc.Iterator[_There],
-        audit: abc.Callable[[abc.Sequence[NewCredential]], abc.Iterable[Change]] | None,
+        audit: Audit | None,
         replace_all: bool,
         cipher: CredentialCipher,
     ) -> Stored:
@@ -145,13 +145,9 @@ class Storing:
         credentials: list[Change] = []
         faults: list[KeysvcError] = []
         lost: list[str] = []
-        for new in batch:
+        for new in news:
             row, mapping = there.credential(new.user), there.mapping(new.user)
             try:
-                if mapping is None and (near := there.near(new.user)):
-                    raise InvalidInput(
-                        f"{new.user} has no mapping for {application.name}: {near} exists", hint=f"write {near}"
-                    )
                 changed = list(mapped(application, new, mapping))
                 before = self._opened(application, row, replace_all)
             except (AccessDenied, CannotDecrypt, InvalidInput, NotFound) as error:
@@ -168,7 +164,7 @@ class Storing:
         if faults:
             raise InvalidInput.of_all(faults)
         if audit is not None and (mappings or credentials):
-            self._commit(application, [*mappings, *credentials], lambda: audit(batch), cipher)
+            self._commit(application, [*mappings, *credentials], audit, cipher)
         return Stored(**counts, lost=tuple(lost))
 
     def _opened(
@@ -213,18 +209,24 @@ class Storing:
 
 
 class _There:
-    """What the mapping store has of some users of an application: read in pages when they are many."""
+    """What the mapping store has of some users of an application: read in pages when they are many. The pages reach
+    from the first of them to the last, so that batches in the order of users read every page once."""
 
     def __init__(self, store: MappingStore, application: str, users: abc.Sequence[str] = ()) -> None:
         self._store = store
         self._application = application
         self._mappings: dict[str, Mapping] | None = None
         self._credentials: dict[str, EncryptedCredential] | None = None
-        self._spellings: dict[str, str] | None = None
         if len(users) >= PAGES_FROM:
-            wanted = frozenset(users)
-            self._mappings = {mapping.user: mapping for mapping in self._mapping_pages() if mapping.user in wanted}
-            self._credentials = {row.user: row for row in self._credential_pages() if row.user in wanted}
+            first, last = min(users), max(users)
+            wanted = frozenset(users) - {first}
+            before, row = store.mapping(application, first), store.credential(application, first)
+            self._mappings = {first: before} if before is not None else {}
+            self._mappings |= {each.user: each for each in self._mapping_pages(first, last) if each.user in wanted}
+            self._credentials = {first: row} if row is not None else {}
+            self._credentials |= {
+                each.user: each for each in self._credential_pages(first, last) if each.user in wanted
+            }
 
     def mapping(self, user: str) -> Mapping | None:
         if self._mappings is not None:
@@ -236,26 +238,26 @@ class _There:
             return self._credentials.get(user)
         return self._store.credential(self._application, user)
 
-    def near(self, user: str) -> str | None:
-        """Return the user whose name differs from this one in spelling alone, if one is mapped."""
-        if self._spellings is None:
-            self._spellings = {names.key(mapping.user): mapping.user for mapping in self._mapping_pages()}
-        return self._spellings.get(names.key(user))
-
-    def _mapping_pages(self) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(self._application, after=after, limit=PAGE):
+    def _mapping_pages(self, after: str, last: str) -> abc.Iterator[Mapping]:
+        while after < last and (page := self._store.mappings(self._application, after=after, limit=PAGE)):
             yield from page
             after = page[-1].user
 
-    def _credential_pages(self) -> abc.Iterator[EncryptedCredential]:
-        after = CredentialKey(self._application, "")
-        while page := self._store.credentials(after=after, limit=PAGE):
+    def _credential_pages(self, first: str, last: str) -> abc.Iterator[EncryptedCredential]:
+        after = CredentialKey(self._application, first)
+        while after.user < last and (page := self._store.credentials(after=after, limit=PAGE)):
             for row in page:
                 if row.application != self._application:
                     return
                 yield row
             after = page[-1].key
+
+
+def _anew(found: Found) -> abc.Iterator[Found]:
+    """What was found, and for each attempt after the first what is there then."""
+    yield found
+    while True:
+        yield found.again()
 
 
 def _lost(user: str, before: abc.Mapping[str, SecretText], after: abc.Mapping[str, SecretText]) -> abc.Iterator[str]:

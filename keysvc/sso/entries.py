@@ -10,11 +10,6 @@ LONGEST_NAME = 256
 NO_DETAIL: Detail = MappingProxyType({})
 
 
-def trail_of(*, as_member: bool) -> AuditTrail:
-    """Where what somebody does is recorded: members cannot push out what administrators did."""
-    return AuditTrail.MEMBERS if as_member else AuditTrail.CHANGES
-
-
 def subject_of(application: str, user: str) -> str:
     """For people: both may hold a colon, and `detail_of` is what tells them apart."""
     return f"{application}: {user}"[:1000].rstrip()

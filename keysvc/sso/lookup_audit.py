@@ -23,7 +23,6 @@ from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, SealAudit
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.entries import of_user
-from keysvc.sso.memory_alone import about_to_wait
 
 BY_EXTERNAL_USER: Final = 1
 FROM_STORE: Final = 2
@@ -76,7 +75,6 @@ class LookupAudit:
         """Of the system, at most an interval old; older while the mapping store cannot be reached."""
         now = elapsed()
         if now >= self._read_again_at:
-            about_to_wait()
             self._read_again_at = now + self._interval()
             with contextlib.suppress(MappingStoreUnavailable):
                 system = self._store.system()
@@ -113,7 +111,6 @@ class LookupAudit:
 
     def _record(self, entry: AuditEntry) -> None:
         """With others that wait, in one commit: a disk that takes a millisecond to be sure is waited for once."""
-        about_to_wait()
         mine = _Waiting(entry)
         with self._changing:
             self._waiting.append(mine)

@@ -124,18 +124,24 @@ def accounts_in(text: str) -> tuple[str, ...]:
     return tuple(account.strip() for account in text.split(";") if account.strip())
 
 
-def system_roles(principal: Principal, accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that hold for every application. `accounts` are keys: see `keysvc.names`.
+def certificate_roles(principal: Principal) -> abc.Iterator[SSORole]:
+    """Those that a certificate gives for every application; nobody has to be asked for them.
 
     An administrator's certificate is an SSO administrator. An SSO server holds the master secret: it administers every
     application's mappings and credentials, and no more than that.
     """
-    if principal.role is Role.ADMINISTRATOR or _among(accounts, accounts_in(settings.administrators)):
+    if principal.role is Role.ADMINISTRATOR:
+        yield SSORole.SSO_ADMINISTRATOR
+    if principal.role is Role.SERVER:
+        yield SSORole.APPLICATION_ADMINISTRATOR
+
+
+def system_roles(accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
+    """Those that the settings give for every application. `accounts` are keys: see `keysvc.names`."""
+    if _among(accounts, accounts_in(settings.administrators)):
         yield SSORole.SSO_ADMINISTRATOR
     if _among(accounts, accounts_in(settings.affiliate_administrators)):
         yield SSORole.AFFILIATE_ADMINISTRATOR
-    if principal.role is Role.SERVER:
-        yield SSORole.APPLICATION_ADMINISTRATOR
 
 
 def application_roles(accounts: frozenset[str], application: Application, settings: Settings) -> abc.Iterator[SSORole]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
 from keysvc.model import Announcement, MasterSecret, SecretBytes
+from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -66,7 +67,7 @@ class Poller:
         self._system_id = system_id
         self._one_at_a_time = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._poll_for_ever, name="poller", daemon=True)
+        self._thread = lasting("poller", self._poll_for_ever, self._stopping.is_set)
         self.problem: KeysvcError | None = None
 
     def start(self) -> None:

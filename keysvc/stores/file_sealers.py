@@ -77,7 +77,7 @@ class KeyFileSealer:
 
     def _read(self) -> bytes:
         try:
-            check_file(self._key_file, secret=True)
+            check_file(self._key_file, secret=True, root_reads=True)
         except Unsafe as unsafe:
             raise KeyStoreUnavailable(f"the key file {unsafe.problem}", hint=unsafe.hint) from None
         words = self._key_file.read_bytes().split(b" ")

@@ -20,6 +20,8 @@ from keysvc.model import SecretBytes, SecretText
 ROOT_BYTES = 32
 WORDS = 33
 MAXIMUM = 16
+MAXIMUM_EXPONENT = 4
+"""SLIP-39's iteration exponent: combining takes 2^exponent times as long. keysvc writes 1; 15 would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def parse(text: SecretText, earlier: abc.Collection[Share] = ()) -> Share:
         made = None
     if made is None or made.group_count != 1 or len(made.value) != ROOT_BYTES:
         raise InvalidInput("its checksum is wrong: a word is another, or two are swapped", hint=_AGAIN)
+    if made.iteration_exponent > MAXIMUM_EXPONENT:
+        raise InvalidInput(f"its iteration exponent is {made.iteration_exponent}, and keysvc's shares have at most 4")
     share = Share(made.index + 1, made.member_threshold, made.identifier, made)
     for other in earlier:
         if other._share.group_parameters() != made.group_parameters():

@@ -223,6 +223,11 @@ def redeem_enrolment(connection: Connection, redemption: change.RedeemEnrolment)
     _put_revised(connection, table, table.c.name == identity.name, values_of(identity), changed)
 
 
+def forget_enrolments(connection: Connection, forget: change.ForgetEnrolments) -> None:
+    """Used or not: no token is good after its end."""
+    connection.execute(delete(schema.enrolments).where(schema.enrolments.c.expires_at < forget.expired_before))
+
+
 def append_event(connection: Connection, append: change.AppendEvent) -> None:
     """The database orders it."""
     _insert(connection, schema.outbox, values_of(append.event), "this event is in the outbox already")
@@ -293,6 +298,7 @@ APPLY: abc.Mapping[type, Apply] = {
     change.PutIdentity: put_identity,
     change.PutEnrolment: put_enrolment,
     change.RedeemEnrolment: redeem_enrolment,
+    change.ForgetEnrolments: forget_enrolments,
     change.AppendEvent: append_event,
     change.EventDelivered: event_delivered,
     change.ParkEvent: park_event,

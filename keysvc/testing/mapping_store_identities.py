@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import abc
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from keysvc.plugin.changes import (
     UNGUARDED,
     Change,
     ClaimExternalUser,
+    ForgetEnrolments,
     PutEnrolment,
     PutIdentity,
     PutMapping,
@@ -91,6 +93,14 @@ class MappingStoreIdentities:
         assert store.enrolment(TOKEN.token_hash) == replace(TOKEN, redeemed_at=AT, revision=2)
         assert list(store.identities()) == [replace(WEB, revision=1)]
         assert not store.enrolments()
+
+    def test_join_tokens_that_expired_are_deleted_used_or_not(self, store: MappingStore) -> None:
+        used, later = replace(TOKEN, token_hash="cd" * 32), TOKEN.expires_at + timedelta(seconds=1)
+        open_ = replace(TOKEN, token_hash="ef" * 32, expires_at=later, revision=1)
+        store.commit([PutEnrolment(TOKEN), PutEnrolment(used), PutEnrolment(replace(open_, revision=0))], UNGUARDED)
+        store.commit([RedeemEnrolment(used.token_hash, 1, AT, WEB)], UNGUARDED)
+        store.commit([ForgetEnrolments(later)], UNGUARDED)
+        assert [store.enrolment(each.token_hash) for each in (TOKEN, used, open_)] == [None, None, open_]
 
     def test_of_a_renewal_a_revocation_and_a_redemption_at_once_one_wins(
         self, store: MappingStore, open_store: OpenStore

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from keysvc.model import (
-    LOOKED_UP,
     Application,
     ApplicationType,
     AuditEntry,
@@ -51,8 +50,6 @@ from keysvc.plugin.interfaces import MappingStore
 AT = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 OpenStore = abc.Callable[[], MappingStore]
-ACTIONS = ("act", "application.deleted", "mapping.deleted", LOOKED_UP)
-"""One for each audit trail."""
 
 
 def an_application(name: str = "SAP", **changes: object) -> Application:
@@ -102,7 +99,7 @@ def check_every_kind_of_row(store: MappingStore) -> None:
         PutBackup(BackupRecord(AT, (1,))),
         PutRotationSettings(RotationSettings(AT)),
         AppendEvent(Event("e1", "rotation.started", AT, {})),
-        *(AppendAudit(AuditEntry(AT, "me", action, "it")) for action in ACTIONS),
+        *(AppendAudit(AuditEntry(AT, "me", "act", "it", trail=trail)) for trail in AuditTrail),
     ]
     store.commit(changes, UNGUARDED)
     store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)

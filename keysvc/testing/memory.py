@@ -52,7 +52,7 @@ class _MemorySSO(SSO):
         self, store: MappingStore, master: MasterSecretServer, folder: tempfile.TemporaryDirectory[str]
     ) -> None:
         self._ending = (master, folder)
-        super().__init__(store, InProcessMaster(master), NAME)
+        super().__init__(store, InProcessMaster(master), NAME, role=Role.ADMINISTRATOR)
 
     def close(self) -> None:
         master, folder = self._ending

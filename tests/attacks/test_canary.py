@@ -9,7 +9,6 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import pytest
 import typer
@@ -37,6 +36,7 @@ from keysvc.web.agent import app as agent_app
 from keysvc.web.asgi.connection import Connection
 from keysvc.web.asgi.examples import EXAMPLES
 from keysvc.web.asgi.routing import NoContent, Operation
+from keysvc.web.asgi.secret_texts import reveal_secret
 from keysvc.web.master import app as master_app
 
 SECRETS = tuple(secret.encode() for secret in ALL)
@@ -98,6 +98,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "mapping-store migrate": ("--to", "sqlite:///{folder}/moved.db?password-source=file:{password}"),
     "server enroll": ("web-09",),
     "server list": (),
+    "server tokens": (),
+    "server cancel": ("web-09",),
+    "server readmit": ("web-09",),
     "server revoke": ("web-09",),
     "user enroll": ("bert",),
     "user list": (),
@@ -135,12 +138,13 @@ def commands_in(command: Any, context: Any, path: tuple[str, ...] = ()) -> abc.I
         return
     for name in command.list_commands(context):
         inner = command.get_command(context, name)
-        yield from commands_in(inner, click.Context(inner, parent=context, info_name=name), (*path, name))
+        inside = inner.context_class(inner, parent=context, info_name=name)
+        yield from commands_in(inner, inside, (*path, name))
 
 
 def test_every_command_is_tried() -> None:
     root = typer.main.get_command(app)
-    there = {path for path in commands_in(root, click.Context(root)) if path.split()[0] not in NOT_HERE}
+    there = {path for path in commands_in(root, root.context_class(root)) if path.split()[0] not in NOT_HERE}
     assert there == COMMANDS.keys() - NOT_HERE.keys()
 
 
@@ -247,15 +251,15 @@ PLAIN_MEMBERS = {
     "request", "role", "sender", "ticket_timeout_minutes", "type", "user", "user_accounts", "versions",
 }  # fmt: skip
 UNKNOWN = b"unknown-"
-AGENT = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  # nothing is asked of it
+AGENT = agent_app.operations(None)  # type: ignore[arg-type]  # nothing is asked of it
 MASTER = master_app.MasterOperations(None, None, None).all()  # type: ignore[arg-type]
 
 
 def marked(operation: Operation[Any, Any]) -> abc.Iterator[bytes]:
     """Bodies with the secret where one belongs, where none does, and in what is no body."""
-    example = EXAMPLES.get(operation.content)
+    example = operation.example or EXAMPLES.get(operation.content)
     if example is not None:
-        body = msgspec.to_builtins(example)
+        body = msgspec.to_builtins(example, enc_hook=reveal_secret)
         for member in SECRET_MEMBERS & body.keys():
             body[member] = {"Password": CREDENTIAL} if isinstance(body[member], dict) else CREDENTIAL
         yield json.dumps(body).encode()
@@ -270,7 +274,8 @@ def test_every_member_of_a_request_is_known_to_be_secret_or_not() -> None:
     kinds = {operation.content for operation in (*AGENT, *MASTER)} - {NoContent}
     members = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind)}
     assert members <= SECRET_MEMBERS | PLAIN_MEMBERS
-    assert kinds <= EXAMPLES.keys()
+    examples = {type(operation.example) for operation in AGENT}
+    assert kinds <= {*EXAMPLES, *examples}
 
 
 def answers(served: Served, host: str, operations: abc.Iterable[Operation[Any, Any]]) -> dict[str, bytes]:

@@ -142,6 +142,7 @@ def authority_of_authorities(folder: Path) -> Path:
     folder.mkdir()
     (folder / "certificate.pem").write_bytes(made.public_bytes(Encoding.PEM))
     (folder / "key.pem").write_bytes(pem(key))
+    (folder / "key.pem").chmod(0o600)
     return folder
 
 

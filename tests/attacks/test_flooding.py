@@ -8,7 +8,7 @@ from collections import Counter
 from attackers import Attacked, when_there
 
 from keysvc.model import AuditTrail, Role
-from keysvc.web.agent.authorization import OWN_BURST
+from keysvc.sso.performer import OWN_BURST
 
 RENEWALS, CHANGES = 100, 100
 

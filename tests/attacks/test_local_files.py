@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -20,6 +21,7 @@ from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError
 from keysvc.plugin import safe_files
 from keysvc.web.agent.client import AgentClient
 from keysvc.web.agent.local_socket import listen_at
+from keysvc.web.tls.identity_files import IdentityFiles
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="accounts and modes of Linux")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another account")
@@ -163,7 +165,7 @@ def test_services_and_commands_refuse_files_that_others_read_or_write_and_doctor
     assert "no other account can write" in site("doctor", ok=None).out
     for name, mode, message in [
         ("authority/key.pem", 0o644, "authority/key.pem can be read by others (mode 0644); chmod 600"),
-        ("master-identity/key.pem", 0o640, "master-identity/key.pem can be read by others"),
+        ("master-identity/key.pem", 0o604, "master-identity/key.pem can be read by others"),
         ("identity/authority.pem", 0o666, "identity/authority.pem can be written by others (mode 0666); chmod go-w"),
         ("keysvc.toml", 0o666, "keysvc.toml can be written by others"),
         ("authority", 0o777, "authority can be written by others"),
@@ -178,6 +180,66 @@ def test_services_and_commands_refuse_files_that_others_read_or_write_and_doctor
         path.chmod(before)
     (directory / "identity/key.pem").chmod(0o604)
     assert "identity/key.pem can be read by others" in site("server", "list", ok=False).err
+
+
+def given_to(account: int, directory: Path) -> None:
+    """Everything below becomes this account's."""
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, account, account)
+
+
+@needs_root
+def test_root_runs_commands_on_the_files_of_a_service_but_neither_serves_nor_writes_there(
+    tmp_path: Path, keysvc: Keysvc
+) -> None:
+    site = Site(tmp_path, keysvc)
+    site.init("--no-backup")
+    directory = site.machine.directory
+    given_to(NOBODY, directory)
+    site("app", "list")
+    assert "no other account can write" in site("doctor", ok=None).out
+    owner = pwd.getpwuid(NOBODY).pw_name
+    refused = site("serve", ok=False).err
+    assert f"belongs to {owner}; run this as {owner}" in refused
+    (directory / "identity/lock").symlink_to(tmp_path / "made")
+    with (
+        pytest.raises(ConfigurationError, match=f"belongs to {owner}"),
+        IdentityFiles(directory / "identity").alone(),
+    ):
+        pass
+    assert not (tmp_path / "made").exists()
+    os.chown(directory / "identity/key.pem", NOBODY - 1, NOBODY - 1)
+    assert "belongs to" in site("app", "list", ok=False).err
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "safe"),
+    [(0, 0o640, True), (0, 0o604, False), (NOBODY, 0o600, True), (NOBODY, 0o640, False), (NOBODY, 0o644, False)],
+)
+def test_a_key_of_root_may_be_given_to_a_group_and_that_of_a_service_to_none(
+    tmp_path: Path, owner: int, mode: int, safe: bool
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    os.chown(key, owner, NOBODY)
+    key.chmod(mode)
+    with contextlib.nullcontext() if safe else pytest.raises(safe_files.Unsafe, match="can be read by others"):
+        safe_files.check_file(key, secret=True, root_reads=True)
+
+
+@needs_root
+def test_root_trusts_no_two_accounts_on_the_way_to_one_file(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "key").write_text("secret")
+    os.chown(place / "key", NOBODY, NOBODY)
+    safe_files.check_file(place / "key", secret=False, root_reads=True)
+    os.chown(place, NOBODY - 1, NOBODY - 1)
+    with pytest.raises(safe_files.Unsafe, match="place belongs to"):
+        safe_files.check_file(place / "key", secret=False, root_reads=True)
+    with pytest.raises(safe_files.Unsafe):
+        safe_files.check_file(place / "key", secret=False)
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,12 @@ def test_what_is_refused_because_of_what_it_says_is_not_in_the_log(
     error: KeysvcError, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    assert SECRET.encode() in refusal(error, "/v1/credential").content
+    assert SECRET.encode() in refusal(error, "/v1/credential", is_known=True).content
     assert len(caplog.records) == 1
     assert all(SECRET not in f"{vars(record)}" for record in caplog.records)
 
 
 def test_what_a_known_caller_may_not_do_is_in_the_log_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    refusal(AccessDenied("web-01 may not do that"), "/v1/rotation")
+    refusal(AccessDenied("web-01 may not do that"), "/v1/rotation", is_known=True)
     assert "web-01 may not do that" in f"{vars(caplog.records[0])}"

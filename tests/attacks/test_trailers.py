@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import socket
+import tempfile
 from collections import abc
+from pathlib import Path
 
 import pytest
 from sites import Site
@@ -16,6 +19,7 @@ from systems import eventually, run_keysvc
 from keysvc.cli.demo.processes import Machine, free_port
 from keysvc.installation import config as configuration
 
+NOBODY = 65534
 MANY = 32 * MIB
 ALLOWED = 16 * MIB
 JOIN = "POST /v1/join HTTP/1.1\nHost: keysvc\nContent-Type: application/json\n"
@@ -90,23 +94,46 @@ def test_what_is_refused_is_answered_with_a_problem_and_the_connection_ends(runn
     assert json.loads(body)["status"] == status
 
 
-def test_an_account_that_may_not_use_the_agent_is_refused_before_its_request_is_read(site: Site) -> None:
+@contextlib.contextmanager
+def acting_as(uid: int) -> abc.Iterator[None]:
+    """What connects meanwhile belongs to another account."""
+    before = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def open_to_all() -> abc.Iterator[Path]:
+    """A directory that every account may pass through, and none but ours may write."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as another account")
+def test_an_account_that_may_not_use_the_agent_is_refused_before_its_request_is_read(
+    site: Site, open_to_all: Path
+) -> None:
     site.serve()
     web = Machine(site.folder / "web", site.folder / "logs")
     token = site("server", "enroll", "web-01").out.strip()
     url = configuration.load(site.machine.config).own_url
     where = ("--dir", str(web.directory), "--agent", f"127.0.0.1:{free_port()}")
     web.run("join", url, "--token", "-", *where, configured=False, stdin=token)
-    at = site.folder / "agent.sock"
+    at = open_to_all / "agent.sock"
     with web.config.open("a") as config:
-        config.write(f'agent_socket = "{at}"\nagent_callers = ["nobody"]\n')
+        config.write(f'agent_socket = "{at}"\nagent_callers = ["daemon"]\n')
     with web.start("agent") as process:
         eventually(at.exists)
 
         def sending(head: str, piece: bytes = b"\r\n", most: int = MANY) -> str:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(30)
-                connection.connect(str(at))
+                with acting_as(NOBODY):
+                    connection.connect(str(at))
                 return sent(connection, head, piece, most)
 
         assert " 403 " in sending("GET /v1/status HTTP/1.1\n", most=65536)

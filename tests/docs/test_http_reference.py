@@ -14,10 +14,11 @@ from keysvc.web.agent import app as agent_app
 from keysvc.web.asgi import openapi
 from keysvc.web.asgi.examples import EXAMPLES
 from keysvc.web.asgi.routing import Operations
+from keysvc.web.asgi.secret_texts import hide_secret, reveal_secret
 from keysvc.web.master import app as master_app
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-AGENT: Operations = agent_app.AgentOperations(None, None).all()  # type: ignore[arg-type]  nothing is asked of it
+AGENT: Operations = agent_app.operations(None)  # type: ignore[arg-type]  nothing is asked of it
 MASTER: Operations = master_app.MasterOperations(None, None, None).all()  # type: ignore[arg-type]
 
 
@@ -78,8 +79,9 @@ def test_the_page_names_every_operation_with_who_may_call_it_and_what_it_answers
 def test_every_content_and_answer_has_an_example_that_fits(operation: Any) -> None:
     for kind in (operation.content, operation.answer):
         if kind is not None and msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
-            example = EXAMPLES[kind]
-            assert msgspec.json.decode(msgspec.json.encode(example), type=kind) == example
+            example = operation.example if kind is operation.content and operation.example else EXAMPLES[kind]
+            sent = msgspec.json.encode(example, enc_hook=reveal_secret)
+            assert msgspec.json.decode(sent, type=kind, dec_hook=hide_secret) == example
 
 
 @each_document

@@ -27,7 +27,9 @@ PASSPHRASE = "a passphrase of some length"
 
 
 def test_the_whole_path_of_an_operator(site: Site, tmp_path: Path, keysvc: Keysvc) -> None:
-    assert "no backup" in site.init().err
+    warned = site.init().err
+    assert "no backup" in warned
+    assert "no certificate is checked" in warned
     assert site.state()["state"] == "degraded"
     site.serve()
     assert "no backup" in site("status").err

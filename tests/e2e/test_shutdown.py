@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
+import subprocess
+import sys
 
+import pytest
 from sites import Site
+from systems import Keysvc, eventually
 
+from keysvc.cli.demo.processes import Machine, free_port
 from keysvc.installation import config as configuration
-from keysvc.installation.assembly import master_client
+from keysvc.installation.assembly import agent_client, master_client, open_mapping_store
 
 
 def test_a_master_does_not_wait_for_connections_that_others_keep(site: Site) -> None:
@@ -19,3 +26,48 @@ def test_a_master_does_not_wait_for_connections_that_others_keep(site: Site) -> 
     assert serving.popen.wait(timeout=60) == 0
     client.close()
     assert "graceful shutdown exceeded" not in serving.log.read_text("utf-8")
+
+
+def test_a_hang_up_ends_a_master_and_an_agent_in_order(site: Site, keysvc: Keysvc) -> None:
+    site.init("--no-backup")
+    serving = site.serve()
+    config = configuration.load(site.machine.config)
+    machine = Machine(site.folder / "web-01", site.folder / "logs")
+    where = ("--dir", machine.directory, "--agent", f"127.0.0.1:{free_port()}")
+    token = site("server", "enroll", "web-01").out
+    assert keysvc("join", config.own_url, "--token-file", "-", *where, stdin=token).status == 0
+    agent = machine.start("agent")
+    eventually(lambda: "the SSO server web-01 is on" in agent.log.read_text("utf-8"))
+    client = agent_client(configuration.load(machine.config))
+    client.status()
+    client.close()
+    for process in (agent, serving):
+        process.popen.send_signal(signal.SIGHUP)
+        assert process.popen.wait(timeout=60) == 0
+    with contextlib.closing(open_mapping_store(config)) as store:
+        assert store.lease() is None, "the lease was released"
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="mounts need unshare, of Linux")
+def test_a_configuration_that_is_mounted_is_refused_before_anything_is_moved(site: Site) -> None:
+    site.init("--no-backup")
+    path = site.machine.config
+    second, database = site.folder / "second", site.folder / "new.db"
+    (site.folder / "second.key").write_bytes(b"x" * 32)
+    (site.folder / "second.key").chmod(0o600)
+    commands = (
+        f"secret protect 'file://{second}?key-file={site.folder / 'second.key'}'",
+        f"secret reseal --to 'file://{second}?key-file={site.folder / 'second.key'}'",
+        f"mapping-store migrate --to 'sqlite:///{database}'",
+    )
+    for command in commands:
+        line = f"mount --bind {path} {path} && {sys.executable} -m keysvc --config {path} {command}"
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", line], capture_output=True, text=True, timeout=120, check=False
+        )
+        if "Operation not permitted" in done.stderr:
+            pytest.skip("this account may not mount")
+        assert (done.returncode, "cannot be replaced" in done.stderr) == (1, True), done.stderr
+    assert not second.exists()
+    assert not database.exists()
+    site.serve()

@@ -496,7 +496,6 @@ SCRIPTS = {
 BROKEN = (
     (SQLMappingStore, "_check_guard"),
     (SQLMappingStore, "changes"),
-    (SQLiteMappingStore, "changes"),
     (LiveServers, "waiting_for"),
     (VersionCache, "permitted"),
 )
@@ -519,7 +518,7 @@ def play(script: abc.Callable[[Machine], None]) -> None:
 def test_a_guard_that_is_missing_is_noticed(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
     play(SCRIPTS[guard])
     for owner, name in BROKEN:
-        monkeypatch.setattr(owner, name, vars(owner)[name])  # so that it is put back
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # so that it is put back
     breaking.GUARDS[guard]()
     with pytest.raises(AssertionError):
         play(SCRIPTS[guard])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,8 +48,9 @@ suffix "{base}"
 rootdn "{root}"
 rootpw "{password}"
 access to attrs=userPassword by anonymous auth by * none
-access to * by dn.exact="{reader}" read by * none
+access to * by dn.exact="{reader}" read by dn.exact="cn=paged,{base}" read by * none
 limits dn.exact="{reader}" size=40
+limits dn.exact="cn=paged,{base}" size=40 size.prtotal=unlimited
 overlay memberof
 memberof-group-oc groupOfNames
 memberof-refint TRUE
@@ -111,6 +113,16 @@ class Slapd:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextlib.contextmanager
+    def stalled(self) -> abc.Iterator[None]:
+        """It keeps its connections, and answers nothing until the context ends."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def as_root(self) -> ldap.ldapobject.LDAPObject:
         connection = ldap.initialize(self.socket)

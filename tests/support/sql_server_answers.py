@@ -14,10 +14,11 @@ from tds_recorder import Answer, Call, Failure, Recorder, Rows
 
 from keysvc.plugin import AuditHead, AuditTrail, Location
 from keysvc.stores import schema
+from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.sql_database import GUARD_COLUMNS
 
 _KINDS = {"Integer": "int", "BigInteger": "bigint", "LargeBinary": "varbinary", "Instant": "datetime2"}
-_GUARD = {"schema_version": len(schema.MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
+_GUARD = {"schema_version": len(MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
 
 
 def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
@@ -67,13 +68,18 @@ class Database:
         if "FROM audit_heads" in sql:
             head = asdict(AuditHead(AuditTrail(call.parameters[-1].value)))
             return [rows_of([*schema.audit_heads.c, schema.guard.c.active_version], [*head.values(), 1])]
+        if "INFORMATION_SCHEMA.COLUMNS" in sql:
+            columns = [column for table in schema.metadata.sorted_tables for column in table.c]
+            names = ("TABLE_NAME", "COLUMN_NAME", "IS_NULLABLE", "COLUMN_DEFAULT")
+            rows = tuple((str(column.table.name), str(column.name), "YES", None) for column in columns)
+            return [Rows(tuple((name, "nvarchar") for name in names), rows)]
         return self._small(sql)
 
     def _small(self, sql: str) -> abc.Sequence[Answer]:
-        if sql.startswith("SELECT guard.schema_version, "):
+        if sql.startswith("SELECT guard.epoch, "):
             return [_guard()]
         if sql.startswith(("SELECT guard.schema_version", "SELECT 1 ")) or "OBJECT_ID" in sql:
-            return [one("found", "int", len(schema.MIGRATIONS))]
+            return [one("found", "int", len(MIGRATIONS))]
         if sql.startswith(("SELECT max(", "SELECT (SELECT max(")):
             return [Rows((("a", "bigint"), ("b", "bigint")), ((1, 1),))]
         return [Rows((("x", "int"),))] if sql.lstrip().upper().startswith("SELECT") else [1]

@@ -14,10 +14,11 @@ from typing import Any
 
 from keysvc.cli.demo.processes import Process
 from keysvc.crypto import certificates, transport
+from keysvc.errors import NotifierUnavailable
 from keysvc.master import lifecycle
 from keysvc.master.delivery import Subscription
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, utc_now
+from keysvc.model import Announcement, Event, Field, Flags, Identity, Role, SecretBytes, utc_now
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
@@ -37,6 +38,21 @@ def eventually(true: abc.Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+class Away:
+    """A notifier that accepts nothing, so that the outbox keeps every event."""
+
+    def deliver(self, _event: Event) -> None:
+        raise NotifierUnavailable("away")
+
+    def close(self) -> None:
+        pass
+
+
+def keeping_events() -> list[Subscription]:
+    """For `System.start`: a master without a notifier empties the outbox at its next turn."""
+    return [Subscription("away", Away())]
 
 
 def end_closed(processes: abc.Collection[Process]) -> None:

@@ -15,7 +15,6 @@ from keysvc.crypto import certificates
 from keysvc.model import Role, host_name, utc_now
 from keysvc.plugin.changes import UNGUARDED, PutSystem
 from keysvc.sso import SSO
-from keysvc.sso.authorization import Access
 from keysvc.web.agent.admission import Admission
 from keysvc.web.agent.app import agent_app
 from keysvc.web.agent.client import AgentClient
@@ -91,9 +90,8 @@ def serving_agent(
         store = system.store()
         authority = system.authority.certificate
         admission = ending.enter_context(Admission(store, SYSTEM_ID, authority, sso.poll_interval))
-        access = Access(store, sso.poll_interval, sso.authorizer)
         callers = LocalCallers("web-01", allowed)
-        app = agent_app(sso, admission, access, callers)
+        app = agent_app(sso, admission, callers)
         ending.enter_context(Server(app, at, own.server_context()).in_background())
         ending.enter_context(Server(app, listen_at(path), None, knows=callers.knows).in_background())
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)

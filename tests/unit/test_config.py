@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pwd
+import socket
 import stat
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from keysvc.errors import ConfigurationError
+from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.installation import config
 from keysvc.model import utc_now
 
@@ -109,3 +113,66 @@ def test_the_longest_duration_leads_to_a_time_that_can_be_written() -> None:
 def test_what_is_no_port_is_one_error_that_names_the_setting(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is not HOST:PORT"):
         config.host_and_port("listen", text)
+
+
+# -- where it cannot be changed --------------------------------------------------------------------------------------
+
+
+def test_a_configuration_that_cannot_be_replaced_is_refused_before_anything_is_done(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_paths: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    config.require_changeable(path)
+    assert path.read_text(encoding="utf-8") == WRITTEN
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    monkeypatch.setattr(os, "replace", busy)
+    with pytest.raises(ConfigurationError, match="cannot be replaced") as caught:
+        config.require_changeable(path)
+    assert "nothing was changed" in str(caught.value.hint)
+    with pytest.raises(ConfigurationError) as caught:
+        config.change(path, {"key_store": "file:///new?password=geheim", "resealed_from": None})
+    assert "write into it by hand" in str(caught.value.hint)
+    assert "file:///new" in str(caught.value.hint)
+    assert "geheim" not in str(caught.value.hint)
+    assert path.read_text(encoding="utf-8") == WRITTEN
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_account_without_a_home_is_told_to_name_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "KEYSVC_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(_user: int) -> object:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(NotConfigured, match="no home directory") as caught:
+        config.load()
+    assert "KEYSVC_CONFIG" in str(caught.value.hint)
+
+
+# -- the name that others are told -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "localhost.localdomain", "127.0.0.1", "::1", "localhost6", "a.localhost"]
+)
+def test_a_machine_that_listens_on_every_address_is_not_called_by_a_name_that_everybody_is(
+    monkeypatch: pytest.MonkeyPatch, path: Path, name: str
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: name)
+    with pytest.raises(ConfigurationError, match="others cannot reach") as caught:
+        config.url_of("0.0.0.0:7443")
+    assert "advertise" in str(caught.value.hint)
+    assert config.url_of("127.0.0.1:7443") == "https://127.0.0.1:7443"
+    host = f"[{name}]" if ":" in name else name
+    path.write_text(f'{WRITTEN}listen = "[::]:7443"\nadvertise = "https://{host}:7443"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="every machine itself"):
+        config.load(path)
+
+
+def test_a_machine_that_has_a_name_is_called_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: "master-1.nordwind.example")
+    assert config.url_of("[::]:7443") == "https://master-1.nordwind.example:7443"

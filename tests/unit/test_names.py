@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -106,3 +107,12 @@ def test_the_tables_are_read_as_they_were_written() -> None:
     assert {point: point + distance for point, distance in lowered()} == names._lower()
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
     assert [ord(character) for character in names._refused().findall(everything)] == list(refused())
+
+
+def test_a_text_that_is_too_long_for_a_name_is_its_own_key_at_once() -> None:
+    marks = "a" + "\u0301\u0323" * 2**19
+    began = time.process_time()
+    assert names.key(marks) == marks
+    assert time.process_time() - began < 0.5
+    decomposed = unicodedata.normalize("NFD", "ậ" * names.MAXIMUM_LENGTH)
+    assert names.key(decomposed) == "ậ" * names.MAXIMUM_LENGTH

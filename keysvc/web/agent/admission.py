@@ -11,6 +11,7 @@ from keysvc.crypto.certificates import Peer
 from keysvc.errors import KeysvcError
 from keysvc.master.enrolment import admitted
 from keysvc.model import Identity, utc_now
+from keysvc.plugin.background import lasting
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
@@ -28,7 +29,7 @@ class Admission:
         self._store, self._system_id, self._authority, self._interval = store, system_id, authority, interval
         self._known: abc.Mapping[str, Identity] = {}
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._read_on, name="admission", daemon=True)
+        self._thread = lasting("admission", self._read_on, self._ended.is_set)
 
     def __enter__(self) -> Self:
         self._read()

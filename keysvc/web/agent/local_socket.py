@@ -22,29 +22,28 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, grou
 
 @dataclass(frozen=True, slots=True)
 class LocalCallers:
-    """Which accounts of this machine may call: `allowed` are login names, and groups as `@NAME`; without any, the
-    account that the agent runs as. A caller is named as Windows names local accounts: machine, backslash, account."""
+    """Which accounts of this machine may call: the one that the agent runs as, and those of `allowed`, which are login
+    names, numbers of users, and groups as `@NAME`. A caller is named as Windows names local accounts: machine,
+    backslash, login name; or the number of a user that has none, as in a container."""
 
     machine: str
     allowed: tuple[str, ...] = ()
 
     def admit(self, connected: socket.socket) -> Caller:
         """Raises AccessDenied."""
-        import pwd
-
         credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, user, _ = _CREDENTIALS.unpack(credentials)
-        try:
-            account = pwd.getpwuid(user)
-        except KeyError:
-            raise AccessDenied(f"user {user} of this machine has no account") from None
-        if not self._lets_in(user, account):
+        account = _account(user)
+        if account is None and _is_login_name(str(user)):
+            raise AccessDenied(f"user {user} has no account, and another account is called {user}")
+        name = str(user) if account is None else account.pw_name
+        itself = _is_this_process(user)  # it could read this SSO server's key, and its memory
+        if not itself and not self._lets_in(user, account):
             raise AccessDenied(
-                f"the account {account.pw_name} may not use this agent",
-                hint="name it, or @GROUP, in agent_callers",
+                f"the account {name} may not use this agent",
+                hint="name it, its number, or @GROUP, in agent_callers, and start the agent again",
             )
-        itself = user == os.geteuid()  # it could read this SSO server's key, and its memory
-        return Caller(f"{self.machine}\\{account.pw_name}", Role.SERVER if itself else Role.APPLICATION)
+        return Caller(f"{self.machine}\\{name}", Role.SERVER if itself else Role.APPLICATION)
 
     def knows(self, connected: Connected) -> bool:
         """Whether it comes from an account that may call."""
@@ -54,12 +53,35 @@ class LocalCallers:
             return False
 
     def _lets_in(self, user: int, account: Any) -> bool:
-        if not self.allowed:
-            return user == os.geteuid()
+        if str(user) in self.allowed and not _is_login_name(str(user)):
+            return True
+        if account is None:
+            return False
         if account.pw_name in self.allowed:
             return True
         groups = {name.removeprefix("@") for name in self.allowed if name.startswith("@")}
         return bool(groups.intersection(_group_names(os.getgrouplist(account.pw_name, account.pw_gid))))
+
+
+def _is_this_process(user: int) -> bool:
+    return user == os.geteuid()
+
+
+def _account(user: int) -> Any:
+    """The entry of the user in the system's list of accounts, or None."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(user)
+    return None
+
+
+def _is_login_name(name: str) -> bool:
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwnam(name))
+    return False
 
 
 def _group_names(numbers: abc.Iterable[int]) -> abc.Iterator[str]:

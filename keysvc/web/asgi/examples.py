@@ -17,7 +17,7 @@ from keysvc.model import (
     RotationSettings,
     VersionState,
 )
-from keysvc.sso.service import ServerState
+from keysvc.sso.status import ServerState
 from keysvc.web.asgi import messages
 
 _AT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -56,24 +56,12 @@ _ALL = (
     RotationSettings(None, 500),
     messages.BackupMade(_AT, (3, 4)),
     messages.CredentialBody("SAP", _MAPPING.user, "AWEBER", {"Password": "geheim"}, ("Password",), 4, 7),
-    messages.LookupRequest("SAP", "AWEBER", "geheim"),
-    messages.SetCredentialRequest({"Password": "geheim"}, "AWEBER"),
     messages.SetCredentialAnswer(4),
     messages.PurgeAnswer(12),
-    messages.TicketRequest(_MAPPING.user),
     messages.TicketAnswer("keysvc-ticket-1.AQAAAAQ…", _MAPPING.user, _AT),
-    messages.RedeemRequest("SAP", "keysvc-ticket-1.AQAAAAQ…", _MAPPING.user),
     messages.ConfigInfo({"Host": "ftp.nordwind.example", "Password": "geheim"}),
     messages.ApplicationPage((_APPLICATION,), "SAP"),
     messages.MappingPage((_MAPPING,)),
-    messages.CreateApplicationRequest(
-        tuple(map(messages.NewField.of, _APPLICATION.fields)),
-        flags=messages.NewFlags.of(_APPLICATION.flags),
-        administrator_accounts=("NORDWIND\\SAP Admins",),
-    ),
-    messages.ApplicationChange({"enabled": True}, user_accounts=("NORDWIND\\SAP Users", "payroll")),
-    messages.MappingRequest("AWEBER", enable=True),
-    messages.Enabled(enabled=True),
     messages.Changed(1200),
     _MAPPING,
     _APPLICATION,

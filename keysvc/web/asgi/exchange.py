@@ -42,10 +42,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Caller(Principal):
-    """Who calls; its certificate has the `serial`. With `own`, it changes what is its own, by no other right."""
+    """Who calls; its certificate has the `serial`."""
 
     serial: str = ""
-    own: bool = False
 
 
 NOBODY = Caller("", Role.APPLICATION)

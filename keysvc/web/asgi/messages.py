@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import abc
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol, Self, runtime_checkable
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from keysvc.errors import ProtocolError
 from keysvc.model import (
-    MAXIMUM_FIELDS,
     MAXIMUM_VERSION,
     Announcement,
     Application,
-    ApplicationType,
-    Field,
-    Flags,
     Mapping,
     VersionRecord,
     VersionState,
 )
-from keysvc.sso.permissions import Right
 
-MAXIMUM_MINUTES = 525_600
 MAXIMUM_EPOCH = 2**53 - 1
 MAXIMUM_INTERVAL_SECONDS = 366 * 24 * 3600
-TICKET_FLAGS = frozenset({"allow_tickets", "validate_tickets", "timeout_tickets"})
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,28 +204,6 @@ class CredentialBody(Body, frozen=True):
         return f"CredentialBody({self.application!r}, {self.user!r})"
 
 
-class LookupRequest(Body, frozen=True):
-    """By the user id that the application knows. `password` is what that user gave to the host: an application that
-    validates passwords demands it."""
-
-    application: Annotated[str, Meta(min_length=1, max_length=256)]
-    external_user: Annotated[str, Meta(min_length=1, max_length=256)]
-    password: str | None = None
-
-    def __repr__(self) -> str:
-        return f"LookupRequest({self.application!r}, {self.external_user!r})"
-
-
-class SetCredentialRequest(Body, frozen=True):
-    """All fields by label. `external_user` makes the mapping when there is none, and changes it when it differs."""
-
-    fields: dict[str, str]
-    external_user: str | None = None
-
-    def __repr__(self) -> str:
-        return "SetCredentialRequest()"
-
-
 class SetCredentialAnswer(Body, frozen=True):
     """The version that encrypted it."""
 
@@ -247,12 +216,6 @@ class PurgeAnswer(Body, frozen=True):
     purged: int
 
 
-class TicketRequest(Body, frozen=True):
-    """For `user`, or for the caller itself."""
-
-    user: str | None = None
-
-
 class TicketAnswer(Body, frozen=True):
     """Whoever has it may trade it, once."""
 
@@ -262,17 +225,6 @@ class TicketAnswer(Body, frozen=True):
 
     def __repr__(self) -> str:
         return f"TicketAnswer({self.user!r})"
-
-
-class RedeemRequest(Body, frozen=True):
-    """`sender` is whom the ticket came from: an application that validates tickets demands it."""
-
-    application: Annotated[str, Meta(min_length=1, max_length=256)]
-    ticket: str
-    sender: str | None = None
-
-    def __repr__(self) -> str:
-        return f"RedeemRequest({self.application!r})"
 
 
 class ConfigInfo(Body, frozen=True):
@@ -296,127 +248,6 @@ class MappingPage(Body, frozen=True):
 
     items: tuple[Mapping, ...]
     next: str | None = None
-
-
-# -- administration at an agent ------------------------------------------------------------------------------------
-
-Account = Annotated[str, Meta(min_length=1, max_length=256)]
-AccountList = Annotated[tuple[Account, ...], Meta(max_length=1000)]
-
-
-@runtime_checkable
-class NeedsRights(Protocol):
-    """A body that asks for several things."""
-
-    def rights(self) -> abc.Iterator[Right]:
-        """Those that just this one needs."""
-
-
-class NewField(Body, frozen=True):
-    """A field as `model.Field` has it; unknown members are refused here as well."""
-
-    label: str
-    masked: bool
-
-    @classmethod
-    def of(cls, field: Field) -> Self:
-        """As it is sent."""
-        return cls(field.label, field.masked)
-
-
-class NewFlags(Body, frozen=True, kw_only=True):
-    """The flags as `model.Flags` has them; unknown members are refused here as well."""
-
-    enabled: bool = False
-    host_initiated: bool = False
-    windows_initiated: bool = True
-    validate_password: bool = True
-    disable_credential_cache: bool = False
-    allow_tickets: bool = False
-    validate_tickets: bool = True
-    timeout_tickets: bool = True
-    allow_local_accounts: bool = False
-    administrators_same: bool = False
-    direct_password_sync: bool = False
-
-    @classmethod
-    def of(cls, flags: Flags) -> Self:
-        """As they are sent."""
-        return cls(**dataclasses.asdict(flags))
-
-
-class CreateApplicationRequest(Body, frozen=True):
-    """`fields[0]` is the external user id. Flags of tickets, and a time-out of its own, need the right to set these."""
-
-    fields: Annotated[tuple[NewField, ...], Meta(min_length=1, max_length=MAXIMUM_FIELDS)]
-    type: ApplicationType = ApplicationType.INDIVIDUAL
-    flags: NewFlags | None = None
-    description: str = ""
-    contact: str = ""
-    user_accounts: AccountList = ()
-    administrator_accounts: AccountList = ()
-    ticket_timeout_minutes: Annotated[int, Meta(ge=1, le=MAXIMUM_MINUTES)] | None = None
-
-    def rights(self) -> abc.Iterator[Right]:
-        """Naming its accounts is part of creating it."""
-        yield Right.CREATE_APPLICATION
-        if self.ticket_timeout_minutes is not None or _of_tickets(self.flags or NewFlags()) != _of_tickets(NewFlags()):
-            yield Right.SET_TICKETS
-
-    def arguments(self) -> dict[str, Any]:
-        """Those of `create_application`."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__}
-        given["fields"] = tuple(Field(field.label, field.masked) for field in self.fields)
-        given["flags"] = Flags(**msgspec.structs.asdict(self.flags or NewFlags()))
-        return {"type_": given.pop("type"), **given}
-
-    def describes(self, application: Application) -> bool:
-        """Whether it would create just that."""
-        return all(getattr(application, name.rstrip("_")) == value for name, value in self.arguments().items())
-
-
-class ApplicationChange(Body, frozen=True):
-    """What is absent stays. `flags` by their names; `ticket_timeout_minutes` 0 takes the system's."""
-
-    flags: dict[str, bool] | None = None
-    description: str | None = None
-    contact: str | None = None
-    user_accounts: AccountList | None = None
-    administrator_accounts: AccountList | None = None
-    ticket_timeout_minutes: Annotated[int, Meta(ge=0, le=MAXIMUM_MINUTES)] | None = None
-
-    def rights(self) -> abc.Iterator[Right]:
-        """To change nothing needs the right to see it."""
-        yield Right.SEE_APPLICATION
-        if (self.flags or {}).keys() - TICKET_FLAGS or (self.description, self.contact) != (None, None):
-            yield Right.CHANGE_APPLICATION
-        if (self.flags or {}).keys() & TICKET_FLAGS or self.ticket_timeout_minutes is not None:
-            yield Right.SET_TICKETS
-        if self.user_accounts is not None:
-            yield Right.NAME_USERS
-        if self.administrator_accounts is not None:
-            yield Right.NAME_ADMINISTRATORS
-
-    def arguments(self) -> dict[str, Any]:
-        """Those of `change_application`."""
-        return {**{name: getattr(self, name) for name in self.__struct_fields__}, "flags": self.flags or {}}
-
-
-def _of_tickets(flags: NewFlags) -> list[bool]:
-    return [getattr(flags, name) for name in sorted(TICKET_FLAGS)]
-
-
-class MappingRequest(Body, frozen=True):
-    """The user id that the application knows. A mapping that is there stays as enabled as it is, unless `enable`."""
-
-    external_user: Annotated[str, Meta(min_length=1, max_length=256)]
-    enable: bool = False
-
-
-class Enabled(Body, frozen=True):
-    """Whether it is, from now on."""
-
-    enabled: bool
 
 
 class Changed(Body, frozen=True):

@@ -14,6 +14,7 @@ from keysvc import __version__
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, InvalidInput, KeysvcError, MappingStoreError
 from keysvc.web.asgi.examples import EXAMPLES
 from keysvc.web.asgi.problems import MEDIA_TYPE, Problem, status_of_kind, title_of
+from keysvc.web.asgi.secret_texts import reveal_secret, schema_of_secret
 
 if TYPE_CHECKING:
     from keysvc.web.asgi.routing import Operations
@@ -36,7 +37,9 @@ def document(title: str, operations: Operations) -> Json:
         for kind in (operation.parameters, operation.content, operation.answer, Problem)
         if kind is not None
     }
-    schemas, components = msgspec.json.schema_components(list(types), ref_template=_REFERENCE)
+    schemas, components = msgspec.json.schema_components(
+        list(types), schema_hook=schema_of_secret, ref_template=_REFERENCE
+    )
     for component in components.values():
         if "description" in component:  # a docstring, whose indentation depends on the releases of Python and msgspec
             component["description"] = inspect.cleandoc(component["description"])
@@ -57,7 +60,8 @@ def document(title: str, operations: Operations) -> Json:
             needed = ", ".join(f"`{right.value}`" for right in operation.rights)
             described["description"] = f"Rights: {needed}. docs/reference/roles.md says who has them."
         if msgspec.structs.fields(operation.content):
-            described["requestBody"] = {"required": True, "content": _media(operation.content, schema_of)}
+            content = _media(operation.content, schema_of, operation.example)
+            described["requestBody"] = {"required": True, "content": content}
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     unused = parameters | {"NoContent"}
     return {
@@ -138,10 +142,12 @@ def _problem(error: type[KeysvcError], status: int) -> Json:
     }
 
 
-def _media(kind: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
+def _media(kind: Any, schema_of: abc.Mapping[Any, Json], example: Any = None) -> Json:
     media: Json = {"schema": schema_of[kind]}
-    if (example := EXAMPLES.get(kind)) is not None:
-        media["example"] = msgspec.json.decode(msgspec.json.encode(example))
+    if example is None:
+        example = EXAMPLES.get(kind)
+    if example is not None:
+        media["example"] = msgspec.json.decode(msgspec.json.encode(example, enc_hook=reveal_secret))
     return {"application/json": media}
 
 

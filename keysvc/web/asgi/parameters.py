@@ -8,15 +8,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-MAXIMUM_PAGE = 500
+from keysvc.sso.requests.request import After, Limit
+
 MAXIMUM_VERSION = 2**31 - 1
 _LINE_END = "(?!\\n)$"  # Python's $ also matches before a line feed at the end
 
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
-ApplicationName = Annotated[Name, Meta(description="name of an affiliate application", examples=["SAP"])]
-User = Annotated[Name, Meta(description="user of the mapping", examples=["NORDWIND\\anna.weber"])]
-After = Annotated[str, Meta(max_length=256, description="`next` of the page before; empty begins at the first")]
-Limit = Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE, description="how many at most")]
 Version = Annotated[int, Meta(ge=1, le=MAXIMUM_VERSION, description="of the master secret", examples=[1])]
 ETag = Annotated[
     str, Meta(pattern=f'^"[0-9]{{1,18}}"{_LINE_END}', description="the ETag as it was read", examples=['"7"'])
@@ -37,72 +33,9 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Base of all."""
 
 
-def is_fresh(cache_control: str) -> bool:
-    """Whether an answer from memory is not wanted."""
-    return "no-cache" in cache_control.casefold()
-
-
-# -- of an agent ---------------------------------------------------------------------------------------------------
-
-
-class OneCredential(Parameters, frozen=True):
-    """Where a credential is."""
-
-    application: ApplicationName
-    user: User
-
-
-class FindCredential(OneCredential, frozen=True):
-    """Where a credential is, and how old it may be."""
-
-    cache_control: CacheControl = msgspec.field(default="", name="Cache-Control")
-
-
-class PutCredential(Parameters, frozen=True):
-    """Where a credential goes, and what must be there before."""
-
-    application: ApplicationName
-    user: User
-    if_match: ETag | None = msgspec.field(default=None, name="If-Match")
-    if_none_match: NoneThere | None = msgspec.field(default=None, name="If-None-Match")
-
-
-class OneBag(Parameters, frozen=True):
-    """Where a property bag of the config store is."""
-
-    application: ApplicationName
-    name: Annotated[Name, Meta(description="of the property bag", examples=["ftp-adapter"])]
-
-
-class FindBag(OneBag, frozen=True):
-    """Where a property bag is, and how old it may be."""
-
-    cache_control: CacheControl = msgspec.field(default="", name="Cache-Control")
-
-
-class OneApplication(Parameters, frozen=True):
-    """An affiliate application."""
-
-    application: ApplicationName
-
-
-class SomeApplication(Parameters, frozen=True):
-    """An affiliate application, or all."""
-
-    application: ApplicationName | None = None
-
-
 class Page(Parameters, frozen=True):
     """Part of a list."""
 
-    after: After = ""
-    limit: Limit = 100
-
-
-class PageOfApplication(Parameters, frozen=True):
-    """Part of a list of one application."""
-
-    application: ApplicationName
     after: After = ""
     limit: Limit = 100
 
@@ -158,6 +91,13 @@ class DestroyVersion(Parameters, frozen=True):
     """A version of the master secret, and whether to destroy it although no backup holds the active one."""
 
     version: Version
+    force: bool = False
+
+
+class RevokedIdentity(Parameters, frozen=True):
+    """Whom to revoke. `force` revokes the only master secret server too."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256, examples=["web-01"])]
     force: bool = False
 
 

@@ -15,7 +15,6 @@ import msgspec
 from keysvc.described import UNREADABLE, described
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
-from keysvc.sso.memory_alone import NotInMemory, from_memory
 from keysvc.sso.permissions import Right
 from keysvc.web.asgi import openapi
 from keysvc.web.asgi.exchange import (
@@ -38,6 +37,7 @@ from keysvc.web.asgi.exchange import (
     whole,
 )
 from keysvc.web.asgi.problems import Problem
+from keysvc.web.asgi.secret_texts import hide_secret
 
 DESCRIPTION = "/openapi.json"
 
@@ -74,16 +74,17 @@ class Operation(Generic[Parameters, Content]):
 
     A field of `parameters` is in the path when the path names it, a header when its name has a capital letter, else in
     the query. `handler` answers with a value of the type `answer`, with None for 204, or with a whole response; one
-    that is no coroutine runs in a thread, after it was tried without one when it may be `in_memory`. `etag` says what
-    the answer's ETag is. `roles` may call it; anyone may when there are none; an agent's also needs the `rights`, or
-    those of them that the content says. `errors` are those that it raises besides `openapi.ANYWHERE`.
+    that is no coroutine runs in a thread. The event loop asks `cached` before: it does no I/O, and answers or returns
+    None. `etag` says what the answer's ETag is. `roles` may call it; anyone may when there are none; an agent's also
+    needs the `rights`, or those of them that the request says. `errors` are those that it raises besides
+    `openapi.ANYWHERE`. `example` is one of its content.
     """
 
     method: str
     path: str
     summary: str
     handler: abc.Callable[[Call[Parameters, Content]], Any]
-    in_memory: bool = False
+    cached: abc.Callable[[Call[Parameters, Content]], Response | None] | None = None
     parameters: type[Parameters] = NoParameters  # type: ignore[assignment]
     content: type[Content] = NoContent  # type: ignore[assignment]
     answer: Any = None
@@ -93,6 +94,7 @@ class Operation(Generic[Parameters, Content]):
     roles: abc.Collection[Role] = ()
     rights: tuple[Right, ...] = ()
     errors: tuple[type[KeysvcError], ...] = ()
+    example: msgspec.Struct | None = None
 
 
 Operations = abc.Sequence[Operation[Any, Any]]
@@ -142,13 +144,9 @@ class _Endpoint:
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
-        if operation.in_memory:
-            try:
-                found = from_memory(operation.handler, call)
-            except NotInMemory:
-                found = await in_thread(operation.handler, call)
-        else:
-            found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        if operation.cached is not None and (known := operation.cached(call)) is not None:
+            return known
+        found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
@@ -176,7 +174,7 @@ class _Endpoint:
         if self._operation.content is NoContent:
             return NO_CONTENT
         try:
-            decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content)
+            decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content, dec_hook=hide_secret)
         except UNREADABLE as error:
             what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
             raise InvalidInput(f"the body cannot be used: {what}") from None

@@ -77,6 +77,24 @@ def has_certificate(connected: Connected) -> bool:
     return connected.certificate is not None
 
 
+def interrupt_at_end() -> None:
+    """Until a server runs, what would end this process raises KeyboardInterrupt, as Ctrl-C does: what is open by then
+    is closed, and a lease released."""
+    _on_end(_interrupt)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _on_end(act: abc.Callable[[], None]) -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
+        number = getattr(signal, name, None)
+        ignored = name == "SIGHUP" and number is not None and signal.getsignal(number) is signal.SIG_IGN  # by nohup
+        if number is not None and not ignored:
+            signal.signal(number, lambda *_: act())
+
+
 class _Company:
     """All connections of one server: who is a stranger, who took too long."""
 
@@ -124,8 +142,8 @@ class _Company:
 
 
 class Server:
-    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
-    SIGINT."""
+    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM,
+    SIGINT or SIGHUP: a certificate is loaded anew by itself, and everything else by a start."""
 
     def __init__(
         self,
@@ -157,9 +175,7 @@ class Server:
         allow_connections()
         gc.collect()
         gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-            if (number := getattr(signal, name, None)) is not None:
-                signal.signal(number, lambda *_: self.stop())
+        _on_end(self.stop)
         self._run()
 
     @contextlib.contextmanager

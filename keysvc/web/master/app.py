@@ -243,7 +243,7 @@ class MasterOperations:
                 path="/v1/identities/{name}",
                 summary="Revoke a certificate, and cancel the join tokens of its name",
                 handler=self.revoke,
-                parameters=parameters.OneIdentity,
+                parameters=parameters.RevokedIdentity,
                 roles=ADMINISTERING,
                 errors=(errors.NotFound, errors.ProtocolError, errors.Conflict, *NOT_MASTER),
             ),
@@ -372,9 +372,9 @@ class MasterOperations:
         items = tuple(_entry(identity) for identity in found[: page.limit])
         return messages.IdentityPage(items, items[-1].name if len(found) > page.limit else None)
 
-    def revoke(self, call: Call[parameters.OneIdentity, NoContent]) -> None:
+    def revoke(self, call: Call[parameters.RevokedIdentity, NoContent]) -> None:
         """At once."""
-        self._master.identities.revoke(call.parameters.name, call.caller.name)
+        self._master.identities.revoke(call.parameters.name, call.caller.name, force=call.parameters.force)
 
     def authority(self, _call: Call[NoParameters, NoContent]) -> messages.AuthorityAnswer:
         """Public."""

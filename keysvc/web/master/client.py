@@ -29,6 +29,7 @@ from keysvc.errors import (
 from keysvc.master.join_token import JoinToken
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
+from keysvc.plugin.safe_files import prove_writable
 from keysvc.web.asgi import messages
 from keysvc.web.asgi.connection import CONNECT_SECONDS, with_query
 from keysvc.web.master.failover import ActiveMaster, Find
@@ -65,7 +66,8 @@ class MasterClient:
         self._instance = secrets.token_hex(8)
         self._said = {"Keysvc-Schema": str(schema_version)}
         context = identity.client_context()
-        self._master = ActiveMaster(urls, context, host_name(Role.MASTER, system_id), find, patience)
+        host, own = host_name(Role.MASTER, system_id), identity.problem_with_dates
+        self._master = ActiveMaster(urls, context, host, find, patience, own=own)
         self._renewal = Renewal(identity, context, self.renew, replaced=self._master.reconnect)
 
     def keep_certificate(self) -> None:
@@ -205,18 +207,21 @@ class MasterClient:
         response = self._master.request("DELETE", f"/v1/enrolments/{quote(name, safe='')}")
         return self._master.decode(response, messages.TokensCancelled).cancelled
 
-    def revoke(self, name: str) -> None:
-        """Deny an identity from now on, and end the join tokens of its name."""
-        self._master.request("DELETE", f"/v1/identities/{quote(name, safe='')}")
+    def revoke(self, name: str, *, force: bool = False) -> None:
+        """Deny an identity from now on, and end the join tokens of its name. `force` as of `Identities.revoke`."""
+        path = f"/v1/identities/{quote(name, safe='')}"
+        self._master.request("DELETE", with_query(path, force="true" if force else None))
 
     def close(self) -> None:
         """Repeatable."""
         self._master.close()
 
 
-def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
+def join(url: str, token: JoinToken, directory: Path, identity: str = IDENTITY) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
-    certificate, and write both under `directory`. Raises AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
+    certificate, and write both under `directory`: a master's where masters have it, others' at `identity`. Raises
+    AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
+    _prove_writable(directory, identity)
     shown = _within(UNVERIFIED_SECONDS, url, lambda: _unverified_authority(url))
     authority = certificates.first(shown.certificate.encode("utf-8"))  # others that follow it were not pinned
     if certificates.fingerprint(authority) != token.authority_fingerprint:
@@ -235,9 +240,26 @@ def join(url: str, token: JoinToken, directory: Path) -> messages.JoinAnswer:
         found = _within(
             JOINING_SECONDS, url, lambda: active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
         )
-    where = MASTER_IDENTITY if found.role == Role.MASTER else IDENTITY
-    IdentityFiles(directory / where).write(certificates.first(found.certificate.encode("utf-8")), key, authority)
+    files = IdentityFiles(directory / (MASTER_IDENTITY if found.role == Role.MASTER else identity))
+    certificate = certificates.first(found.certificate.encode("utf-8"))
+    if files.exists():
+        files.replace(certificate, key)
+    else:
+        files.write(certificate, key, authority)
     return found
+
+
+def _prove_writable(directory: Path, identity: str) -> None:
+    """A token is spent before its certificate can be written."""
+    try:
+        prove_writable(directory)
+        if (directory / identity).exists():
+            prove_writable(directory / identity)
+    except OSError as error:
+        raise ConfigurationError(
+            f"nothing can be written to {directory}: {error.strerror or type(error).__name__}",
+            hint="the join token was not used: give another --dir, or permit this one",
+        ) from None
 
 
 def _within(seconds: float, url: str, call: abc.Callable[[], _Result]) -> _Result:

@@ -17,7 +17,7 @@ from keysvc.errors import (
     NotActive,
 )
 from keysvc.plugin.clock import elapsed
-from keysvc.web.asgi.connection import READ_SECONDS, Answer, Connection, NoAnswer, decode
+from keysvc.web.asgi.connection import READ_SECONDS, Answer, Connection, NoAnswer, Own, decode, no_problem
 
 WHAT = "the master secret server"
 AGAIN_SECONDS = 0.25
@@ -35,9 +35,18 @@ class ActiveMaster:
     """
 
     def __init__(
-        self, urls: abc.Sequence[str], context: ssl.SSLContext, host: str, find: Find, patience: float = 0.0
+        self,
+        urls: abc.Sequence[str],
+        context: ssl.SSLContext,
+        host: str,
+        find: Find,
+        patience: float = 0.0,
+        *,
+        own: Own = no_problem,
     ) -> None:
-        """`patience` is how many seconds a request waits while nobody is active, but a standby may take over."""
+        """`patience` is how many seconds a request waits while nobody is active, but a standby may take over; `own` as
+        of `Requests`."""
+        self._own = own
         self._context, self._host, self._find = context, host, find
         self._patience = patience
         self._urls = tuple(url.rstrip("/") for url in urls)
@@ -45,7 +54,7 @@ class ActiveMaster:
         self._connections = {url: self._connect(url) for url in self._urls}
 
     def _connect(self, url: str) -> Connection:
-        return Connection(url, self._context, self._host, WHAT)
+        return Connection(url, self._context, self._host, WHAT, self._own)
 
     def request(
         self,

@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keysvc.crypto import certificates
-from keysvc.errors import ConfigurationError
-from keysvc.model import Role, SecretBytes
-from keysvc.plugin.safe_files import Unsafe, check_file, create_directory, write_durably
+from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.model import Role, SecretBytes, utc_now
+from keysvc.plugin.safe_files import (
+    Unsafe,
+    check_directory,
+    check_file,
+    create_directory,
+    prove_writable,
+    write_durably,
+)
 
 IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
 """Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
@@ -35,6 +42,10 @@ class IdentityFiles:
             write_durably(self.directory / CERTIFICATE, certificate, mode=0o644)
         except OSError as error:
             raise ConfigurationError(f"{self.directory}: {error.strerror or type(error).__name__}") from None
+
+    def exists(self) -> bool:
+        """Whether the directory has a certificate, key and authority."""
+        return all((self.directory / name).exists() for name in (CERTIFICATE, KEY, AUTHORITY))
 
     def replace(self, certificate: bytes, key: SecretBytes) -> None:
         """Another certificate and key, together: whoever dies in between, the next reader finds either pair whole.
@@ -58,8 +69,20 @@ class IdentityFiles:
 
     @contextlib.contextmanager
     def alone(self) -> abc.Iterator[bool]:
-        """True for one process at a time; the others do not wait. Raises ConfigurationError."""
-        with open(self.directory / "lock", "wb") as file:
+        """True for one process at a time; the others do not wait. Raises ConfigurationError, also where nothing can be
+        written: a certificate must not be renewed that cannot be kept."""
+        try:
+            check_directory(self.directory)
+            file = open(self.directory / "lock", "wb")  # noqa: SIM115  closed below
+            prove_writable(self.directory)
+        except Unsafe as unsafe:
+            raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.directory} cannot be written: {error.strerror or type(error).__name__}",
+                hint="let the account that runs keysvc write there, before the certificate expires",
+            ) from None
+        with file:
             yield _locked(file)
 
     def key_pair(self) -> certificates.KeyPair:
@@ -69,6 +92,12 @@ class IdentityFiles:
     def peer(self) -> certificates.Peer:
         """Who this machine is."""
         return certificates.peer_of(ssl.PEM_cert_to_DER_cert(self.certificate().decode("ascii")))
+
+    def problem_with_dates(self) -> str:
+        """What is wrong with the dates of this machine's certificate now; empty when nothing is, or it is not known."""
+        with contextlib.suppress(KeysvcError):
+            return self.peer().problem_with_dates(utc_now())
+        return ""
 
     def certificate(self) -> bytes:
         """PEM. Raises ConfigurationError."""
@@ -135,7 +164,7 @@ class IdentityFiles:
         """Raises ConfigurationError for a file that another account controls, and a key that one may read; OSError."""
         try:
             for name in names:
-                check_file(self.directory / name, secret=name == KEY)
+                check_file(self.directory / name, secret=name == KEY, root_reads=True)
         except Unsafe as unsafe:
             raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
 

@@ -7,6 +7,7 @@ has: the lock and the guard row, the changes with the lock of the audit's head, 
 
 from __future__ import annotations
 
+from collections import abc
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from keysvc.plugin import AuditTrail, ConfigurationError, KeysvcError, MappingStoreUnavailable
+from keysvc.plugin.logs import get_logger
 from keysvc.stores import schema, sql_audit
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore, Undone
@@ -47,6 +49,13 @@ _GUARD = (
 _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
 _SNAPSHOTS = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
 
+_COLUMNS = (
+    "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COLUMN_DEFAULT FROM INFORMATION_SCHEMA.COLUMNS "
+    "WHERE TABLE_SCHEMA = SCHEMA_NAME()"
+)
+
+log = get_logger("keysvc.mapping-store")
+
 
 class SQLServerMappingStore(SQLMappingStore):
     """A mapping store in a database of SQL Server. Opens no connection before it is used."""
@@ -73,13 +82,21 @@ class SQLServerMappingStore(SQLMappingStore):
         self._source: rows.Source | None = None
 
     def prepare(self) -> None:
-        """Refuses a database whose readers would wait for writers."""
+        """Refuses a database whose readers would wait for writers. Where the server does not say, that is logged."""
 
         def snapshots() -> object:
             with self._engine.connect() as connection:
-                return connection.exec_driver_sql(_SNAPSHOTS).scalar()
+                try:
+                    return connection.exec_driver_sql(_SNAPSHOTS).scalar()
+                except DBAPIError as error:
+                    if is_unavailable(error):
+                        raise
+                    return None  # another maker's server may lack the view or its column
 
-        if self._repeated(snapshots) in (0, False):
+        reads_snapshots = self._repeated(snapshots)
+        if reads_snapshots is None:
+            log.warning("the database does not say whether it has READ_COMMITTED_SNAPSHOT on", url=self._url)
+        elif not reads_snapshots:
             raise ConfigurationError(
                 f"{self._url}: the database has READ_COMMITTED_SNAPSHOT off",
                 hint="ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE",
@@ -109,6 +126,12 @@ class SQLServerMappingStore(SQLMappingStore):
         super()._check_schema(connection)
         if self._source is None:
             self._source = rows.Source(connection.dialect, json=_takes_json(connection))
+
+    def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        for table, name, nullable, default in connection.exec_driver_sql(_COLUMNS):
+            found.setdefault(table, {})[name] = nullable == "NO" and default is None
+        return found
 
     def _lock_schema(self, connection: Connection) -> None:
         self._lock(connection, "schema", exclusive=True)

@@ -184,3 +184,17 @@ def test_a_database_whose_readers_wait_for_writers_is_not_prepared(recorder, dat
     assert "SET READ_COMMITTED_SNAPSHOT ON" in caught.value.hint
     assert not [call for call in recorder.calls if "CREATE TABLE" in call.sql]
     store.close()
+
+
+@pytest.mark.parametrize("without", ["a row", "the view"])
+def test_a_server_that_does_not_say_what_readers_wait_for_is_prepared_with_a_warning(
+    recorder, database, caplog, without
+):
+    database.snapshots = None
+    if without == "the view":
+        database.instead = Refusing(INVALID_COLUMN)
+        database.instead.only = "sys.databases"
+    store = opened(recorder)
+    store.prepare()
+    assert "READ_COMMITTED_SNAPSHOT" in caplog.text
+    store.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import abc
+from pathlib import Path
 from typing import Any
 
 import pkcs11
@@ -17,6 +19,7 @@ from pkcs11.exceptions import (
 )
 from pkcs11.types import Session, Slot, Token
 
+from keysvc.plugin import Unsafe, check_file
 from keysvc_pkcs11 import kek as keys
 from keysvc_pkcs11.faults import Remedy, fault_of
 from keysvc_pkcs11.mechanisms import MECHANISMS, Keys, SealingMechanism, by_number, works
@@ -34,7 +37,7 @@ class TokenSession:
 
     def __init__(self, uri: TokenURI, system_id: str, pin: str, *, may_follow_a_wrong_pin: bool) -> None:
         self._uri = uri
-        self._library = pkcs11.lib(uri.module)
+        self._library = _library_at(uri.module)
         self.token = _find_token(self._library, uri)
         _guard_pin(self.token, uri, may_follow_a_wrong_pin=may_follow_a_wrong_pin)
         self._session = _log_in(self.token, pin)
@@ -217,6 +220,16 @@ def _head(sealed: bytes) -> bytes:
     if end > len(sealed):
         raise Broken("torn")
     return sealed[:end]
+
+
+def _library_at(module: str) -> Any:
+    """A library runs as this process's account. Raises Refused for one that another account could have written."""
+    try:
+        with contextlib.suppress(FileNotFoundError):  # what loads it says so better
+            check_file(Path(module), secret=False)
+    except Unsafe as unsafe:
+        raise Refused(f"the library {unsafe.problem}", unsafe.hint) from None
+    return pkcs11.lib(module)
 
 
 def _find_token(library: Any, uri: TokenURI) -> Token:

@@ -129,8 +129,8 @@ def _slot_id(attributes: abc.Mapping[str, bytes]) -> int | None:
     text = attributes.get("slot-id")
     if text is None:
         return None
-    if not re.fullmatch(rb"[0-9]{1,20}", text) or int(text) >= 2**64:
-        raise ConfigurationError("pkcs11: slot-id is a decimal number below 2^64")
+    if not re.fullmatch(rb"[0-9]{1,10}", text) or not int(text) < 1 << 32:  # CK_ULONG is 32 bits wide on Windows
+        raise ConfigurationError("pkcs11: slot-id is a decimal number below 4294967296")
     return int(text)
 
 

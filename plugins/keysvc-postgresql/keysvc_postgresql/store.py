@@ -21,6 +21,7 @@ from keysvc.stores import schema
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
+from keysvc_postgresql import sessions
 
 UNDONE = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs of a serialization failure, a deadlock, and a lock that was not to be had in time."""
@@ -32,11 +33,6 @@ pool is emptied: its other connections are to the same server."""
 LOCKS = 0x6B657973  # "keys", in the space of advisory locks
 SCHEMA, GUARD = 1, 2
 
-# A master that is paused within a transaction must not keep the guard row from its successor.
-SESSION = {
-    "idle_in_transaction_session_timeout": "10s",
-    "lock_timeout": "10s",
-}
 CONNECTION = {
     "application_name": "keysvc",
     "connect_timeout": "5",
@@ -72,7 +68,7 @@ class PostgreSQLMappingStore(SQLMappingStore):
             parameters["password"] = password.reveal()
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**parameters),
+            creator=lambda: sessions.connect(parameters),
             isolation_level="READ COMMITTED",
             poolclass=QueuePool,
             pool_size=8,
@@ -83,6 +79,9 @@ class PostgreSQLMappingStore(SQLMappingStore):
         super().__init__(
             engine, url=str(Location.parse(uri)), reading=engine.execution_options(isolation_level="AUTOCOMMIT")
         )
+
+    def _begin(self, connection: Connection) -> None:
+        sessions.begin(connection)
 
     def _now(self, connection: Connection) -> datetime:
         now: datetime = connection.scalar(text("SELECT clock_timestamp()"))
@@ -129,7 +128,7 @@ def _close_what_is_elsewhere(context: ExceptionContext) -> None:
 
 
 def connection_parameters(uri: str) -> dict[str, Any]:
-    """What libpq is given for a URI: with a session, time-outs and encryption that keysvc can rely on."""
+    """What libpq is given for a URI: with time-outs and encryption that keysvc can rely on."""
     parts = urlsplit(uri)
     query = "&".join(pair for pair in parts.query.split("&") if not pair.startswith("password-source="))
     try:
@@ -138,11 +137,10 @@ def connection_parameters(uri: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"libpq does not understand {Location.parse(uri)}", hint="write postgresql://USER@HOST/DATABASE"
         ) from None
-    session = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
     encrypted = {} if _is_local(given) or "service" in given else {"sslmode": "verify-full", "sslrootcert": "system"}
     if "sslrootcert" in given or "sslmode" in given:
         encrypted.pop("sslrootcert", None)
-    return {**CONNECTION, **encrypted, **given, "options": f"{session} {given.get('options', '')}".strip()}
+    return {**CONNECTION, **encrypted, **given}
 
 
 def _is_local(given: abc.Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ OPTIONS = {
     "to": "addresses of the recipients, separated by commas",
     "from": "address of the sender",
     "ca-file": "PEM file of the certificate authorities to trust instead of the system's",
+    "ehlo": "name that this machine greets the server with; its full name, or its address where it has none",
     "password-source": "file:/PATH or env:NAME, where the password of the user is",
 }
 STARTTLS = {"starttls": "required (the default), or no: everything is readable on the way, and no password is sent"}
@@ -56,7 +57,7 @@ def open_smtp(opening: Opening) -> Notifier:
         if not (login.user + login.password.reveal()).isascii():
             raise ConfigurationError("an SMTP user and password must be ASCII", hint="choose another password")
     return MailNotifier(
-        Server(host, port, security, trust(Path(ca_file) if ca_file is not None else None), login),
+        Server(host, port, security, trust(Path(ca_file) if ca_file is not None else None), login, _greeting(options)),
         sender=_addresses(options, "from", at_most=1)[0],
         recipients=_addresses(options, "to", at_most=100),
         system_id=opening.system_id,
@@ -68,6 +69,18 @@ def _choice(options: abc.Mapping[str, str], name: str, *choices: str) -> str:
     if chosen not in choices:
         raise ConfigurationError(f"{name} is {' or '.join(choices)}")
     return chosen
+
+
+def _greeting(options: abc.Mapping[str, str]) -> str:
+    from keysvc_smtp.own_name import is_greeting
+
+    greeting = options.get("ehlo", "")
+    if "ehlo" in options and not is_greeting(greeting):
+        raise ConfigurationError(
+            "ehlo needs a domain name or an address in brackets",
+            hint="write ehlo=keysvc.example.com or ehlo=[192.0.2.1]; the name that the mail server expects",
+        )
+    return greeting
 
 
 def _addresses(options: abc.Mapping[str, str], name: str, *, at_most: int) -> tuple[str, ...]:

@@ -15,6 +15,12 @@ from keysvc_smtp.message import message
 from keysvc_smtp.session import Server, Session, begin
 
 SECONDS = 20.0
+NOT_FOR_GOOD = frozenset({504, 552})
+"""Replies of 5yz that the same mail may outlive: the name behind EHLO is not whole (Postfix), too many recipients at
+once or a full mailbox (RFC 5321, 4.5.3.1.10)."""
+
+
+_EHLO_HINT = "the server may want another name behind EHLO: add ehlo=NAME to the URL; the event is kept"
 
 
 @dataclass(slots=True)
@@ -53,7 +59,8 @@ class MailNotifier:
         """When the server takes some recipients and not others, the error says which; delivering the same event again
         goes to the others only, for as long as the process lives.
 
-        Raises NotifierUnavailable (4yz, network, TLS, time-out), NotifierRefused (5yz)."""
+        Raises NotifierUnavailable (4yz, a refusal of the session, network, TLS, time-out), NotifierRefused (5yz of the
+        mail, of a recipient or of the password)."""
         if self._progress is None or self._progress.event_id != event.event_id:
             self._progress = _Progress(event.event_id, self._recipients)
         self._tell(event, self._progress)
@@ -79,30 +86,40 @@ class MailNotifier:
         content = message(event, self._system_id, self._sender, self._recipients).as_bytes()
         put_off: dict[str, str] = {}
         refused: dict[str, str] = {}
+        begun = False
         try:
             with contextlib.closing(begin(self._server, deadline)) as session:
+                begun = True
                 _expect(session.mail(self._sender))
                 for recipient in progress.waiting:
                     code, reply = session.rcpt(recipient)
                     if not 200 <= code < 300:
-                        (refused if 500 <= code < 600 else put_off)[recipient] = _status(code, reply)
+                        (refused if _is_for_good(code, reply) else put_off)[recipient] = _status(code, reply)
                 if len(put_off) + len(refused) < len(progress.waiting):
                     _expect(session.data(content))
                 _part(session)
         except OSError as error:  # smtplib's are all of this class
-            raise self._problem(error, deadline) from None
+            raise self._problem(error, deadline, begun=begun) from None
         progress.waiting = tuple(put_off)
         progress.refused |= refused
         return put_off
 
-    def _problem(self, error: OSError, deadline: float) -> NotifierError:
+    def _problem(self, error: OSError, deadline: float, *, begun: bool) -> NotifierError:
+        """A server that refuses the session has not seen the mail: only a wrong password is not tried again."""
         where = f"the mail server {self._server.host}"
         if isinstance(error, smtplib.SMTPResponseException):
             reply = error.smtp_error if isinstance(error.smtp_error, bytes) else b""
-            doing = "to log in " if isinstance(error, smtplib.SMTPAuthenticationError) else ""
-            told = f"{where} answered {doing}{_status(error.smtp_code, reply)}"
-            return NotifierRefused(told) if 500 <= error.smtp_code < 600 else NotifierUnavailable(told)
+            logging_in = isinstance(error, smtplib.SMTPAuthenticationError)
+            told = f"{where} answered {'to log in ' if logging_in else ''}{_status(error.smtp_code, reply)}"
+            if (begun or logging_in) and _is_for_good(error.smtp_code, reply):
+                return NotifierRefused(told)
+            return NotifierUnavailable(told, hint=_EHLO_HINT if error.smtp_code == 504 else None)
         return NotifierUnavailable(f"{where} cannot be used: {_why(error, late=time.monotonic() >= deadline)}")
+
+
+def _is_for_good(code: int, reply: bytes) -> bool:
+    """Whether the same mail would be refused again; an enhanced code of 4.x.x says that it need not be."""
+    return 500 <= code < 600 and code not in NOT_FOR_GOOD and re.match(rb"4\.\d", reply) is None
 
 
 def _expect(answer: tuple[int, bytes]) -> None:

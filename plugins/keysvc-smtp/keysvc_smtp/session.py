@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keysvc.plugin import ConfigurationError, SecretText
+from keysvc_smtp.own_name import own_name
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -47,6 +48,8 @@ class Server:
     security: Security
     context: ssl.SSLContext
     login: Login | None = None
+    greeting: str = ""
+    """What EHLO says; this machine's full name or its address unless given."""
 
 
 class Session(smtplib.SMTP):
@@ -55,7 +58,7 @@ class Session(smtplib.SMTP):
 
     def __init__(self, server: Server, deadline: float) -> None:
         self.deadline = deadline
-        super().__init__(server.host, server.port, socket.gethostname(), timeout=_left(deadline))
+        super().__init__(server.host, server.port, server.greeting or "localhost", timeout=_left(deadline))
 
     def getreply(self) -> tuple[int, bytes]:
         """As smtplib's, from a reader with bounds."""
@@ -70,7 +73,12 @@ class TLSSession(Session, smtplib.SMTP_SSL):
     def __init__(self, server: Server, deadline: float) -> None:
         self.deadline = deadline
         smtplib.SMTP_SSL.__init__(
-            self, server.host, server.port, socket.gethostname(), timeout=_left(deadline), context=server.context
+            self,
+            server.host,
+            server.port,
+            server.greeting or "localhost",
+            timeout=_left(deadline),
+            context=server.context,
         )
 
 
@@ -78,6 +86,8 @@ def begin(server: Server, deadline: float) -> Session:
     """A session that may send mail: protected and logged in, as the server's description says."""
     session = TLSSession(server, deadline) if server.security is Security.TLS else Session(server, deadline)
     try:
+        if not server.greeting and session.sock is not None:
+            session.local_hostname = own_name(session.sock)
         if server.security is Security.STARTTLS:
             session.starttls(context=server.context)
         session.ehlo_or_helo_if_needed()

@@ -38,6 +38,7 @@ class MailServer:
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     attempts: list[str] = field(default_factory=list)
+    greetings: list[str] = field(default_factory=list)
     die_after_data: bool = False
     _controller: Controller | None = None
 
@@ -60,6 +61,15 @@ class MailServer:
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
+
+    async def handle_EHLO(self, _server: SMTP, session: Session, _envelope: Envelope, name: str, replies: list[str]):
+        session.host_name = name
+        self.greetings.append(name)
+        return [self.answers["EHLO"]] if "EHLO" in self.answers else replies
+
+    async def handle_HELO(self, _server: SMTP, session: Session, _envelope: Envelope, name: str):
+        session.host_name = name
+        return self.answers.get("EHLO", "250 hello")
 
     async def handle_MAIL(self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]):
         envelope.mail_from = address

@@ -283,3 +283,66 @@ def test_the_password_is_shown_nowhere(
     ]
     assert not [text for text in texts if re.search(PASSWORD, text)]
     assert_no_leak(PASSWORD.encode(), *texts)
+
+
+# -- who greets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("short", "full", "greeting"),
+    [
+        ("web-01", "web-01.example.com", "web-01.example.com"),
+        ("web-01.example.com", "elsewhere.example.com", "web-01.example.com"),
+        ("web-01", "web-01", "[127.0.0.1]"),
+        ("web-01", "localhost.localdomain", "[127.0.0.1]"),
+        ("web_01.local", "web_01.local", "[127.0.0.1]"),
+    ],
+)
+def test_a_server_is_greeted_with_a_full_name_or_an_address(
+    server, open_notifier, monkeypatch: pytest.MonkeyPatch, short: str, full: str, greeting: str
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: short)
+    monkeypatch.setattr("socket.getfqdn", lambda *_: full)
+    open_notifier().deliver(event())
+    assert set(server.greetings) == {greeting}
+
+
+@pytest.mark.parametrize("greeting", ["keysvc.example.com", "[192.0.2.1]", "[IPv6:2001:db8::1]", "web-01"])
+def test_the_url_says_what_to_greet_with(server, open_url, url, greeting: str) -> None:
+    open_url(f"{url()}&ehlo={greeting}").deliver(event())
+    assert set(server.greetings) == {greeting}
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("EHLO", "504 5.5.2 <web-01>: need fully-qualified hostname"),
+        ("EHLO", "550 you are too often here"),
+        ("MAIL", "504 5.5.2 <web-01>: Helo command rejected: need fully-qualified hostname"),
+        ("ops@example.com", "504 5.5.2 <web-01>: Helo command rejected: need fully-qualified hostname"),
+        ("ops@example.com", "550 4.7.1 greylisted"),
+        ("ops@example.com", "552 5.2.2 mailbox full"),
+        ("DATA", "554 4.4.2 try later"),
+    ],
+)
+def test_a_refusal_that_may_pass_parks_nothing(server, open_notifier, command: str, reply: str) -> None:
+    server.answers[command] = reply
+    notifier = open_notifier()
+    with pytest.raises(NotifierUnavailable, match=r"5\d\d"):
+        notifier.deliver(event())
+    server.answers.clear()
+    notifier.deliver(event())
+    assert len(server.mails) == 1
+
+
+def test_a_greeting_that_refuses_the_connection_parks_nothing(listener: socket.socket, impatient: MailNotifier) -> None:
+    def refuse() -> None:
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.sendall(b"554 5.3.2 too many connections\r\n")
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    with pytest.raises(NotifierUnavailable, match="554"):
+        impatient.deliver(event())
+    thread.join()

@@ -18,6 +18,10 @@ PORTS = {"syslog+udp": 514, "syslog+tcp": 601, "syslog+tls": 6514}
 """RFC 5426, RFC 3195's port as IANA has it for syslog over TCP, RFC 5425."""
 
 FACILITY = {"facility": "auth, authpriv (the default), daemon, user, audit, or local0 to local7"}
+STREAM = {
+    "framing": "octets (the default): its length is before each message; newline: a newline is behind it",
+    "receipt": "close (the default): delivered when the receiver has closed the connection; none: when it was sent",
+}
 TLS = {
     "ca-file": "PEM file of the certificate authorities to trust instead of the system's",
     "client-certificate": "PEM file of the certificate to show to the receiver",
@@ -31,8 +35,10 @@ def keysvc_notifiers(register: Register[Notifier]) -> None:
     """Register `syslog:` and its relatives."""
     register("syslog", open_local, summary="RFC 5424 to a UNIX socket", options=FACILITY)
     register("syslog+udp", open_remote, summary="RFC 5424 over UDP, which may lose it", options=FACILITY)
-    register("syslog+tcp", open_remote, summary="RFC 5424 over TCP, readable on the way", options=FACILITY)
-    register("syslog+tls", open_remote, summary="RFC 5424 over TLS", options={**FACILITY, **TLS})
+    register(
+        "syslog+tcp", open_remote, summary="RFC 5424 over TCP, readable on the way", options={**FACILITY, **STREAM}
+    )
+    register("syslog+tls", open_remote, summary="RFC 5424 over TLS", options={**FACILITY, **STREAM, **TLS})
 
 
 def open_local(opening: Opening) -> Notifier:
@@ -70,7 +76,7 @@ def open_remote(opening: Opening) -> Notifier:
         case "syslog+udp":
             transport = UDP(host, port)
         case "syslog+tcp":
-            transport = Stream(host, port, context=None)
+            transport = Stream(host, port, None, **_stream(location))
         case _:
             transport = _tls(opening, host, port)
     return SyslogNotifier(transport, facility=_facility(location), system_id=opening.system_id)
@@ -89,7 +95,19 @@ def _tls(opening: Opening, host: str, port: int) -> Transport:
             key=options.get("client-key"),
             passphrase=lambda: opening.prompt("passphrase").reveal(),
         ),
+        **_stream(opening.location),
     )
+
+
+def _stream(location: Location) -> dict[str, bool]:
+    framing, receipt = location.options.get("framing", "octets"), location.options.get("receipt", "close")
+    if framing not in {"octets", "newline"}:
+        raise ConfigurationError(
+            "framing is octets or newline", hint="write framing=newline for what the receiver reads"
+        )
+    if receipt not in {"close", "none"}:
+        raise ConfigurationError("receipt is close or none", hint="write receipt=none for a receiver that never closes")
+    return {"newline": framing == "newline", "receipt": receipt == "close"}
 
 
 def _facility(location: Location) -> int:

@@ -13,6 +13,13 @@ from typing import Protocol
 
 from keysvc.plugin import ConfigurationError
 
+GRACE_SECONDS = 1.0
+"""How long a receiver may take to reset a connection when it is not waited for to close it."""
+
+
+class NotClosed(TimeoutError):
+    """The receiver was sent the message and has not closed the connection: whether it has read it, nobody knows."""
+
 
 class Transport(Protocol):
     """A way to one receiver."""
@@ -65,37 +72,53 @@ class UDP:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """TLS (RFC 5425), or TCP without it (RFC 6587); octet counting in both.
+    """TLS (RFC 5425), or TCP without it (RFC 6587). Octets are counted, or a newline ends the message.
 
     Syslog has no acknowledgement, so each message has a connection of its own: we say that nothing follows and wait for
     the receiver to close. It closes when it has read everything; one that died, or turned the client away, before it
-    read resets instead.
+    read resets instead. Without `receipt`, a receiver that does not reset within GRACE_SECONDS has accepted.
     """
 
     host: str
     port: int
     context: ssl.SSLContext | None
+    newline: bool = False
+    receipt: bool = True
     limit: int = 8192
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
     def send(self, message: bytes, seconds: float) -> None:
-        """On return the receiver's process has read the message."""
+        """On return the receiver's process has read the message; without a receipt, this machine has sent it. Raises
+        NotClosed."""
         deadline = time.monotonic() + seconds
         with socket.create_connection((self.host, self.port), seconds) as plain:
             plain.settimeout(_left(deadline))
             with self.context.wrap_socket(plain, server_hostname=self.host) if self.context else plain as sender:
-                sender.sendall(f"{len(message)} ".encode() + message)
-                sender.settimeout(_left(deadline))
-                if isinstance(sender, ssl.SSLSocket):
-                    # Many receivers close without a close_notify of their own.
-                    with contextlib.suppress(ssl.SSLEOFError):
-                        sender.unwrap()
-                sender.shutdown(socket.SHUT_WR)
-                sender.settimeout(_left(deadline))
-                if sender.recv(1):
-                    raise ConnectionAbortedError(0, "it answers, which no syslog receiver does")
+                sender.sendall(message + b"\n" if self.newline else f"{len(message)} ".encode() + message)
+                if self.receipt:
+                    _wait_for_close(sender, deadline)
+                else:
+                    with contextlib.suppress(NotClosed):
+                        _wait_for_close(sender, min(deadline, time.monotonic() + GRACE_SECONDS))
+
+
+def _wait_for_close(sender: socket.socket, deadline: float) -> None:
+    """Say that nothing follows, and wait until the receiver closes. Raises NotClosed."""
+    try:
+        sender.settimeout(_left(deadline))
+        if isinstance(sender, ssl.SSLSocket):
+            # Many receivers close without a close_notify of their own.
+            with contextlib.suppress(ssl.SSLEOFError):
+                sender.unwrap()
+        sender.shutdown(socket.SHUT_WR)
+        sender.settimeout(_left(deadline))
+        answer = sender.recv(1)
+    except TimeoutError:
+        raise NotClosed from None
+    if answer:
+        raise ConnectionAbortedError(0, "it answers, which no syslog receiver does")
 
 
 def trust(

@@ -19,7 +19,7 @@ import trustme
 from keysvc_syslog.notifier import SyslogNotifier
 from keysvc_syslog.transports import Stream, UnixSocket
 
-from keysvc.plugin import Event, NotifierUnavailable
+from keysvc.plugin import Event, NotifierRefused, NotifierUnavailable
 from keysvc.plugin.loading import Plugins
 from keysvc.testing import NotifierConformance
 
@@ -270,3 +270,83 @@ def test_a_receiver_that_rejects_the_client_has_not_accepted_the_event(rsyslog, 
     with pytest.raises(NotifierUnavailable):
         rsyslog.open("mutual_tls", **options).deliver(event())
     assert rsyslog.received() == []
+
+
+# -- receivers that read lines, and receivers that never close ---------------------------------------------------------
+
+
+@contextlib.contextmanager
+def reading(listener: socket.socket) -> abc.Iterator[list[bytes]]:
+    """Read what comes on each connection, and close none of them until the context ends."""
+    received: list[bytes] = []
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                held.append(connection)
+                received.append(b"".join(iter(lambda connection=connection: connection.recv(65536), b"")))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield received
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_rsyslog_reads_messages_that_a_newline_ends(rsyslog, transport: str) -> None:
+    notifier = Plugins().notifiers.open(rsyslog.url(transport, framing="newline"), pytest.fail, SYSTEM_ID)
+    for number in range(900, 903):
+        notifier.deliver(event(number, subject="two\nlines"))
+    found = [line for line in rsyslog.received(transport) if "event-90" in line["data"]]
+    assert ids(found) == [f"event-{number}-end" for number in range(900, 903)]
+    assert all(line["raw"].startswith("<") for line in found)
+
+
+def test_a_message_that_a_newline_ends_has_one_and_no_count(listener: socket.socket) -> None:
+    url = f"syslog+tcp://127.0.0.1:{listener.getsockname()[1]}?framing=newline&receipt=none"
+    with reading(listener) as received:
+        Plugins().notifiers.open(url, pytest.fail, SYSTEM_ID).deliver(event(subject="two\nlines"))
+        (line,) = received
+    assert line.startswith(b"<")
+    assert line.index(b"\n") == len(line) - 1
+
+
+def test_an_event_is_sent_three_times_at_most_to_a_receiver_that_does_not_close(listener: socket.socket) -> None:
+    notifier, waits = impatient(listener), []
+    with reading(listener) as received:
+        for _ in range(2):
+            with pytest.raises(NotifierUnavailable, match="took too long to close the connection") as put_off:
+                notifier.deliver(event())
+            waits.append(put_off.value.retry_after)
+        with pytest.raises(NotifierRefused, match="close the connection behind the message, 3 times") as refused:
+            notifier.deliver(event())
+        with pytest.raises(NotifierUnavailable):
+            notifier.deliver(event(2))
+        assert len(received) == 4
+    assert waits == [60, 600]
+    assert "receipt=none" in refused.value.hint
+
+
+@pytest.mark.parametrize("receipt", [True, False])
+def test_a_receiver_that_dies_unread_has_accepted_nothing_with_or_without_receipt(
+    listener: socket.socket, receipt: bool
+) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            die_unread(connection)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    at = listener.getsockname()
+    notifier = SyslogNotifier(Stream(at[0], at[1], None, receipt=receipt), facility=1, system_id=SYSTEM_ID, seconds=9)
+    with pytest.raises(NotifierUnavailable, match=r"Connection reset by peer|endpoint is not connected"):
+        notifier.deliver(event())
+    server.join()

@@ -57,6 +57,10 @@ def test_a_url_names_the_receiver(url: str, receiver: str) -> None:
         "syslog+tls://logs.example.com?client-key=/not/there",
         "syslog+tls://logs.example.com?client-certificate=/not/there",
         "syslog+relp://logs.example.com",
+        "syslog+tcp://logs.example.com?framing=lines",
+        "syslog+tls://logs.example.com?receipt=perhaps",
+        "syslog+udp://logs.example.com?framing=newline",
+        "syslog:?receipt=none",
     ],
 )
 def test_an_unusable_url_is_refused(url: str) -> None:

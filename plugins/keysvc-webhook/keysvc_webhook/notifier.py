@@ -24,6 +24,7 @@ from keysvc.plugin import (
     cloudevent,
 )
 from keysvc_webhook.addresses import public, resolve
+from keysvc_webhook.waiting import seconds_to_wait
 
 SECONDS = 10.0
 REPEATABLE = frozenset({408, 425, 429})
@@ -59,9 +60,10 @@ class WebhookNotifier:
         return f"WebhookNotifier({self._host}:{self._port})"
 
     def deliver(self, event: Event) -> None:
-        """Raises NotifierUnavailable (network, TLS, time-out, 408, 425, 429, 5xx), NotifierRefused (3xx, other 4xx)."""
+        """Raises NotifierUnavailable (network, TLS, time-out, 408, 425, 429, 5xx; with the seconds of `Retry-After`),
+        NotifierRefused (3xx, other 4xx)."""
         body = json.dumps(cloudevent(event, self._system_id), separators=(",", ":"))
-        status = self._post(body, self._headers(event, body))
+        status, wait = self._post(body, self._headers(event, body))
         if 200 <= status < 300:
             return
         problem = f"the webhook {self._host} answered {status}"
@@ -69,7 +71,7 @@ class WebhookNotifier:
             raise NotifierRefused(problem, hint="redirects are not followed: configure the URL that it leads to")
         if 400 <= status < 500 and status not in REPEATABLE:
             raise NotifierRefused(problem)
-        raise NotifierUnavailable(problem)
+        raise NotifierUnavailable(problem, retry_after=wait)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -86,13 +88,14 @@ class WebhookNotifier:
             "webhook-signature": " ".join(signatures),
         }
 
-    def _post(self, body: str, headers: abc.Mapping[str, str]) -> int:
-        """The answer's status. Its body is not read: the status has said it all."""
+    def _post(self, body: str, headers: abc.Mapping[str, str]) -> tuple[int, float | None]:
+        """Return the answer's status, and the seconds that it asks to wait. Its body is not read."""
         connection = _HTTPConnection(self._host, self._port)
         try:
             connection.sock = self._connect()
             connection.request("POST", self._path, body=body.encode("ascii"), headers=dict(headers))
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, seconds_to_wait(answer.headers["retry-after"], answer.headers["date"])
         except (OSError, http.client.HTTPException) as error:
             raise NotifierUnavailable(f"the webhook {self._host} cannot be reached: {_why(error)}") from None
         finally:

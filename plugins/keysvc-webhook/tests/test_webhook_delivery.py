@@ -246,3 +246,30 @@ def test_the_secret_is_shown_nowhere(
     texts = [text for error in errors for text in told(error)]
     assert_no_leak(receiver.secret.encode(), notifier, vars(notifier), caplog.text, *capfd.readouterr(), *texts)
     assert receiver.secret not in "".join([repr(vars(notifier)), caplog.text, *texts])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "30"}, 30),
+        ({"retry-after": "Fri, 02 Jan 2026 00:02:00 GMT", "date": "Fri, 02 Jan 2026 00:00:00 GMT"}, 120),
+        ({"retry-after": "Fri, 02 Jan 2026 00:00:00 GMT", "date": "Fri, 02 Jan 2026 00:02:00 GMT"}, 0),
+        ({"retry-after": "Friday, 02-Jan-26 00:02:00 GMT", "date": "Fri, 02 Jan 2026 00:00:00 GMT"}, 120),
+        ({"retry-after": "in a while"}, None),
+        ({"retry-after": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_a_receiver_says_when_the_event_may_come_again(
+    receiver, open_notifier, status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "content-length": "0"}.items())
+        request.wfile.write(f"HTTP/1.1 {status} Later\r\n{lines}\r\n".encode())
+        request.close_connection = True
+
+    receiver.answers = [answer]
+    with pytest.raises(NotifierUnavailable) as put_off:
+        open_notifier().deliver(event())
+    assert put_off.value.retry_after == seconds

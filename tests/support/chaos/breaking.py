@@ -17,7 +17,6 @@ from keysvc.model import VersionState
 from keysvc.plugin import changes
 from keysvc.sso import version_cache
 from keysvc.stores import sql, sql_changes
-from keysvc.stores.sqlite_store import SQLiteMappingStore
 
 BREAK, STOP = "CHAOS_BREAK", "CHAOS_STOP"
 
@@ -121,8 +120,8 @@ def without_compare_and_swap() -> None:
             new = {"version": row.version, "ciphertext": row.ciphertext, "revision": table.c.revision + 1}
             connection.execute(sql_changes.update(table).where(at).values(new))
 
-    for store in (sql.SQLMappingStore, SQLiteMappingStore):
-        store.changes = {**store.changes, changes.Reencrypt: blind}  # type: ignore[misc]
+    store = sql.SQLMappingStore
+    store.changes = {**store.changes, changes.Reencrypt: blind}  # type: ignore[misc]
 
 
 def activating_early() -> None:

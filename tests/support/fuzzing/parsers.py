@@ -17,12 +17,15 @@ from types import SimpleNamespace
 from unittest import mock
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fuzzing.target import Opened, Target, Way, each, simply, text_of
 from keysvc import names
 from keysvc.cli import applications, audit, credential
-from keysvc.crypto import backup_file, certificates, tickets
-from keysvc.crypto.age import decrypt_with_key, is_encrypted
+from keysvc.crypto import age, age_keys, backup_file, certificates, tickets
 from keysvc.crypto.credentials import CredentialCipher, version_of
 from keysvc.entsso import reading
 from keysvc.errors import KeysvcError
@@ -156,36 +159,85 @@ def _ciphertext_seeds() -> list[bytes]:
     return [row, b'{"Password":"geheim"}']
 
 
+PASSPHRASE = SecretText("x" * 20)
+KEY_OF_PASSPHRASE = mock.patch.object(age, "_scrypt", return_value=bytes(32))
+"""Deriving it takes a second by intention: what is asked for is bounded, and read without."""
+
+
 @contextlib.contextmanager
 def _backup(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
-    """Its key is derived for a second: what is inside is read without."""
-    with mock.patch.object(backup_file, "_decrypt", lambda sealed, _passphrase: sealed):
-        yield lambda content: (backup_file.read_header(content), backup_file.read(content, SecretText("x")))
+    """As a file, and as one whose inside is not encrypted: no change of the inside would be seen otherwise."""
+
+    def read_plain(content: bytes) -> None:
+        with mock.patch.object(backup_file, "_decrypt", lambda sealed, _passphrase: sealed):
+            backup_file.read(content, PASSPHRASE)
+
+    def call(content: bytes) -> Way:
+        return each(
+            lambda: backup_file.read_header(content),
+            lambda: backup_file.work_factor(content),
+            lambda: backup_file.read(content, PASSPHRASE),
+            lambda: read_plain(content),
+        )
+
+    with KEY_OF_PASSPHRASE:
+        yield call
 
 
 def _backup_seeds() -> list[bytes]:
-    with mock.patch.object(backup_file, "_encrypt", lambda plain, _passphrase: plain):
-        return [backup_file.write([SECRET], SYSTEM_ID, AT, "in the safe", SecretText("x" * 20))]
+    with KEY_OF_PASSPHRASE:
+        sealed = backup_file.write([SECRET], SYSTEM_ID, AT, "in the safe", PASSPHRASE)
+        head, _, inside = sealed.partition(b"\n\n")
+        return [sealed, head + b"\n\n" + age.decrypt(inside, PASSPHRASE, "the backup")]
 
 
-def _age(content: bytes) -> Way:
-    """A file that is encrypted for a key, and the key."""
-    is_encrypted(content)
-    return each(
-        lambda: decrypt_with_key(content, SecretBytes(AGE_KEY), "the file"),
-        lambda: decrypt_with_key(AGE_FILE, SecretBytes(content), "the file"),
-    )
+@contextlib.contextmanager
+def _age(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
+    """A file that is encrypted for a key or a passphrase, and a key."""
+
+    def call(content: bytes) -> Way:
+        age.is_encrypted(content)
+        return each(
+            lambda: age.work_factor(content, "the file"),
+            lambda: age.decrypt(content, PASSPHRASE, "the file"),
+            lambda: age.decrypt_with_key(content, SecretBytes(AGE_KEY), "the file"),
+            lambda: age.decrypt_with_key(AGE_FILE, SecretBytes(content), "the file"),
+        )
+
+    with KEY_OF_PASSPHRASE:
+        yield call
+
+
+def _age_file() -> bytes:
+    """A file for AGE_KEY, as age writes it."""
+    (identity,) = age_keys.read(SecretBytes(AGE_KEY), "the file")
+    assert isinstance(identity, age_keys.X25519Identity)
+    own, ephemeral = identity.private.public_key(), X25519PrivateKey.generate()
+    share, file_key, nonce = ephemeral.public_key().public_bytes_raw(), bytes(16), bytes(16)
+    key = age.derive(ephemeral.exchange(own), share + own.public_bytes_raw(), b"age-encryption.org/v1/X25519")
+    wrapped = ChaCha20Poly1305(key).encrypt(bytes(12), file_key, None)
+    header = b"age-encryption.org/v1\n-> X25519 %b\n%b\n---" % (age._encode(share), age._encode(wrapped))
+    payload = ChaCha20Poly1305(age.derive(file_key, nonce, b"payload")).encrypt(bytes(11) + b"\x01", b"geheim", None)
+    return header + b" " + age._encode(age._mac(file_key, header).finalize()) + b"\n" + nonce + payload
+
+
+def _age_seeds() -> list[bytes]:
+    ssh = Ed25519PrivateKey.generate()
+    private = ssh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    assert age.decrypt_with_key(AGE_FILE, SecretBytes(AGE_KEY), "the file") == b"geheim"
+    with KEY_OF_PASSPHRASE:
+        return [AGE_KEY, AGE_FILE, age._armoured(AGE_FILE), age.encrypt(b"geheim", PASSPHRASE), private]
 
 
 AGE_KEY = b"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"
-AGE_FILE = b"age-encryption.org/v1\n-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\n"
+AGE_FILE = _age_file()
 
 
 @contextlib.contextmanager
 def _sealed(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
     """What a file asks of Argon2 is bounded by 1 GiB; here by less."""
     shelf: dict[str, bytes] = {}
-    sealer = file_sealers.PassphraseSealer("file:", _asked, iterations=1, memory_kib=8, lanes=1)
+    sealer = file_sealers.PassphraseSealer("file:", _asked, lambda: True, iterations=1, memory_kib=8, lanes=1)
     store = SealedKeyStore(sealer, shelf, SYSTEM_ID)  # type: ignore[arg-type]
 
     def call(content: bytes) -> None:
@@ -199,7 +251,7 @@ def _sealed(_folder: Path) -> abc.Iterator[abc.Callable[[bytes], object]]:
 
 def _sealed_seeds() -> list[bytes]:
     shelf: dict[str, bytes] = {}
-    sealer = file_sealers.PassphraseSealer("file:", _asked, iterations=1, memory_kib=8, lanes=1)
+    sealer = file_sealers.PassphraseSealer("file:", _asked, lambda: True, iterations=1, memory_kib=8, lanes=1)
     SealedKeyStore(sealer, shelf, SYSTEM_ID).seal(SECRET)  # type: ignore[arg-type]
     return list(shelf.values())
 
@@ -326,7 +378,7 @@ PLAIN = (
     Target("tickets", simply(_ticket), _ticket_seeds()),
     Target("ciphertexts", simply(_ciphertext), _ciphertext_seeds(), maximum=2**20),
     Target("backup", _backup, _backup_seeds(), maximum=2**20),
-    Target("age", simply(_age), [AGE_KEY, AGE_FILE], (b"-----BEGIN OPENSSH PRIVATE KEY-----\n",), maximum=2**12),
+    Target("age", _age, _age_seeds(), (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", b"-> X25519 ", b"AGE-SECRET-KEY-1")),
     Target("sealed", _sealed, _sealed_seeds()),
     Target("key-file", _key_file, _key_file_seeds()),
     Target("shares", simply(_share), _share_seeds(), (b" academic", b" acid", b" zero")),

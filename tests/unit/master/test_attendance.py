@@ -14,9 +14,9 @@ from systems import System, eventually
 
 from keysvc.errors import MappingStoreUnavailable, MasterSecretServerUnavailable, RateLimited
 from keysvc.master import servers
-from keysvc.master.allowance import RateLimit
 from keysvc.master.servers import LiveServers, PollRequest
 from keysvc.model import Role, VersionState
+from keysvc.plugin.allowance import RateLimit
 from keysvc.plugin.changes import PutVersion, SeeServers
 
 

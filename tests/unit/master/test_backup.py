@@ -144,3 +144,12 @@ def test_status_warns_until_a_backup_holds_the_active_version(system: System) ->
     master.rotate("administrator")
     eventually(lambda: master.status().active_version == 2)
     assert "does not hold the active version 2" in master.status().warnings[0]
+
+
+def test_a_backup_to_standard_output_is_refused(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(system.folder)
+    with pytest.raises(BackupError, match="not written to standard output"):
+        backup.require_free(Path("-"))
+    with pytest.raises(BackupError, match="not written to standard output"):
+        backup.write_and_prove(Path("-"), [], "5" * 32, PASSPHRASE, work_factor=4)
+    assert not (system.folder / "-").exists()

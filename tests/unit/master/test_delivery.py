@@ -154,3 +154,33 @@ def test_a_notifier_gets_only_the_kinds_and_severities_that_it_wants(system: Sys
     eventually(lambda: everything.accepted[1:] == ["a", "b", "c", "d"])
     eventually(lambda: not system.store().events(9))
     assert receiver.accepted == ["a", "d"]
+
+
+def test_a_receiver_that_asks_to_wait_is_left_alone_for_so_long(system: System) -> None:
+    asked: list[float] = []
+
+    def later(_event: Event) -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            raise NotifierUnavailable("too many", retry_after=2.0)
+
+    receiver = Receiver(later)
+    system.start(subscriptions=[Subscription("hook", receiver)])
+    eventually(lambda: bool(receiver.accepted))
+    assert asked[1] - asked[0] >= 2.0
+
+
+@pytest.mark.parametrize("seconds", [1e12, float("nan"), -3.0])
+def test_no_receiver_is_waited_for_without_a_bound(
+    system: System, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(delivery, "LONGEST_WAIT_SECONDS", 0.2)
+    answers = [seconds]
+
+    def later(_event: Event) -> None:
+        if answers:
+            raise NotifierUnavailable("too many", retry_after=answers.pop())
+
+    receiver = Receiver(later)
+    system.start(subscriptions=[Subscription("hook", receiver)])
+    eventually(lambda: bool(receiver.accepted))

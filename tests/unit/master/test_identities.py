@@ -15,7 +15,7 @@ from keysvc.errors import AccessDenied, KeysvcError, MappingStoreUnavailable, No
 from keysvc.master import enrolment
 from keysvc.master.enrolment import Identities
 from keysvc.master.lease import Leadership
-from keysvc.model import Guard, Identity, Role, utc_now
+from keysvc.model import Guard, Identity, Role, Severity, utc_now
 from keysvc.plugin.changes import Change, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
 
@@ -167,6 +167,29 @@ def test_join_tokens_are_listed_and_cancelled_by_name(estate: Estate, monkeypatc
     estate.identities.enroll("web-03", Role.SERVER, "administrator")
     monkeypatch.setattr(enrolment, "utc_now", lambda: utc_now() + timedelta(hours=2))
     assert estate.identities.tokens() == []
+
+
+def test_a_new_join_token_deletes_those_that_expired(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    used, unused, young = (estate.identities.enroll(f"web-{n}", Role.SERVER, "administrator") for n in range(3))
+    estate.redeemed(used.secret)
+    hash_of = enrolment.token_hash
+    monkeypatch.setattr(enrolment, "utc_now", lambda: utc_now() + timedelta(hours=2))
+    again = estate.identities.enroll("web-2", Role.SERVER, "administrator")
+    kept = [estate.system.store().enrolment(hash_of(each.secret)) for each in (used, unused, young, again)]
+    assert [each is not None for each in kept] == [False, False, False, True]
+
+
+def test_an_owner_whose_renewal_is_refused_after_a_copy_of_its_key_renewed_is_reported_once(estate: Estate) -> None:
+    serial, request = estate.enrolled(), certificates.request("web-01")[0]
+    for _ in range(2):
+        estate.identities.renew("web-01", serial, request)
+    for _ in range(2):
+        with pytest.raises(AccessDenied, match="was replaced"):
+            estate.identities.renew("web-01", serial, request)
+    contested = [each for each in estate.system.store().events(100) if each.kind == "certificate.contested"]
+    assert [(each.severity, each.detail) for each in contested] == [
+        (Severity.WARNING, {"subject": "web-01", "role": "server"})
+    ]
 
 
 def test_a_revocation_whose_answer_was_lost_counts_once_it_is_repeated(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
-from systems import LEASE_TTL, SYSTEM_ID, System, configured, eventually
+from systems import LEASE_TTL, SYSTEM_ID, System, configured, eventually, keeping_events
 from tampering import Tampering, entries, heads, saved, within
 
 from keysvc.crypto.audit import audit_keys
@@ -164,7 +164,7 @@ def test_the_master_seals_what_others_wrote_and_tells_when_a_trail_was_changed(s
     monkeypatch.setattr(audit_trails, "VERIFY_SECONDS", 0.1)
     monkeypatch.setattr(audit_trails, "SEAL_SECONDS", 0.1)
     system.with_users("anna", "bert")
-    master, store = system.start(), system.store()
+    master, store = system.start(subscriptions=keeping_events()), system.store()
     eventually(lambda: end(store).sealed_sequence == end(store).sequence > 3)
     within(store, lambda c: c.execute(update(entries).where(entries.c.sequence == 2).values(actor="nobody")))
     monkeypatch.setattr(audit_trails, "VERIFY_ALL_SECONDS", 0.0)

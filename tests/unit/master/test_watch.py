@@ -7,24 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from systems import System, eventually
+from systems import System, eventually, keeping_events
 
-from keysvc.errors import MappingStoreUnavailable, NotifierUnavailable
+from keysvc.errors import MappingStoreUnavailable
 from keysvc.master import watch
-from keysvc.master.delivery import Subscription
 from keysvc.master.lease import Leadership
 from keysvc.master.watch import MappingStoreOutage
-from keysvc.model import Event
-
-
-class Away:
-    """A notifier that is away, so that the outbox keeps everything."""
-
-    def deliver(self, _event: Event) -> None:
-        raise NotifierUnavailable("away")
-
-    def close(self) -> None:
-        pass
 
 
 def kinds(system: System) -> list[str]:
@@ -38,7 +26,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_store_that_went_away_degrades_the_status_and_stops_nothing_else(system: System) -> None:
     system.with_users("anna")
-    master = system.start(subscriptions=[Subscription("away", Away())])
+    master = system.start(subscriptions=keeping_events())
     sso, link = system.sso()
     eventually(lambda: sso.status().can_encrypt)
     secret = Path(system.folder / "secret")
@@ -72,7 +60,7 @@ def test_an_outage_of_the_mapping_store_is_told_when_it_is_over(system: System) 
 
 
 def test_an_sso_server_that_falls_silent_is_told_once_and_one_that_says_goodbye_never(system: System) -> None:
-    system.start(poll_interval=timedelta(milliseconds=100), subscriptions=[Subscription("away", Away())])
+    system.start(poll_interval=timedelta(milliseconds=100), subscriptions=keeping_events())
     gone, link = system.sso("web-01")
     left, _link = system.sso("web-02")
     left.close()

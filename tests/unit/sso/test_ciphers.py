@@ -12,7 +12,7 @@ from keysvc.errors import Fenced, KeyStoreUnavailable, KeysvcError, MasterSecret
 from keysvc.model import Announcement, Guard, SecretBytes, VersionState
 from keysvc.plugin.changes import PutVersion
 from keysvc.sso import SSO
-from keysvc.sso.service import ServerState
+from keysvc.sso.status import ServerState
 
 
 @pytest.fixture

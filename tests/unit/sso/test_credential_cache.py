@@ -11,9 +11,10 @@ from systems import System
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, MappingStoreUnavailable, NotFound
 from keysvc.model import Guard, Settings
 from keysvc.plugin.changes import PutApplication, PutSystem
-from keysvc.sso import SSO, credential_cache, lookup_audit, service
+from keysvc.sso import SSO, authorization, credential_cache, found, lookup_audit
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import Credential
+from keysvc.sso.requests import credentials
 
 INTERVAL = 30.0
 MINUTE = 60.0
@@ -45,7 +46,7 @@ class StoreThatMayBeAway:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stopped = Clock()
-    for module in (credential_cache, lookup_audit, service):
+    for module in (credential_cache, lookup_audit, credentials, authorization, found):
         monkeypatch.setattr(module, "elapsed", stopped)
     return stopped
 

@@ -13,9 +13,11 @@ from systems import System, eventually
 
 from keysvc.crypto.tickets import PREFIX
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import AuditTrail, Guard, SecretText, Settings
+from keysvc.model import AuditTrail, Guard, Role, SecretText, Settings
 from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, tickets
+from keysvc.sso.permissions import Principal
+from keysvc.sso.requests.tickets import IssueTicket
 
 MINUTE = timedelta(minutes=1)
 
@@ -75,7 +77,7 @@ def test_a_ticket_of_one_server_is_redeemed_at_another(issuing: SSO, redeeming: 
 
 def test_without_a_user_it_is_for_the_caller_itself(issuing: SSO) -> None:
     assert issuing.ticket().user == "front-01"
-    assert issuing.acting_as("anna").ticket().user == "anna"
+    assert issuing.perform(IssueTicket(), as_=Principal("anna", Role.USER)).user == "anna"
 
 
 def test_it_is_good_for_one_redemption_anywhere(issuing: SSO, redeeming: SSO) -> None:

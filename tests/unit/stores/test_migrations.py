@@ -167,9 +167,9 @@ def test_a_release_reads_and_writes_a_newer_schema_that_lets_it(store, path):
     newer.prepare()
     late = SQLiteMappingStore(path)
     late.prepare()
-    for each in (store, late):
+    for name, each in (("web", store), ("late", late)):
         assert each.info().schema_version == NOW + 1
-        each.commit([PutIdentity(Identity("web", Role.SERVER, "0a", AT))], UNGUARDED)
+        each.commit([PutIdentity(Identity(name, Role.SERVER, "0a", AT))], UNGUARDED)
         lease = each.grant_lease("one", MINUTE)
         each.release_lease(lease)
     assert newer.info().schema_version == NOW + 1, "the older release took nothing back"

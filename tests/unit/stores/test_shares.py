@@ -157,3 +157,9 @@ def test_shares_of_another_root_and_too_few_are_refused(tmp_path: Path) -> None:
 def test_a_public_key_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="32 bytes"):
         open_store(tmp_path, public="AAAA")
+
+
+def test_shares_that_would_take_minutes_to_combine_are_refused_as_they_are_given() -> None:
+    slow = shamir_mnemonic.Share(1, False, 15, 0, 1, 1, 0, 2, bytes(32)).mnemonic()
+    with pytest.raises(InvalidInput, match="iteration exponent"):
+        slip39.parse(SecretText(slow))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import pwd
@@ -13,6 +12,7 @@ from collections import abc
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import urllib3
 from systems import System
@@ -27,13 +27,21 @@ from keysvc.errors import (
     MasterSecretServerUnavailable,
     NotFound,
 )
-from keysvc.model import ApplicationType, AuditTrail, Guard, SecretText
+from keysvc.model import ApplicationType, AuditTrail, Guard, Role, SecretText
 from keysvc.plugin.changes import PutApplication
 from keysvc.sso import SSO
-from keysvc.sso.administration import Administration
-from keysvc.web.agent.client import AgentAdministration, AgentClient
+from keysvc.sso.requests.credentials import ImportCredentials, LookUpCredential, SetCredential
+from keysvc.sso.requests.mappings import ListMappings
+from keysvc.sso.requests.request import Request
+from keysvc.sso.requests.system import NameSystemAdministrators, SetAuditLevels
+from keysvc.web.agent import local_socket
+from keysvc.web.agent.client import AgentClient
+from keysvc.web.agent.examples import EXAMPLES
 from keysvc.web.agent.local_socket import LocalCallers, listen_at
+from keysvc.web.agent.routes import WIRES
 from keysvc.web.asgi.connection import UnixConnection
+from keysvc.web.asgi.exchange import Caller
+from keysvc.web.asgi.secret_texts import hide_secret, reveal_secret
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -66,29 +74,34 @@ def ask(agent: Served, method: str, path: str, **headers: str) -> tuple[int, abc
     return found
 
 
-OF_THE_LIBRARY_ALONE = {"acting_as", "poll_interval", "store_credentials"}  # the last is an operator's bulk import
+def subclasses(kind: type) -> abc.Iterator[type]:
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("keysvc."):
+            yield each
+        yield from subclasses(each)
 
 
-def test_the_client_has_the_calls_of_the_library_with_the_same_arguments() -> None:
-    theirs = {
-        name: inspect.signature(call)
-        for name, call in vars(SSO).items()
-        if inspect.isfunction(call) and not name.startswith("_") and name not in OF_THE_LIBRARY_ALONE
-    }
-    for name, signature in theirs.items():
-        assert inspect.signature(getattr(AgentClient, name)) == signature, name
+def test_every_request_has_a_route_to_an_agent_but_those_of_an_operator() -> None:
+    assert set(subclasses(Request)) - set(WIRES) == {ImportCredentials, SetAuditLevels, NameSystemAdministrators}
 
 
-def test_the_client_has_the_calls_of_administration_with_the_same_arguments() -> None:
-    of_the_system = {"audit_levels", "name_system_administrators"}
-    theirs = {
-        name: inspect.signature(call)
-        for name, call in vars(Administration).items()
-        if inspect.isfunction(call) and not name.startswith("_") and name not in of_the_system
-    }
-    assert len(theirs) > 10
-    for name, signature in theirs.items():
-        assert inspect.signature(getattr(AgentAdministration, name)) == signature, name
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *EXAMPLES.values(),
+        LookUpCredential("SAP", "anna", fresh=True),
+        SetCredential("SAP", "anna", {}, expected_revision=0),
+        SetCredential("SAP", "anna", {}, expected_revision=7),
+        ListMappings("SAP", "anna", 3),
+    ],
+    ids=repr,
+)
+def test_the_request_that_an_agent_reads_is_the_one_that_the_client_sent(asked: Request) -> None:
+    wire = WIRES[type(asked)]
+    query, headers, content = wire.write(asked)
+    body = b"{}" if content is None else msgspec.json.encode(content, enc_hook=reveal_secret)
+    parameters = msgspec.convert({**query, **headers}, wire.parameters, strict=False)
+    assert wire.read(parameters, msgspec.json.decode(body, type=wire.content, dec_hook=hide_secret)) == asked
 
 
 def test_applications_and_mappings_are_administered(agent: Served, system: System) -> None:
@@ -276,7 +289,10 @@ def test_a_head_is_bounded_however_slowly_it_comes(agent: Served) -> None:
                 pass
 
 
-def test_an_account_that_is_not_named_is_not_let_in(system: System, sso: SSO, tmp_path: Path) -> None:
+def test_an_account_that_is_not_named_is_not_let_in(
+    system: System, sso: SSO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_socket, "_is_this_process", lambda _user: False)
     with serving_agent(system, sso, tmp_path, allowed=("nobody",)) as served:
         client = served.local_client()
         with pytest.raises(AccessDenied, match=f"account {ME}"):
@@ -285,9 +301,13 @@ def test_an_account_that_is_not_named_is_not_let_in(system: System, sso: SSO, tm
 
 
 @pytest.mark.parametrize(
-    ("allowed", "let_in"), [((), True), ((ME,), True), (("@root",), ME == "root"), (("@daemon",), False)]
+    ("allowed", "let_in"),
+    [((), False), ((ME,), True), ((str(os.geteuid()),), True), (("@root",), ME == "root"), (("@daemon",), False)],
 )
-def test_who_may_call_is_an_account_a_group_or_the_agents_own(allowed: tuple[str, ...], let_in: bool) -> None:
+def test_who_may_call_is_an_account_its_number_or_a_group(
+    monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...], let_in: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)  # the agent's
     here, there = socket.socketpair()
     with here, there:
         if let_in:
@@ -295,6 +315,33 @@ def test_who_may_call_is_an_account_a_group_or_the_agents_own(allowed: tuple[str
         else:
             with pytest.raises(AccessDenied):
                 LocalCallers("web-01", allowed).admit(here)
+
+
+@pytest.mark.parametrize("allowed", [(), ("nobody",)])
+@pytest.mark.parametrize("has_account", [True, False])
+def test_the_account_that_runs_the_agent_may_always_call(
+    monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...], has_account: bool
+) -> None:
+    def nobody(_user: int) -> object:
+        raise KeyError
+
+    if not has_account:
+        monkeypatch.setattr(pwd, "getpwuid", nobody)
+    here, there = socket.socketpair()
+    with here, there:
+        caller = LocalCallers("web-01", allowed).admit(here)
+    assert caller == Caller(f"web-01\\{ME if has_account else os.geteuid()}", Role.SERVER)
+
+
+def test_a_user_without_an_account_is_not_taken_for_an_account_of_that_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_user: int) -> object:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: name == str(os.geteuid()))
+    here, there = socket.socketpair()
+    with here, there, pytest.raises(AccessDenied, match="another account is called"):
+        LocalCallers("web-01").admit(here)
 
 
 def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_or_a_file_is_not(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from systems import LEASE_TTL, SYSTEM_ID, System, eventually
+from systems import LEASE_TTL, SYSTEM_ID, System, eventually, keeping_events
 from web_servers import certificate, enrolled, serving_agent, serving_master
 
 from keysvc.crypto import certificates
@@ -42,7 +42,7 @@ LIFETIME = timedelta(days=60)
 @pytest.fixture
 def started(system: System) -> System:
     system.with_users("anna", "payroll")
-    system.start()
+    system.start(subscriptions=keeping_events())
     return system
 
 
@@ -165,7 +165,7 @@ def test_an_expired_certificate_is_refused_and_cannot_renew(
     identities.admit(files.peer())
     for hours in (24 * 365 + 1, -2):
         hours_pass(monkeypatch, hours)
-        with pytest.raises(AccessDenied, match="expired, or is not yet valid"):
+        with pytest.raises(AccessDenied, match=r"expired on|not yet valid"):
             identities.admit(files.peer())
 
 
@@ -299,6 +299,87 @@ def test_a_renewal_looks_on_its_own_where_nobody_polls(
 
     with kept_renewed(Renewal(files, None, renew), pause=timedelta(milliseconds=10)):
         eventually(lambda: ends(files) > timedelta(days=364))
+
+
+@pytest.mark.parametrize(("years", "told"), [(9.5, True), (8, False)])
+def test_the_authoritys_own_end_is_told_a_year_ahead(
+    started: System, monkeypatch: pytest.MonkeyPatch, years: float, told: bool
+) -> None:
+    assert started.master is not None
+    started.master.stop()
+    identities = Identities(started.store(), SYSTEM_ID, led(started), started.authority)
+    monkeypatch.setattr(enrolment, "utc_now", lambda: utc_now() + timedelta(days=365 * years))
+    for _ in range(2):
+        identities.tell_of_ending()
+    found = [event for event in started.store().events(500) if event.kind == "authority.ending"]
+    assert (len(found), len(identities.authority_warnings())) == (int(told), int(told))
+
+
+def led(system: System) -> Leadership:
+    leadership = Leadership(system.store(), LEASE_TTL)
+    leadership.take_or_refuse()
+    return leadership
+
+
+@pytest.mark.parametrize("days", [300, -500], ids=["not yet valid", "expired"])
+def test_the_error_of_a_certificate_that_cannot_be_used_says_whose_why_and_since_when(
+    started: System, tmp_path: Path, days: int
+) -> None:
+    at = utc_now() + timedelta(days=days)
+    files = IdentityFiles(tmp_path / "anna")
+    made = certificates.issue(started.authority, "anna", Role.ADMINISTRATOR, now=at)
+    files.write(made.certificate, made.key, started.authority.certificate)
+    begins, ends = at - certificates.BACKDATED, at + certificates.LIFETIME
+    said = f"is not yet valid: it begins on {begins:%Y-%m-%d}" if days > 0 else f"expired on {ends:%Y-%m-%d}"
+    with serving_master(started, tmp_path) as served:
+        client = MasterClient([served.url], files, SYSTEM_ID)
+        with pytest.raises(AccessDenied, match=f"the certificate of anna {said}") as caught:
+            client.status()
+        client.close()
+    assert "keysvc server readmit" in str(caught.value.hint)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_due_for_renewal(started: System) -> None:
+    now = utc_now()
+    ahead = certificates.issue(started.authority, "web-02", Role.SERVER, now=now + timedelta(days=300)).certificate
+    assert certificates.renewal_is_due(ahead, now)
+    assert not certificates.renewal_is_due(ahead, now + timedelta(days=300))
+
+
+def test_a_clock_that_was_set_has_certificates_looked_at_again(
+    started: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = enrolled(started, "web-02", Role.SERVER, tmp_path)
+    renewed: list[int] = []
+
+    def renew() -> tuple[bytes, SecretBytes]:
+        renewed.append(1)
+        raise MasterSecretServerUnavailable("away")
+
+    renewing = Renewal(files, None, renew)
+    renewing.when_due()
+    started_at = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(renewal, "utc_now", lambda: utc_now() + timedelta(days=350))
+        renewing.when_due()
+        assert not renewed
+        patch.setattr(time, "time", lambda: started_at + 350 * 86400)
+        renewing.when_due()
+    assert renewed
+
+
+def test_a_directory_that_cannot_be_written_is_a_warning_and_no_certificate_is_spent(
+    started: System, tmp_path: Path, aged: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = aging(started, "web-02", Role.SERVER, tmp_path, monkeypatch)
+    before = files.certificate()
+    (files.directory / "lock").mkdir()
+    with serving_master(started, tmp_path) as served:
+        client = MasterClient([served.url], files, SYSTEM_ID)
+        client.poll((), None)
+        client.close()
+    assert files.certificate() == before
+    assert "cannot be written" in caplog.text
 
 
 def test_a_certificate_that_was_not_renewed_is_told_of_once(

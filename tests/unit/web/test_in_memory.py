@@ -140,3 +140,17 @@ def test_who_has_no_right_is_refused_and_recorded_in_a_thread_each_time(watching
                 served.client().credential("SAP", user="anna")
     assert recorded(watching) == [("payroll", "SAP: anna", "access-denied")] * TIMES
     assert not watching.on_the_event_loop()
+
+
+def test_a_put_reads_the_mapping_store_at_most_twice_before_its_one_commit(
+    client: AgentClient, watching: Watching
+) -> None:
+    for put in (
+        lambda: client.set_credential("SAP", user="anna", password="neu"),
+        lambda: client.administration.set_mapping("SAP", "anna", "ANNA-2"),
+    ):
+        watching.forget()
+        put()
+        asked = watching.for_requests()
+        assert asked.count("commit") == 1
+        assert asked.index("commit") <= 2, asked

@@ -10,11 +10,13 @@ import pytest
 from msgspec import inspect
 
 from keysvc.model import Field, Flags
-from keysvc.web.agent.app import AgentOperations
-from keysvc.web.asgi import messages
+from keysvc.sso.requests.applications import CreateApplication
+from keysvc.web.agent.app import operations as agent_operations
+from keysvc.web.agent.routes import WIRES
+from keysvc.web.agent.shapes import NewField, NewFlags
 from keysvc.web.master.app import MasterOperations
 
-OPERATIONS = [*AgentOperations(None, None).all(), *MasterOperations(None, None, None).all()]
+OPERATIONS = [*agent_operations(None), *MasterOperations(None, None, None).all()]
 CONTENTS = sorted({operation.content for operation in OPERATIONS}, key=lambda kind: kind.__name__)
 
 
@@ -52,14 +54,14 @@ def test_no_part_of_a_body_may_have_unknown_members(content: type[msgspec.Struct
 )
 def test_an_unknown_member_of_a_field_or_of_the_flags_is_refused(body: str) -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
-        msgspec.json.decode(body, type=messages.CreateApplicationRequest)
+        msgspec.json.decode(body, type=WIRES[CreateApplication].content)
 
 
 def test_fields_and_flags_are_those_of_the_model() -> None:
-    for ours, theirs in ((messages.NewField, Field), (messages.NewFlags, Flags)):
+    for ours, theirs in ((NewField, Field), (NewFlags, Flags)):
         members = [(field.name, field.default) for field in dataclasses.fields(theirs)]
         nothing = dataclasses.MISSING, msgspec.NODEFAULT
         assert [(name, value in nothing) for name, value in members] == [
             (field.name, field.default in nothing) for field in msgspec.structs.fields(ours)
         ]
-    assert msgspec.structs.asdict(messages.NewFlags()) == dataclasses.asdict(Flags())
+    assert msgspec.structs.asdict(NewFlags()) == dataclasses.asdict(Flags())

@@ -17,7 +17,7 @@ from keysvc.model import ApplicationType, AuditTrail, Field, Flags, Role
 from keysvc.plugin.changes import UNGUARDED, PutApplication, PutSystem
 from keysvc.sso import SSO
 from keysvc.sso.permissions import TABLE, Right, Scope, SSORole, matrix
-from keysvc.web.agent.app import AgentOperations
+from keysvc.web.agent.app import operations as agent_operations
 from keysvc.web.agent.client import AgentClient
 from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import IdentityFiles
@@ -180,7 +180,7 @@ def test_every_role_may_do_just_what_the_table_says(estate: Estate, capsys: pyte
 
 
 def test_every_operation_of_an_agent_has_a_right_and_every_right_a_case() -> None:
-    operations = AgentOperations(None, None).all()
+    operations = agent_operations(None)
     without = {operation.path for operation in operations if not operation.rights}
     assert without == {"/v1/status", "/v1/applications"}  # the list shows what the caller may see
     needed = {right for operation in operations for right in operation.rights}
@@ -391,3 +391,6 @@ def test_changes_through_an_agent_name_the_caller_and_are_sealed_at_once(estate:
     boss.administration.change_application("SAP", contact="someone")
     entries = [e for e in estate.system.store().audit(limit=10_000) if e.action == "application.changed"]
     assert (entries[-1].actor, entries[-1].subject, entries[-1].origin) == ("boss", "SAP", "127.0.0.1")
+    boss.administration.enable_application("SAP", enabled=False)
+    last = estate.system.store().audit(limit=10_000)[-1]
+    assert (last.actor, last.action, last.subject) == ("boss", "application.disabled", "SAP")

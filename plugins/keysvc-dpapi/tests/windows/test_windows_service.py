@@ -153,7 +153,8 @@ def test_what_windows_starts_is_one_process_that_reads_neither_environment_nor_c
 
 def test_the_parts_need_no_package_but_pluggy() -> None:
     parts = "access, dpapi, event_log, registry, service, service_process, win32"
-    code = f"import sys; from keysvc import hookspecs, sealed; from keysvc_dpapi import {parts}; print(*sys.modules)"
+    own = "from keysvc.plugin import hookspecs, sealed"
+    code = f"import sys; {own}; from keysvc_dpapi import {parts}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], stdin=subprocess.PIPE, capture_output=True, check=True)
     packages = {name.partition(".")[0] for name in loaded.stdout.decode().split()}
     foreign = packages & set(importlib.metadata.packages_distributions()) - {"keysvc", "keysvc_dpapi"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from keysvc.plugin import ConfigurationError
+from keysvc.plugin import ConfigurationError, Directory
 from keysvc.plugin.loading import Plugins
-from keysvc.plugin import Directory
 from keysvc.testing import KeyStoreConformance
 
 from keysvc_example import keysvc_key_stores

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from keysvc.errors import RateLimited
-from keysvc.master import allowance
-from keysvc.master.allowance import RateLimit
+from keysvc.plugin import allowance
+from keysvc.plugin.allowance import RateLimit
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""One typed, frozen request for each operation of an SSO server, by subject. `SSO.perform` carries them out."""

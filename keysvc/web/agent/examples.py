@@ -1,0 +1,34 @@
+"""One example of each request that has a body, as the description of the operations shows it."""
+
+from __future__ import annotations
+
+from collections import abc
+from types import MappingProxyType
+from typing import Any
+
+from keysvc.model import Field, Flags, SecretText
+from keysvc.sso.requests import applications, config_store, credentials, mappings, tickets
+from keysvc.sso.requests.request import Request
+
+_USER = "NORDWIND\\anna.weber"
+_PASSWORD = SecretText("geheim")
+_FIELDS = (Field("User Id", masked=False), Field("Password", masked=True))
+_EXAMPLES: tuple[Request[Any], ...] = (
+    credentials.LookUpByExternalUser("SAP", "AWEBER", _PASSWORD),
+    credentials.SetCredential("SAP", _USER, {"Password": _PASSWORD}, "AWEBER"),
+    tickets.IssueTicket(_USER),
+    tickets.RedeemTicket("SAP", SecretText("keysvc-ticket-1.AQAAAAQ…"), _USER),
+    config_store.SetConfigInfo(
+        "FTP", "ftp-adapter", {"Host": SecretText("ftp.nordwind.example"), "Password": _PASSWORD}
+    ),
+    applications.CreateApplication(
+        "SAP", _FIELDS, flags=Flags(enabled=True), administrator_accounts=("NORDWIND\\SAP Admins",)
+    ),
+    applications.ChangeApplication("SAP", {"enabled": True}, user_accounts=("NORDWIND\\SAP Users", "payroll")),
+    mappings.SetMapping("SAP", _USER, "AWEBER", enable=True),
+    mappings.EnableMapping("SAP", _USER, enabled=True),
+    mappings.EnableAllMappings("SAP", enabled=True),
+)
+EXAMPLES: abc.Mapping[type[Request[Any]], Request[Any]] = MappingProxyType(
+    {type(example): example for example in _EXAMPLES}
+)

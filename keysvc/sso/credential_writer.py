@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import time
@@ -10,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, InvalidInput, NotFound, StaleVersion
+from keysvc.errors import (
+    AccessDenied,
+    CannotDecrypt,
+    Changed,
+    Conflict,
+    InvalidInput,
+    KeysvcError,
+    NotFound,
+    StaleVersion,
+)
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
@@ -71,6 +81,8 @@ class Stored:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    lost: tuple[str, ...] = ()
+    """The values that are replaced or deleted, by user and label."""
 
 
 class Storing:
@@ -108,20 +120,30 @@ class Storing:
 
         return self._under_the_active_version(put)
 
-    def store_many(self, application: Application, news: abc.Sequence[NewCredential], audit: Audit | None) -> Stored:
-        """In one commit; without `audit` nothing is stored. A credential that is the same already, and opens, stays."""
+    def store_many(
+        self,
+        application: Application,
+        news: abc.Sequence[NewCredential],
+        audit: Audit | None,
+        *,
+        replace_all: bool = False,
+    ) -> Stored:
+        """Store them in one commit; without `audit`, nothing. A field that is not named keeps its value, unless
+        `replace_all`. A credential that is the same already, and opens, stays."""
         sources = itertools.chain(
             [_There(self._store, application.name, [new.user for new in news])],
             itertools.repeat(_There(self._store, application.name)),
         )
-        return self._under_the_active_version(functools.partial(self._put_many, application, news, sources, audit))
+        put = functools.partial(self._put_many, application, news, sources, audit, replace_all)
+        return self._under_the_active_version(put)
 
-    def _put_many(
+    def _put_many(  # noqa: PLR0917  bound once, with partial
         self,
         application: Application,
         news: abc.Sequence[NewCredential],
         sources: abc.Iterator[_There],
         audit: Audit | None,
+        replace_all: bool,
         cipher: CredentialCipher,
     ) -> Stored:
         """One attempt: the next one asks the next of `sources` what is there."""
@@ -129,28 +151,46 @@ class Storing:
         counts: Counter[str] = Counter()
         mappings: list[Change] = []
         credentials: list[Written] = []
+        faults: list[KeysvcError] = []
+        lost: list[str] = []
         for new in news:
             row, mapping = there.credential(new.user), there.mapping(new.user)
             try:
                 changed = list(mapped(application, new, mapping))
-            except (AccessDenied, InvalidInput, NotFound) as error:
-                raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
+                before = self._opened(application, row, replace_all)
+            except (AccessDenied, CannotDecrypt, InvalidInput, NotFound) as error:
+                faults.append(InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint))
+                continue
             mappings += changed
-            same = row is not None and self._opens_to(application, row, new.fields)
+            after = dict(new.fields) if replace_all else {**(before or {}), **new.fields}
+            same = before == after or (row is None and not after and not replace_all)
             if not same:
-                credentials.append(_written(application, new, row, cipher, _after(changed, mapping)))
-            counts["created" if row is None else "unchanged" if same and not changed else "updated"] += 1
+                merged = dataclasses.replace(new, fields=after)
+                credentials.append(_written(application, merged, row, cipher, _after(changed, mapping)))
+                lost += _lost(new.user, before or {}, after)
+            is_new = mapping is None if same else row is None
+            counts["unchanged" if same and not changed else "created" if is_new else "updated"] += 1
+        if faults:
+            raise InvalidInput.of_all(faults)
         if audit is not None and (mappings or credentials):
             self._commit(application, mappings, credentials, audit, cipher)
-        return Stored(**counts)
+        return Stored(**counts, lost=tuple(lost))
 
-    def _opens_to(
-        self, application: Application, row: EncryptedCredential, fields: abc.Mapping[str, SecretText]
-    ) -> bool:
+    def _opened(
+        self, application: Application, row: EncryptedCredential | None, replace_all: bool
+    ) -> dict[str, SecretText] | None:
+        """The stored fields. Raises CannotDecrypt, unless they are to be replaced anyway."""
+        if row is None:
+            return None
         try:
-            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext) == dict(fields)
+            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext)
         except CannotDecrypt:
-            return False
+            if replace_all:
+                return None
+        raise CannotDecrypt(
+            f"the stored credential of {row.user} for {application.name} does not decrypt: a merge would lose it",
+            hint="restore the row; or give every field in the file and --replace",
+        )
 
     def _commit(
         self,
@@ -251,6 +291,12 @@ def _anew(found: Found) -> abc.Iterator[Found]:
     yield found
     while True:
         yield found.again()
+
+
+def _lost(user: str, before: abc.Mapping[str, SecretText], after: abc.Mapping[str, SecretText]) -> abc.Iterator[str]:
+    for label, value in before.items():
+        if after.get(label) != value:
+            yield f"{user}: {label} is {'replaced' if label in after else 'deleted'}"
 
 
 def claimed(mapping: Mapping) -> ClaimExternalUser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -23,16 +24,20 @@ from keysvc.plugin import (
     InvalidInput,
     Mapping,
     NotFound,
+    PutApplication,
     PutCredential,
     PutMapping,
     PutVersion,
     Reencrypt,
+    Role,
     SealAudit,
+    SeeServers,
+    Server,
     VersionRecord,
     VersionState,
 )
 from keysvc.testing.mapping_store_batches import LONGEST, NAMES, every_batch
-from keysvc.testing.mapping_store_samples import AT, MINUTE
+from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application
 from keysvc.testing.mapping_store_trails import KEYS
 
 REVISION = 7
@@ -242,3 +247,18 @@ def test_deletions_raise_the_first_revision_in_their_statement(recording):
     (deletion,) = (call for call in recorder.calls if "DELETE FROM" in call.sql)
     assert deletion.sql.index("UPDATE guard SET first_revision") < deletion.sql.index("DELETE FROM [mappings]")
     assert "IF @@ROWCOUNT <> 2 THROW" in deletion.sql
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_text_that_is_no_text_is_refused_and_nothing_of_it_is_sent(recording, count):
+    store, recorder = recording(Database())
+    half = "half of a pair: \ud83d"
+    for change in (
+        SeeServers([Server(f"web-{number}", "1", (1,), AT, Role.MASTER, "", half) for number in range(count)]),
+        PutApplication(replace(an_application(), description=half)),
+        AppendAudit(AuditEntry(AT, half, "act", "it")),
+    ):
+        with pytest.raises(InvalidInput, match="not valid text"):
+            store.commit([change], UNGUARDED)
+    assert recorder.calls[-1].sql == "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
+    assert "half" not in str(recorder.calls)

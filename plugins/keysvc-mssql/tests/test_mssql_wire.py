@@ -118,13 +118,34 @@ def test_a_batch_is_one_statement_with_one_parameter_however_many_rows_it_has(re
 
 
 def test_without_json_a_batch_takes_as_many_rows_to_a_statement_as_parameters_allow(recording):
-    store, recorder = recording(Database(json="escaped"))
+    store, recorder = recording(Database(json="none"))
     rows = [EncryptedCredential("SAP", f"u{number}", 2, b"x", REVISION) for number in range(2000)]
     store.commit([Reencrypt(rows)], UNGUARDED)
     sent = [call for call in recorder.calls if call.parameters]
     assert len(recorder.requests) == 2 + len(sent) == 2 + 5
     assert max(len(call.parameters) for call in sent) <= wire.PARAMETERS
     assert [p.value for call in sent for p in call.parameters][1::5] == [row.user for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("user", "ciphertext", "is_json"),
+    [
+        ("Łukasz 日本 🔑\u2028\x7f", b"x" * 2000, True),
+        ("CORP\\alice", b"x", False),
+        ('say "hi"', b"x", False),
+        ("tab\there", b"x", False),
+        ("plain", b"x" * 2001, False),
+    ],
+)
+def test_a_server_that_leaves_escapes_and_cuts_long_text_gets_json_only_where_it_reads_that_whole(
+    recording, user, ciphertext, is_json
+):
+    store, recorder = recording(Database(json="escaped"))
+    rows = [EncryptedCredential("SAP", name, 2, ciphertext, REVISION) for name in (user, "another")]
+    store.commit([Reencrypt(rows)], UNGUARDED)
+    (call,) = (call for call in recorder.calls if call.parameters)
+    assert [parameter.type for parameter in call.parameters].count("nvarchar(max)") == is_json
+    assert names_sent(recorder) >= {user, "another"}
 
 
 @pytest.mark.parametrize(

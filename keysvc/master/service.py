@@ -31,7 +31,7 @@ from keysvc.model import (
     SecretBytes,
     Server,
     VersionRecord,
-    VersionState,
+    Versions,
 )
 from keysvc.plugin.allowance import RateLimit
 from keysvc.plugin.background import lasting
@@ -103,7 +103,7 @@ class MasterSecretServer:
         self._worker = lasting("master", self._work, lambda: self._stopping)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
-        self._announcement = Announcement(self.system_id, 0, (), poll_interval)
+        self._announcement = Announcement(self.system_id, 0, Versions(), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
         """Take the lease, and `wait` for a holder that died. Raises LeaseHeld. A key store that lacks a version or
@@ -262,8 +262,7 @@ class MasterSecretServer:
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
         self._term.require()
-        live = {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
-        if not record.versions or not live.issuperset(record.versions):
+        if not record.versions or not self._store.versions().live.numbers.issuperset(record.versions):
             raise NotFound("the backup names a version that this system does not have")
         backup.record(self._term, record, actor)
 
@@ -288,8 +287,8 @@ class MasterSecretServer:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
-            before = self._announcement.etag
-            self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
+            before, live = self._announcement.etag, self._store.versions().live
+            self._announcement = Announcement(self.system_id, self.epoch, live, self._poll_interval)
         if self._announcement.etag != before:
             self._changed()
 
@@ -335,12 +334,9 @@ class MasterSecretServer:
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
-        if self._live_versions() != self._announcement.versions:
+        if self._store.versions().live != self._announcement.versions:
             self.announce()
         self._attendance.live.activated()
-
-    def _live_versions(self) -> tuple[VersionRecord, ...]:
-        return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
 
     def _tell(self, problem: str) -> None:
         """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""

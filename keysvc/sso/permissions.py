@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from keysvc import names
-from keysvc.model import Application, Role, Settings
+from keysvc.model import Application, Role, Settings, names
 
 
 class SSORole(StrEnum):
@@ -118,6 +117,29 @@ class Principal:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class CallerRights:
+    """Who asks, which roles that gives in the system or in one application, and how far each right goes by them. A
+    right that none of them gives is absent."""
+
+    name: str
+    certificate: Role
+    roles: tuple[SSORole, ...]
+    rights: abc.Mapping[str, Scope]
+
+    @classmethod
+    def of(cls, principal: Principal, roles: abc.Iterable[SSORole]) -> CallerRights:
+        """Read them from the table."""
+        held = tuple(roles)
+        reach = {right: {row.of(role) for role in held} for right, row in TABLE.items()}
+        rights = {
+            right.value: Scope.YES if Scope.YES in scopes else Scope.OWN
+            for right, scopes in reach.items()
+            if scopes - {Scope.NO}
+        }
+        return cls(principal.name, principal.role, held, rights)
+
+
 @functools.lru_cache(maxsize=64)
 def accounts_in(text: str) -> tuple[str, ...]:
     """The accounts of a setting: several are separated by semicolons."""
@@ -137,7 +159,7 @@ def certificate_roles(principal: Principal) -> abc.Iterator[SSORole]:
 
 
 def system_roles(accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that the settings give for every application. `accounts` are keys: see `keysvc.names`."""
+    """Those that the settings give for every application. `accounts` are keys: see `keysvc.model.names`."""
     if _among(accounts, accounts_in(settings.administrators)):
         yield SSORole.SSO_ADMINISTRATOR
     if _among(accounts, accounts_in(settings.affiliate_administrators)):

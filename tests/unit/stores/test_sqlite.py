@@ -454,7 +454,7 @@ def test_to_prepare_waits_for_another_that_writes_until_the_time_out(path):
     ],
 )
 def test_a_value_that_somebody_edited_is_one_error_that_names_its_table(store, path, edit, read):
-    store.commit([PutApplication(SAP), *users("alice"), AppendEvent(Event("e1", "k", AT, {}))], UNGUARDED)
+    store.commit([AppendEvent(Event("e1", "k", AT, {}))], UNGUARDED)
     store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)
     read(store)
     with sqlite3.connect(path) as editing:

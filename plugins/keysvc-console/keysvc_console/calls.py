@@ -23,6 +23,8 @@ from keysvc_console.shield import SESSION, Refused, require_csrf
 log = get_logger("keysvc.console")
 MAXIMUM_FIELDS = 1000
 MAXIMUM_FILES = 50
+BELOW = {"/application": "/applications", "/mapping": "/applications", "/mappings": "/applications", "/bag": "/bags"}
+"""The page of the menu for those that are reached from it under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +212,6 @@ def lines(text: str) -> tuple[str, ...]:
 
 def next_best(menu: abc.Sequence[Place], path: str) -> str:
     """Return the page of the menu that a path is below."""
+    path = BELOW.get(f"/{path.split('/')[1]}", path)
     above = [place.path for place in menu if place.path != "/" and path.startswith(place.path)]
     return max(above, key=len, default="")

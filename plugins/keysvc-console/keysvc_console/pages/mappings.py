@@ -166,7 +166,7 @@ def try_credential(call: Call) -> Go:
     name, user = call.required("application", "The application"), call.required("user", "The user")
     found = call.reach.agent.credential(name, user=user, fresh=True)
     call.session.note(
-        f"It works: {found.external_user} has {len(found.fields)} fields, decrypted under version {found.version}."
+        f"It works: {found.external_user} is there, and what is stored decrypts under version {found.version}."
     )
     return Go(back(call, with_query("/mapping", application=name, user=user)))
 

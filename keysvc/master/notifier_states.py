@@ -9,7 +9,8 @@ from datetime import datetime
 from keysvc.errors import NotFound
 from keysvc.master.delivery import Subscription
 from keysvc.master.events import EventKind, audit, event
-from keysvc.model import Guard, Severity
+from keysvc.master.term import Term
+from keysvc.model import Severity
 from keysvc.plugin.changes import RetryEvent
 from keysvc.plugin.interfaces import MappingStore
 
@@ -69,7 +70,7 @@ def notifier_states(
     return NotifierStates(notifiers, parked)
 
 
-def retry_parked(store: MappingStore, guard: Guard, actor: str, event_id: str = "", notifier: str = "") -> int:
+def retry_parked(store: MappingStore, term: Term, actor: str, event_id: str = "", notifier: str = "") -> int:
     """Offer parked events again: one, those of one notifier, or all. Return how many. Raises NotFound when an event is
     named that is not parked."""
     wanted = [
@@ -81,10 +82,10 @@ def retry_parked(store: MappingStore, guard: Guard, actor: str, event_id: str = 
         raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
     if wanted:
         subject = event_id or notifier or "all"
-        store.commit([*wanted, audit(actor, "notifier.retried", subject, events=len(wanted))], guard)
+        term.commit(*wanted, audit(actor, "notifier.retried", subject, events=len(wanted)))
     return len(wanted)
 
 
-def send_test(store: MappingStore, guard: Guard, actor: str) -> None:
+def send_test(term: Term, actor: str) -> None:
     """Put a test event into the outbox: every notifier that wants such events is offered it, as any other."""
-    store.commit([event(EventKind.NOTIFIER_TEST, subject=actor)], guard)
+    term.commit(event(EventKind.NOTIFIER_TEST, subject=actor))

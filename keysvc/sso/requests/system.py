@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keysvc import names
 from keysvc.errors import InvalidInput
-from keysvc.model import Settings
+from keysvc.model import Settings, names
 from keysvc.plugin.changes import PutSystem
 from keysvc.sso.permissions import CallerRights, Right, accounts_in
 from keysvc.sso.requests.request import ApplicationName, Request
@@ -73,8 +72,7 @@ class NameSystemAdministrators(Request[Settings], frozen=True):
         given = {"administrators": self.administrators, "affiliate_administrators": self.affiliate}
         named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
         settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
-        if settings != system.settings:
-            work.require_enabled()
+        if settings != system.settings:  # also in a disabled system: the vendor's order is disable, change, enable
             change = PutSystem(replace(system, settings=settings), instead_of=system.settings)
             work.commit([change], work.entry("settings.administrators-named", "system"))
         return settings

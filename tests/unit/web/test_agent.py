@@ -255,7 +255,7 @@ def test_a_problem_has_the_members_of_rfc_9457(agent: Served, method: str, path:
 
 def test_a_method_that_a_path_lacks_is_answered_with_those_that_it_has(agent: Served) -> None:
     _, headers, _ = ask(agent, "POST", "/v1/credential")
-    assert {method.strip() for method in headers["allow"].split(",")} == {"GET", "HEAD", "PUT", "DELETE"}
+    assert {method.strip() for method in headers["allow"].split(",")} == {"GET", "HEAD", "PUT", "PATCH", "DELETE"}
 
 
 def test_the_audit_names_who_asked_and_not_the_agent(agent: Served, system: System) -> None:

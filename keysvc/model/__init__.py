@@ -7,6 +7,7 @@ equality. `Mapping` is a user's mapping of an affiliate application; the standar
 from __future__ import annotations
 
 from keysvc.model.applications import (
+    MAXIMUM_FIELDS as MAXIMUM_FIELDS,
     Application as Application,
     ApplicationType as ApplicationType,
     CredentialKey as CredentialKey,

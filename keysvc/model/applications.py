@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from keysvc.model import names
 
+MAXIMUM_FIELDS = 1024
+"""Of an application, the external user id included. A config store has a field for each setting."""
+
 
 class ApplicationType(StrEnum):
     """The types of affiliate application."""

@@ -211,7 +211,7 @@ class _Plan:
                 of.known.update((user, self._store.mapping(name, user)) for user in missing)
             if name in self._known and any(of.known.get(user) is None for user in users) and not of.is_whole:
                 of.is_whole = True
-                for mapping in self._pages(name):
+                for mapping in paging.mappings(self._store, name):
                     of.spellings.setdefault(names.key(mapping.user), mapping.user)
 
     def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:

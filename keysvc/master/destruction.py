@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from keysvc.errors import CannotDecrypt, KeyStoreError, VersionInUse, VersionNotFound
@@ -9,7 +10,7 @@ from keysvc.master.events import EventKind, told
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term
-from keysvc.model import AuditTrail, VersionRecord, VersionState
+from keysvc.model import AuditTrail, VersionRecord, Versions, VersionState
 from keysvc.plugin.changes import PutVersion, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -90,3 +91,13 @@ class Destruction:
     def ready(self, version: int, active: VersionRecord) -> bool:
         """Whether a compromised version may go by itself: no row is under it, and a backup holds the active one."""
         return not self._store.credentials(under=version, limit=1) and self._backup_holds(active.version)
+
+    def finish(self, versions: Versions) -> None:
+        """Remove from the key store what the mapping store records as destroyed. What the key store refuses stays in
+        `unfinished`, for the next call."""
+        sealed = versions.destroyed.intersection(self._secrets.sealed_versions())
+        for version in self.unfinished.keys() - sealed:
+            self.unfinished.pop(version, None)
+        for version in sealed:
+            with contextlib.suppress(KeyStoreError):
+                self._remove(version)

@@ -10,11 +10,12 @@ from datetime import timedelta
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
-from keysvc.master import backup, status
-from keysvc.master.audit_trails import Trails
+from keysvc.master import audit_trails, backup, notifier_states, status, switch
+from keysvc.master.audit_trails import Trails, Verified
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
+from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
@@ -25,6 +26,7 @@ from keysvc.master.term import Ask, Term
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
     Announcement,
+    AuditTrail,
     BackupRecord,
     Role,
     RotationSettings,
@@ -282,6 +284,38 @@ class MasterSecretServer:
             self._store, self._poll_interval, problems, self._key_store_watch.proved, warnings=warnings
         )
         return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
+
+    @property
+    def store(self) -> MappingStore:
+        """The mapping store of the system."""
+        return self._store
+
+    def switch_system(self, actor: str, *, enabled: bool) -> None:
+        """As `switch.switch_system`."""
+        self._term.require()
+        switch.switch_system(self._store, actor, enabled=enabled)
+
+    def notifiers(self) -> NotifierStates:
+        """What waits for each notifier, and what was parked."""
+        self._term.require()
+        return notifier_states.notifier_states(self._store, self._delivery.subscriptions, self._delivery.problems())
+
+    def retry_parked(self, actor: str, event_id: str = "", notifier: str = "") -> int:
+        """As `notifier_states.retry_parked`."""
+        done = notifier_states.retry_parked(self._store, self._term, actor, event_id, notifier)
+        self._delivery.wake()
+        return done
+
+    def send_test(self, actor: str) -> None:
+        """As `notifier_states.send_test`."""
+        notifier_states.send_test(self._term, actor)
+        self._delivery.wake()
+
+    def verify_audit(self) -> abc.Sequence[Verified]:
+        """Read every trail, and compare it with its links and its seal. Raises MappingStoreUnavailable."""
+        self._term.require()
+        keys = self._secrets.audit_keys(self.system_id)
+        return [audit_trails.verify(self._store, trail, keys) for trail in AuditTrail]
 
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""

@@ -237,6 +237,16 @@ class ConfigInfo(Body, frozen=True):
         return "ConfigInfo()"
 
 
+class RevealedBody(Body, frozen=True):
+    """One field, in plain."""
+
+    label: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"RevealedBody({self.label!r})"
+
+
 class ApplicationPage(Body, frozen=True):
     """Applications by name. `next` is the `after` of the next page, null at the end."""
 

@@ -29,10 +29,10 @@ def rows(
         after = place(page[-1])
 
 
-def batches(items: abc.Iterable[Row], size: int | None = None) -> abc.Iterator[list[Row]]:
-    """Yield lists of `size` items, of a page by default; the last may be shorter."""
+def batches(items: abc.Iterable[Row], size: int) -> abc.Iterator[list[Row]]:
+    """Yield lists of `size` items; the last may be shorter."""
     rest = iter(items)
-    while batch := list(itertools.islice(rest, size or PAGE)):
+    while batch := list(itertools.islice(rest, size)):
         yield batch
 
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from keysvc.crypto.certificates import Peer, peer_of
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotActive, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotActive
 from keysvc.model import Identity, Role, acting_from
 from keysvc.plugin.logs import Limited, get_logger
 from keysvc.sso.permissions import Principal
@@ -136,15 +136,13 @@ def _length(content: bytes) -> tuple[bytes, bytes]:
 
 
 def refusal(error: KeysvcError, path: str, *, is_known: bool) -> Response:
-    """What an error that was foreseen is answered with."""
+    """What an error that was foreseen is answered with. `path` is that of the operation, without what a caller sent."""
     found = problem_of(error)
     limited = CALLERS_LOG if is_known else STRANGERS_LOG
     if isinstance(error, NotActive):  # a standby's usual answer, which every server may ask for at each poll
         limited.info_if_new("refused", code=found.code, problem=found.detail)
         return problem(found)
-    repeats_what_was_sent = isinstance(error, InvalidInput | NotFound)  # a secret may have been typed in its place
-    problems = {} if repeats_what_was_sent else {"problem": found.detail}
-    limited.info("refused", path=path, code=found.code, **problems)
+    limited.info("refused", path=path, code=found.code, **({"problem": error.logged} if error.logged else {}))
     return problem(found)
 
 

@@ -30,6 +30,7 @@ from keysvc.web.asgi.exchange import (
     Send,
     answer,
     failure,
+    in_strangers_thread,
     in_thread,
     problem,
     read_body,
@@ -149,10 +150,15 @@ class _Endpoint:
         call = Call(caller, parameters, content)
         if operation.cached is not None and (known := operation.cached(call)) is not None:
             return known
-        found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        found = await self._performed(call, is_known=scope[CONNECTED].is_known)
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _performed(self, call: Call[Any, Any], *, is_known: bool) -> Any:
+        if self._is_coroutine:
+            return await self._operation.handler(call)
+        return await (in_thread if is_known else in_strangers_thread)(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)

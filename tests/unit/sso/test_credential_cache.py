@@ -140,7 +140,7 @@ def test_an_import_keeps_in_memory_what_it_did_not_change_and_what_it_stored(
         NewCredential("anna", {"Password": SecretText("new")}),
         NewCredential("bert", {"Password": SecretText("old")}, "BERTA"),
     ]
-    assert [*sso.store_credentials("SAP", news)] == [Stored(updated=2)]
+    assert [*sso.store_credentials("SAP", news)] == [Stored(updated=2, lost=("anna: Password is replaced",))]
     assert sso.credential("SAP", user="bert").external_user == "BERTA"
     store.away = True
     assert [sso.credential("SAP", user=user)["password"].reveal() for user in ("anna", "bert", "carl")] == [

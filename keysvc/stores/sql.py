@@ -37,6 +37,7 @@ from keysvc.model import (
     SystemRecord,
     UsedTicket,
     VersionRecord,
+    Versions,
 )
 from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.changes import Change, PutVersion
@@ -111,9 +112,9 @@ class SQLMappingStore(SQLDatabase):
         """The one system record."""
         return self._one(SystemRecord, schema.system, select(schema.system))
 
-    def versions(self) -> abc.Sequence[VersionRecord]:
+    def versions(self) -> Versions:
         """Ascending."""
-        return self._all(VersionRecord, schema.versions, select(schema.versions).order_by(schema.versions.c.version))
+        return Versions(self._all(VersionRecord, schema.versions, select(schema.versions)))
 
     def rotation_settings(self) -> RotationSettings:
         """The one row, or the defaults."""

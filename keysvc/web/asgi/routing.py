@@ -30,6 +30,7 @@ from keysvc.web.asgi.exchange import (
     Send,
     answer,
     failure,
+    in_strangers_thread,
     in_thread,
     problem,
     read_body,
@@ -40,6 +41,8 @@ from keysvc.web.asgi.problems import Problem
 from keysvc.web.asgi.secret_texts import hide_secret
 
 DESCRIPTION = "/openapi.json"
+PATH = "keysvc.path"
+"""Where a request's scope has the path of its operation, which names the parameters in it and does not hold them."""
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Content = TypeVar("Content", bound=msgspec.Struct)
@@ -113,15 +116,16 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             _refuse_web_pages(scope["headers"])
             endpoint = by_path.get((scope["method"], scope["path"]))
             if endpoint is not None:
+                scope[PATH] = scope["path"]
                 response = await endpoint.answered(scope, receive, NONE_IN_PATH)
             elif scope["path"] == DESCRIPTION and scope["method"] in SAFE:
                 response = document
             else:
                 response = await table.answered(scope, receive)
         except KeysvcError as error:
-            response = refusal(error, scope["path"], is_known=scope[CONNECTED].is_known)
+            response = refusal(error, scope.get(PATH, "none"), is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
-            response = failure(error, scope["path"])
+            response = failure(error, scope.get(PATH, "none"))
         await response.send(send)
 
     return serve
@@ -146,10 +150,15 @@ class _Endpoint:
         call = Call(caller, parameters, content)
         if operation.cached is not None and (known := operation.cached(call)) is not None:
             return known
-        found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        found = await self._performed(call, is_known=scope[CONNECTED].is_known)
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _performed(self, call: Call[Any, Any], *, is_known: bool) -> Any:
+        if self._is_coroutine:
+            return await self._operation.handler(call)
+        return await (in_thread if is_known else in_strangers_thread)(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)
@@ -194,6 +203,7 @@ class _Table:
         for path, endpoints in self._paths.items():
             in_path = _matched(path, scope["path"])
             if in_path is not None and method in endpoints:
+                scope[PATH] = path
                 return await endpoints[method].answered(scope, receive, in_path)
             if in_path is not None:
                 return _not_for_this_path(scope["method"], endpoints or {"GET": None})

@@ -220,7 +220,14 @@ TASKS = (
         "name the administrators of the system",
         "how-to-specify-sso-administrators-and-affiliate-administrators-accounts",
         "/settings",
-        (*fill("Affiliate administrators", "NORDWIND\\Leads"), *press("Save who administers"), says("are changed")),
+        (
+            ("to", "Affiliate administrators"),
+            ("press", "Control+End"),
+            ("press", "Enter"),
+            ("type", "NORDWIND\\Leads"),
+            *press("Save who administers"),
+            says("are changed"),
+        ),
     ),
     Task(
         "say which lookups are audited",

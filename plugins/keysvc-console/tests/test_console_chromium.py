@@ -28,8 +28,9 @@ if not Path(CHROMIUM).exists():
     pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
 ALL = bool(os.environ.get("KEYSVC_ALL_PAGES"))
 """Whether to look at every page in every state and theme; else at a few."""
-PICTURES = os.environ.get("KEYSVC_CONSOLE_PICTURES")
-"""The folder to put pictures into: docs/images."""
+DOCS = os.environ.get("KEYSVC_CONSOLE_DOCS")
+"""The folder of the documentation, to put pictures and the table of tasks into."""
+TABLE = Path(__file__).parents[3] / "docs/reference/console-tasks.md"
 ROWS = 10_000
 BAGS = [Field("Name", masked=False), Field("Host", masked=False), Field("Password", masked=True)]
 
@@ -373,9 +374,35 @@ TASKS = (
 )
 
 
+@pytest.fixture(scope="module")
+def pressed() -> abc.Iterator[dict[str, str]]:
+    """The keys of each task; for the table when it is to be written."""
+    keys: dict[str, str] = {}
+    yield keys
+    if DOCS and len(keys) == len(TASKS):
+        before, head, _ = TABLE.read_text("utf-8").partition(HEAD)
+        rows = [f"| {task.name} | {task.page} | `{shown(task)}` | {keys[task.name]} |" for task in TASKS]
+        TABLE.write_text(before + head + "\n".join([*rows, ""]), "utf-8")
+
+
+HEAD = "| task | Enterprise SSO | page | keys |\n| --- | --- | --- | --- |\n"
+
+
+def shown(task: Task) -> str:
+    """The path of its page."""
+    return task.path.partition("?")[0]
+
+
+def test_the_table_has_every_task() -> None:
+    rows = TABLE.read_text("utf-8").partition(HEAD)[2].splitlines()
+    assert [row.split(" | ")[:3] for row in rows] == [
+        [f"| {task.name}", task.page, f"`{shown(task)}`"] for task in TASKS
+    ]
+
+
 @pytest.mark.parametrize("task", [each for each in TASKS if ALL or each.part], ids=lambda task: task.name)
 def test_a_task_is_done_by_keyboard_alone(
-    chromium: Any, states: abc.Callable[[str], Console], task: Task, record_property: abc.Callable[[str, object], None]
+    chromium: Any, states: abc.Callable[[str], Console], task: Task, pressed: dict[str, str]
 ) -> None:
     console = states("one" if task.who == "boss" else "denied")
     window = Window(chromium, console)
@@ -383,7 +410,7 @@ def test_a_task_is_done_by_keyboard_alone(
     keyboard = Keyboard(window.page)
     keyboard.do((*SKIP, *task.steps))
     window.close()
-    record_property("keys", keyboard.said)
+    pressed[task.name] = keyboard.said
     assert console.reports == []
 
 
@@ -435,11 +462,11 @@ SHOWN = {
 }
 
 
-@pytest.mark.skipif(not ALL and not PICTURES, reason="KEYSVC_ALL_PAGES is not set: make console")
+@pytest.mark.skipif(not ALL, reason="KEYSVC_ALL_PAGES is not set: make console")
 def test_pictures_of_the_main_pages_are_made(
     chromium: Any, states: abc.Callable[[str], Console], tmp_path: Path
 ) -> None:
-    folder = Path(PICTURES) if PICTURES else tmp_path
+    folder = Path(DOCS) / "images" if DOCS else tmp_path
     for name, path in SHOWN.items():
         for theme in THEMES:
             window = Window(chromium, states("many"), color_scheme=theme, viewport={"width": 1200, "height": 760})

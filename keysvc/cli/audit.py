@@ -124,7 +124,7 @@ def accept(
     keysvc audit accept changes
     """
     from keysvc.master import audit_trails
-    from keysvc.master.lease import Leadership
+    from keysvc.master.term import hold
 
     chosen = _trails(trail, 0)[0]
     settings = load(config)
@@ -132,12 +132,8 @@ def accept(
     if not yes:
         typer.confirm(f"Give up the proof of what the trail {trail} holds until now?", abort=True)
     keys = _keys_of_key_store(settings, found.store)
-    leadership = Leadership(found.store, settings.lease)
-    leadership.take_or_refuse()
-    try:
-        audit_trails.accept(found.store, leadership, chosen, keys, found.actor)
-    finally:
-        leadership.release()
+    with hold(found.store) as term:
+        audit_trails.accept(term, chosen, keys, found.actor)
     typer.echo(f"the trail {trail} is proved from now on")
 
 

@@ -8,12 +8,11 @@ import secrets
 from collections import Counter, abc
 from dataclasses import asdict, dataclass, field, replace
 
-from keysvc import names
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
 from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, utc_now
+from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, names, utc_now
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 

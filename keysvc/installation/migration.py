@@ -6,13 +6,12 @@ on looking up in the old store; once the move is done nothing can be encrypted i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import secrets
 from collections import abc
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ import msgspec
 from keysvc.errors import Conflict, MappingStoreError, NotConfigured
 from keysvc.master.audit_trails import trail_entries
 from keysvc.master.events import audit
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term, hold
 from keysvc.model import (
     AuditTrail,
     CredentialKey,
@@ -55,7 +54,6 @@ from keysvc.plugin.changes import (
 )
 from keysvc.plugin.interfaces import MappingStore
 
-TTL = timedelta(seconds=30)
 MOVED = "system.moved"
 PAGE = 2000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,23 +76,9 @@ def migrate(
     target.prepare()
     if _is_done(source, target):
         return Contents.of(target)
-    with _alone(source) as old, _alone(target, above=old.epoch) as new:
+    # SSO servers take no answer of a lower epoch than they have seen: the new store's rises above the old one's.
+    with hold(source, wait=True) as old, hold(target, wait=True, above=old.epoch) as new:
         return _Move(source, target, old, new, progress).run(system, actor)
-
-
-@contextlib.contextmanager
-def _alone(store: MappingStore, above: int = 0) -> abc.Iterator[Leadership]:
-    """No master secret server works on it meanwhile. SSO servers take no answer of a lower epoch than they have seen:
-    that of the new store is raised `above` the old one's."""
-    leadership = Leadership(store, TTL)
-    leadership.acquire()
-    while leadership.epoch <= above:
-        leadership.raise_epoch()
-    leadership.keep(lambda _lost: None)
-    try:
-        yield leadership
-    finally:
-        leadership.release()
 
 
 def _is_done(source: MappingStore, target: MappingStore) -> bool:
@@ -162,9 +146,7 @@ def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[obj
 
 
 class _Move:
-    def __init__(
-        self, source: MappingStore, target: MappingStore, old: Leadership, new: Leadership, progress: Progress
-    ) -> None:
+    def __init__(self, source: MappingStore, target: MappingStore, old: Term, new: Term, progress: Progress) -> None:
         self._source, self._target, self._old, self._new = source, target, old, new
         self._progress = progress
 
@@ -180,7 +162,7 @@ class _Move:
             self._thaw(active)
             raise
         self._put([PutVersion(active), audit(actor, MOVED, self._source.info().url)])
-        self._source.commit([audit(actor, MOVED, f"to {self._target.info().url}")], self._old.guard)
+        self._old.commit(audit(actor, MOVED, f"to {self._target.info().url}"))
         return moved
 
     def _copy_versions(self, system: SystemRecord) -> VersionRecord:
@@ -204,10 +186,10 @@ class _Move:
 
     def _freeze(self, active: VersionRecord) -> None:
         """Without an active version nobody can encrypt into the source."""
-        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._old.guard)
+        self._old.commit(PutVersion(replace(active, state=VersionState.RETIRING)))
 
     def _thaw(self, active: VersionRecord) -> None:
-        self._source.commit([PutVersion(active)], self._old.guard)
+        self._old.commit(PutVersion(active))
 
     def _copy_rows(self) -> None:
         source, target = self._source, self._target
@@ -311,7 +293,7 @@ class _Move:
 
     def _put(self, changes: abc.Sequence[Change]) -> None:
         if changes:
-            self._target.commit(changes, self._new.guard)
+            self._new.commit(*changes)
 
 
 def _fingerprint(row: EncryptedCredential) -> bytes:

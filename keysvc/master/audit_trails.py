@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from keysvc.errors import Conflict, Fenced, KeysvcError, MappingStoreError, MappingStoreUnavailable
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import AuditEntry, AuditTrail, Settings, VersionState
 from keysvc.plugin.audit_chain import AuditHead, AuditKeys, link
 from keysvc.plugin.changes import AcceptAudit, PruneAudit, SealAudit
@@ -168,10 +168,10 @@ def trail_entries(store: MappingStore, trail: AuditTrail, after: int = 0) -> abc
 class Trails(threading.Thread):
     """A thread of its own: a long trail takes seconds to read. `problems` are what status shows."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, audit_keys: abc.Callable[[], AuditKeys]) -> None:
+    def __init__(self, store: MappingStore, term: Term, audit_keys: abc.Callable[[], AuditKeys]) -> None:
         super().__init__(name="audit", daemon=True)
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._audit_keys = audit_keys
         self._marks: dict[AuditTrail, Checkpoint] = {}
         self._verify_at = self._verify_all_at = 0.0
@@ -183,7 +183,7 @@ class Trails(threading.Thread):
         """Until `stop`, or until another process is the master secret server."""
         while not self._stopping.wait(SEAL_SECONDS):
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self.look()
             except Fenced:
                 return
@@ -194,7 +194,7 @@ class Trails(threading.Thread):
         """Seals what the last requests wrote. Does not wait for a trail that is being read."""
         self._stopping.set()
         try:
-            if self._leadership.valid:
+            if self._term.valid:
                 self.seal()
         except KeysvcError as error:
             log.warning("audit entries stay unsealed until a master secret server starts", problem=str(error))
@@ -213,9 +213,9 @@ class Trails(threading.Thread):
         for head in self._store.audit_heads():
             if self._is_added(head) and active in (keys := self._audit_keys()):
                 first = SealAudit(head.trail, keys, first=True), audit(SERVICE, BEGUN, head.trail.value)
-                self._store.commit(first, self._leadership.guard)
+                self._term.commit(*first)
             elif head.sealed_sequence != head.sequence or head.sealed_version != active:
-                self._store.commit([SealAudit(head.trail, self._audit_keys())], self._leadership.guard)
+                self._term.commit(SealAudit(head.trail, self._audit_keys()))
 
     def _is_added(self, head: AuditHead) -> bool:
         """Whether an upgrade added the trail and nothing sealed it yet. One that was sealed once and is not now was
@@ -258,9 +258,7 @@ class Trails(threading.Thread):
         problem = f"the audit trail {trail}: {found.problems[0]}"
         if trail not in self.problems:
             log.error("an audit trail was changed", trail=trail.value, problem=problem)
-            self._store.commit(
-                told(SERVICE, EventKind.AUDIT_CHAIN_BROKEN, trail.value, problem=problem), self._leadership.guard
-            )
+            self._term.commit(*told(SERVICE, EventKind.AUDIT_CHAIN_BROKEN, trail.value, problem=problem))
         self.problems[trail] = problem
 
     def _prune(self, trail: AuditTrail, keys: AuditKeys, bound: int) -> None:
@@ -268,15 +266,15 @@ class Trails(threading.Thread):
         surplus = head.sealed_sequence - head.base_sequence - bound
         if bound and surplus > bound // SLACK and trail not in self.problems:
             try:
-                self._store.commit([PruneAudit(trail, head.base_sequence + surplus, keys)], self._leadership.guard)
+                self._term.commit(PruneAudit(trail, head.base_sequence + surplus, keys))
             except Conflict:
                 self._verify_at = 0.0
 
 
-def accept(store: MappingStore, leadership: Leadership, trail: AuditTrail, keys: AuditKeys, actor: str) -> None:
+def accept(term: Term, trail: AuditTrail, keys: AuditKeys, actor: str) -> None:
     """Go on with a trail that is broken: `AcceptAudit`, with an entry that says who did."""
     entry = audit(actor, "audit.accepted", trail.value)
-    store.commit([AcceptAudit(trail, keys), entry, SealAudit(AuditTrail.CHANGES, keys)], leadership.guard)
+    term.commit(AcceptAudit(trail, keys), entry, SealAudit(AuditTrail.CHANGES, keys))
 
 
 def bound_of(trail: AuditTrail, settings: Settings) -> int:

@@ -20,7 +20,7 @@ log = get_logger("keysvc.cluster")
 LONGEST_LOOK_SECONDS = 0.5
 """How often a standby looks at the lease: it takes over so long after it ended, at most."""
 
-Term = abc.Callable[[], MasterSecretServer]
+MakeMaster = abc.Callable[[], MasterSecretServer]
 """Makes a master secret server, not started; it lives for one lease."""
 
 
@@ -32,7 +32,7 @@ class Member:
         self,
         store: MappingStore,
         standby: Standby,
-        term: Term,
+        make_master: MakeMaster,
         *,
         lease_ttl: timedelta,
         changed: abc.Callable[[], None],
@@ -41,7 +41,7 @@ class Member:
         """`changed` is called when waiting polls have a new answer; `failed` when it cannot go on."""
         self._store = store
         self._standby = standby
-        self._term = term
+        self._make_master = make_master
         self._ttl = lease_ttl.total_seconds()
         self._changed = changed
         self._failed = failed
@@ -158,7 +158,7 @@ class Member:
         with self._changing:
             if self._stopping:
                 return
-            master = self._term()
+            master = self._make_master()
             try:
                 master.start(self._lost, wait=False)
             except (LeaseHeld, Fenced):  # another was quicker, or it slept through its lease before it had begun

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
 from keysvc.master.events import EventKind, told
-from keysvc.master.lease import Leadership
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.spot_check import check_sample
-from keysvc.model import AuditTrail, Guard, VersionRecord, VersionState
+from keysvc.master.term import Term
+from keysvc.model import AuditTrail, VersionRecord, VersionState
 from keysvc.plugin.changes import PutVersion, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -21,11 +21,11 @@ log = get_logger("keysvc.rotation")
 class Destruction:
     """Called by one thread at a time."""
 
-    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, term: Term) -> None:
         self._store = store
         self._system_id = system_id
         self._secrets = secrets
-        self._leadership = leadership
+        self._term = term
 
     def destroy(self, version: int, active: VersionRecord, actor: str, *, force: bool = False) -> None:
         """Destroy a version that retired. Raises VersionNotFound; VersionInUse while it is active or announced, while a
@@ -51,7 +51,7 @@ class Destruction:
             *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
             *(SealAudit(trail, self._secrets.audit_keys(self._system_id)) for trail in AuditTrail),
         ]
-        self._store.commit(changes, Guard(self._leadership.epoch, active.version))
+        self._term.commit(*changes, active=active.version)
         self._secrets.destroy(version)
         log.info("destroyed a version", version=version)
 

@@ -9,31 +9,24 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import abc
-from datetime import timedelta
 
 from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, SharesNeeded, VersionNotFound
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term, hold
 from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 
-RESEALING_TTL = timedelta(seconds=30)
 PROBE = 2**32 - 1
 _ELSEWHERE = "one place has one root: name another directory, or another object of the token"
 Records = abc.Sequence[VersionRecord]
 
 
 @contextlib.contextmanager
-def alone(store: MappingStore) -> abc.Iterator[Leadership]:
+def alone(store: MappingStore) -> abc.Iterator[Term]:
     """Hold the lease, so that meanwhile no master secret server makes or destroys a version. Raises LeaseHeld."""
     if store.system() is None:
         raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-    leadership = Leadership(store, RESEALING_TTL)
-    leadership.take_or_refuse()
-    try:
-        leadership.keep(lambda _fenced: None)  # `require` and every commit say it
-        yield leadership
-    finally:
-        leadership.release()
+    with hold(store) as term:
+        yield term
 
 
 def live(records: Records) -> list[VersionRecord]:
@@ -78,17 +71,17 @@ def _unannounced(records: Records, source: KeyStore) -> list[MasterSecret]:
     return [source.unseal(following)] if following in source.versions() else []
 
 
-def seal(wanted: abc.Sequence[MasterSecret], target: KeyStore, leadership: Leadership) -> None:
+def seal(wanted: abc.Sequence[MasterSecret], target: KeyStore, term: Term) -> None:
     """Seal all of them there. Raises KeyStoreError, MasterSecretServerUnavailable."""
     for secret in wanted:
-        leadership.require()
+        term.require()
         target.seal(secret)
 
 
-def prove(wanted: abc.Sequence[MasterSecret], target: KeyStore, leadership: Leadership) -> None:
+def prove(wanted: abc.Sequence[MasterSecret], target: KeyStore, term: Term) -> None:
     """Unseal all of them there, after a restart of it, and compare. Raises KeyStoreError."""
     for secret in wanted:
-        leadership.require()
+        term.require()
         if target.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back from {target.info().url} as another secret")
 
@@ -118,7 +111,7 @@ def _require_one_root(version: int, target: KeyStore) -> None:
         ) from None
 
 
-def empty(records: Records, left: KeyStore, kept: KeyStore, leadership: Leadership) -> None:
+def empty(records: Records, left: KeyStore, kept: KeyStore, term: Term) -> None:
     """Destroy in `left` each version that `kept` opens to the same secret, and what the system has destroyed.
 
     Raises SealBroken before it destroys anything when `kept` lacks a version that `left` has.
@@ -132,7 +125,7 @@ def empty(records: Records, left: KeyStore, kept: KeyStore, leadership: Leadersh
                 hint="keep both: run the same command with --keep",
             )
     for version in versions:
-        leadership.renew()
+        term.renew()
         left.destroy(version)
 
 

@@ -21,13 +21,13 @@ from keysvc.errors import (
 )
 from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.lease import Leadership
 from keysvc.master.reencryption import FullReencryption, Progress
 from keysvc.master.rotation_alerts import WAITING_LONG, Hindrances
 from keysvc.master.schedule import Schedule
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.master.spot_check import check_sample
+from keysvc.master.term import Term
 from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
 from keysvc.plugin.changes import Change, PutRotationSettings, PutVersion
 from keysvc.plugin.interfaces import MappingStore
@@ -46,7 +46,7 @@ class Rotation:
         store: MappingStore,
         system_id: str,
         secrets: UnsealedVersions,
-        leadership: Leadership,
+        term: Term,
         servers: LiveServers,
         *,
         every: timedelta | None = None,
@@ -54,12 +54,12 @@ class Rotation:
         self._store = store
         self._system_id = system_id
         self._secrets = secrets
-        self._leadership = leadership
+        self._term = term
         self._servers = servers
         self._changing = threading.Lock()
-        self._reencryption = FullReencryption(store, system_id, secrets, leadership)
-        self._destruction = Destruction(store, system_id, secrets, leadership)
-        self._hindrances = Hindrances(store, leadership)
+        self._reencryption = FullReencryption(store, system_id, secrets, term)
+        self._destruction = Destruction(store, system_id, secrets, term)
+        self._hindrances = Hindrances(store, term)
         self._schedule = Schedule(every)
         self._complete_under: int | None = None  # no row can come under another version while this one is active
         self._problems: dict[str, str] = {}
@@ -76,7 +76,7 @@ class Rotation:
         announced; else the answer is the active one. Raises VersionNotFound, KeyStoreError.
         """
         with self._changing:
-            self._leadership.require()
+            self._term.require()
             return self._start(self._store.versions(), actor, compromised)
 
     def change_settings(
@@ -87,7 +87,7 @@ class Rotation:
         if max_rows_per_second is not None and not 0 <= max_rows_per_second < 2**31:
             raise InvalidInput("max_rows_per_second must be a whole number, 0 for no limit")
         with self._changing:
-            self._leadership.require()
+            self._term.require()
             before = after = self._store.rotation_settings()
             if paused is not None:
                 after = replace(after, paused_at=(before.paused_at or utc_now()) if paused else None)
@@ -102,7 +102,7 @@ class Rotation:
     def destroy(self, version: int, actor: str, *, force: bool = False) -> None:
         """As `Destruction.destroy`."""
         with self._changing:
-            self._leadership.require()
+            self._term.require()
             self._destruction.destroy(version, active_of(self._store.versions()), actor, force=force)
 
     # -- what status shows -----------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ class Rotation:
         raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
 
     def _commit(self, changes: abc.Sequence[Change]) -> None:
-        self._store.commit(changes, self._leadership.guard)
+        self._term.commit(*changes)
 
 
 def announced(secret: MasterSecret, state: VersionState = VersionState.ANNOUNCED) -> VersionRecord:

@@ -7,8 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keysvc.master.protectors import ProtectorStatus
-from keysvc.master.servers import PERMISSION_INTERVALS
-from keysvc.model import BackupRecord, Role, RotationSettings, Server, VersionRecord, VersionState, utc_now
+from keysvc.model import (
+    BackupRecord,
+    Role,
+    RotationSettings,
+    Server,
+    VersionRecord,
+    VersionState,
+    permission_length,
+    utc_now,
+)
 from keysvc.plugin.interfaces import MappingStore
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
@@ -234,7 +242,7 @@ def standby_statuses(
     last = {server.name: server for server in sorted(standbys, key=lambda server: server.seen_at)}
     statuses = []
     for name, server in sorted(last.items()):
-        silent = now - server.seen_at > PERMISSION_INTERVALS * poll_interval
+        silent = now - server.seen_at > permission_length(poll_interval)
         missing = sorted(live.difference(server.versions_held))
         problem = (
             "it has fallen silent"
@@ -248,7 +256,7 @@ def standby_statuses(
 
 def server_statuses(servers: abc.Sequence[Server], poll_interval: timedelta) -> tuple[ServerStatus, ...]:
     """One line a name: its processes may be several; the oldest version that one of them is at counts."""
-    permission = PERMISSION_INTERVALS * poll_interval
+    permission = permission_length(poll_interval)
     by_name: dict[str, list[Server]] = {}
     for server in servers:
         by_name.setdefault(server.name, []).append(server)

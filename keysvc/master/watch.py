@@ -10,9 +10,9 @@ from datetime import datetime
 
 from keysvc.errors import KeyStoreError, KeysvcError, MappingStoreUnavailable
 from keysvc.master.events import EventKind, event
-from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.secrets import UnsealedVersions
+from keysvc.master.term import Term
 from keysvc.model import VersionState, utc_now
 from keysvc.plugin.changes import AppendEvent
 from keysvc.plugin.interfaces import MappingStore
@@ -29,12 +29,10 @@ class KeyStoreWatch(threading.Thread):
     """A thread of its own, because a key store may take a minute to say that it cannot be reached. Polls, look-ups and
     rotations never wait for it."""
 
-    def __init__(
-        self, store: MappingStore, leadership: Leadership, protectors: Protectors, secrets: UnsealedVersions
-    ) -> None:
+    def __init__(self, store: MappingStore, term: Term, protectors: Protectors, secrets: UnsealedVersions) -> None:
         super().__init__(name="key store", daemon=True)
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._protectors = protectors
         self._secrets = secrets
         self._prove_at = -math.inf
@@ -59,7 +57,7 @@ class KeyStoreWatch(threading.Thread):
         while not self._stopping:
             self._soon.clear()
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self._look()
             except KeysvcError as error:
                 log.debug("looked in vain", problem=str(error))
@@ -96,7 +94,7 @@ class KeyStoreWatch(threading.Thread):
             if problem
             else event(EventKind.KEY_STORE_BACK, subject=url)
         )
-        self._store.commit([happened], self._leadership.guard)
+        self._term.commit(happened)
         if problem:
             log.error("the key store does not answer; what is held serves on", key_store=url, problem=problem)
         else:
@@ -119,9 +117,9 @@ class KeyStoreWatch(threading.Thread):
 class MappingStoreOutage:
     """An event cannot be written while the mapping store is away: beginning and end are told together."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, term: Term) -> None:
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._since: datetime | None = None
         self._problem = ""
 
@@ -138,5 +136,5 @@ class MappingStoreOutage:
         away = event(EventKind.MAPPING_STORE_AWAY, subject=url, problem=self._problem)
         back = event(EventKind.MAPPING_STORE_BACK, subject=url, seconds=round((now - self._since).total_seconds()))
         began = AppendEvent(replace(away.event, at=self._since))
-        self._store.commit([began, back], self._leadership.guard)
+        self._term.commit(began, back)
         self._since = None

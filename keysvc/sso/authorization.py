@@ -11,9 +11,8 @@ from collections import abc
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from keysvc import names
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
-from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.model import Application, ApplicationType, Mapping, Settings, names
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.found import Found

@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from keysvc import names
 from keysvc.described import UNREADABLE, described
 from keysvc.errors import InvalidInput, KeysvcError
-from keysvc.model import Application
+from keysvc.model import Application, names
 from keysvc.sso.config_store import refuse_config_store
 from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label

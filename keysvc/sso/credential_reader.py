@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from keysvc import names
 from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
-from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText, names
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.credentials import Credential, refuse_local
 from keysvc.sso.found import existing

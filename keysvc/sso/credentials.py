@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass, field
 
-from keysvc import names
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import Application, ApplicationType, Mapping, SecretText
+from keysvc.model import Application, ApplicationType, Mapping, SecretText, names
 
 
 def same_label(label: str) -> str:

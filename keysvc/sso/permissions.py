@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from keysvc import names
-from keysvc.model import Application, Role, Settings
+from keysvc.model import Application, Role, Settings, names
 
 
 class SSORole(StrEnum):
@@ -137,7 +136,7 @@ def certificate_roles(principal: Principal) -> abc.Iterator[SSORole]:
 
 
 def system_roles(accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that the settings give for every application. `accounts` are keys: see `keysvc.names`."""
+    """Those that the settings give for every application. `accounts` are keys: see `keysvc.model.names`."""
     if _among(accounts, accounts_in(settings.administrators)):
         yield SSORole.SSO_ADMINISTRATOR
     if _among(accounts, accounts_in(settings.affiliate_administrators)):

@@ -13,7 +13,6 @@ from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.clock import elapsed
 
-PERMISSION_INTERVALS = 2
 FIRST_INTERVAL_SECONDS = 5.0
 
 
@@ -82,12 +81,12 @@ class VersionCache:
             self._state, self._permitted_until = _State(), 0.0
 
     def permit(self, since: float, epoch: int) -> None:
-        """A poll sent at `since` was answered well under `epoch`: encrypting is permitted for two poll intervals from
+        """A poll sent at `since` was answered well under `epoch`: the announced permission to encrypt counts from
         then, unless another epoch was announced meanwhile."""
         with self._lock:
             announcement = self._state.announcement
             if announcement is not None and announcement.epoch == epoch:
-                until = since + PERMISSION_INTERVALS * announcement.poll_interval.total_seconds()
+                until = since + announcement.permission.total_seconds()
                 self._permitted_until = max(self._permitted_until, until)
 
     @property

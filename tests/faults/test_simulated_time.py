@@ -244,7 +244,7 @@ class Machine(RuleBasedStateMachine):
 
     def renew(self, master: MasterSecretServer) -> None:
         try:
-            master._leadership.renew()
+            master._term.renew()
         except Fenced:
             self.masters.remove(master)
             if master is self.master:
@@ -280,7 +280,7 @@ class Machine(RuleBasedStateMachine):
 
     def work(self, master: MasterSecretServer) -> object:
         """A turn of its worker."""
-        if not master._leadership.valid:
+        if not master._term.valid:
             return False
         master._attendance.record()
         more = master.rotation.advance()
@@ -377,7 +377,7 @@ class Machine(RuleBasedStateMachine):
     def only_one_master_believes_in_its_lease(self) -> None:
         """Invariant 1, where no clock was set; where one was, the epoch alone decides."""
         if hasattr(self, "store") and not self.jumped:
-            assert sum(master._leadership.valid for master in self.masters) <= 1
+            assert sum(master._term.valid for master in self.masters) <= 1
 
     @invariant()
     def versions_and_epochs_only_grow(self) -> None:

@@ -6,9 +6,8 @@ import itertools
 from collections import abc
 from dataclasses import replace
 
-from keysvc import names
 from keysvc.errors import InvalidInput, NotFound
-from keysvc.model import Application, ApplicationType, Mapping
+from keysvc.model import Application, ApplicationType, Mapping, names
 from keysvc.plugin.changes import DeleteMapping as DeleteRow, PutMapping
 from keysvc.sso.credential_writer import claimed
 from keysvc.sso.credentials import check_new, refuse_local

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keysvc import names
 from keysvc.errors import InvalidInput
-from keysvc.model import Settings
+from keysvc.model import Settings, names
 from keysvc.plugin.changes import PutSystem
 from keysvc.sso.permissions import Right, accounts_in
 from keysvc.sso.requests.request import Request

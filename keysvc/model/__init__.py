@@ -17,8 +17,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, NoReturn, TypeVar
 
-from keysvc import names
 from keysvc.errors import InvalidInput
+from keysvc.model import names
 
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8
@@ -141,6 +141,11 @@ class Announcement:
     versions: tuple[VersionRecord, ...]
     poll_interval: timedelta
 
+    @property
+    def permission(self) -> timedelta:
+        """How long the poll that this answers permits encryption, from before its request."""
+        return permission_length(self.poll_interval)
+
     @cached_property
     def etag(self) -> str:
         """Changes when, and only when, an SSO server has something to do: `"epoch;3r,4a,5n"`."""
@@ -151,6 +156,11 @@ class Announcement:
     def active(self) -> VersionRecord | None:
         """The one version that encrypts; None before configuration."""
         return next((record for record in self.versions if record.state is VersionState.ACTIVE), None)
+
+
+def permission_length(poll_interval: timedelta) -> timedelta:
+    """Return how long a good poll permits encryption: two poll intervals."""
+    return 2 * poll_interval
 
 
 @dataclass(frozen=True, slots=True)

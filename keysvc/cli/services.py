@@ -11,19 +11,24 @@ from types import MappingProxyType
 from keysvc.cli.prompts import key_store_prompt
 from keysvc.errors import ConfigurationError, KeysvcError
 from keysvc.installation import assembly, config as configuration
-from keysvc.installation.config import host_and_port
+from keysvc.installation.config import Config, host_and_port
 from keysvc.model import Role
+from keysvc.operating.health import of_agent, of_master
+from keysvc.operating.measuring import Unmeasured, measured
+from keysvc.operating.probes import answered
+from keysvc.operating.service import Service
 from keysvc.plugin.logs import log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
+BEATS_IN_LEASE = 12
+"""How often the threads are asked for a sign of life while a lease lasts: four times before each renewal."""
+
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
-    from keysvc.web.master.app import JoinInfo, master_app
-
     settings = configuration.load(config)
     log_to_stderr()
     interrupt_at_end()
@@ -31,8 +36,18 @@ def serve(config: Path | None) -> None:
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
     identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
-    context = identity.server_context()
-    waiting = Waiting()
+    with contextlib.ExitStack() as ending:
+        service = ending.enter_context(Service(settings.lease.total_seconds() / BEATS_IN_LEASE))
+        metrics = measured(settings, service.heart, identity)
+        metrics.watch(assembly.plugins_of(settings))
+        ending.enter_context(answered(settings, identity, service.health, metrics.text()))
+        _serve_master(settings, identity, service, metrics)
+
+
+def _serve_master(settings: Config, identity: IdentityFiles, service: Service, metrics: Unmeasured) -> None:
+    from keysvc.web.master.app import JoinInfo, master_app
+
+    context, waiting = identity.server_context(), Waiting()
     problems: list[KeysvcError] = []
 
     def fail(error: KeysvcError) -> None:
@@ -48,14 +63,29 @@ def serve(config: Path | None) -> None:
     )
     with (
         assembly.opened_member(
-            settings, key_store_prompt(settings), changed=waiting.changed, failed=fail, ask=waiting.ask
+            settings, key_store_prompt(settings), changed=waiting.changed, failed=fail, silent=service.heart.silent
         ) as member,
-        listen(*host_and_port("listen", settings.listen)) as at,
+        listen(*host_and_port("listen", settings.listen or "")) as at,
     ):
-        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
+
+        def begin() -> None:
+            waiting.serve()
+            service.serves(lambda: of_master(member))
+
+        def end() -> None:
+            service.stops()
+            member.stop()
+
+        app = master_app(member, waiting, facts, metrics.observe)
+        server = Server(app, at, context, before_end=end, at_start=begin)
+        service.heart.watch("event loop", server.ask)
+        service.heart.watch("worker", member.ask)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
-        with kept_renewed(assembly.master_renewal(settings, member, context)):
+        with (
+            metrics.of_master(server, member, lambda: assembly.open_mapping_store(settings)),
+            kept_renewed(assembly.master_renewal(settings, member, context)),
+        ):
             server.run()
     if problems:
         raise problems[0]
@@ -75,6 +105,10 @@ def agent(config: Path | None) -> None:
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
     with contextlib.ExitStack() as ending:
+        service = ending.enter_context(Service())
+        metrics = measured(settings, service.heart, identity)
+        metrics.watch(assembly.plugins_of(settings))
+        ending.enter_context(answered(settings, identity, service.health, metrics.text()))
         at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
         local = None
         if settings.agent_socket is not None:
@@ -83,12 +117,24 @@ def agent(config: Path | None) -> None:
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
         callers = LocalCallers(peer.name, settings.agent_callers)
-        app = agent_app(sso, admission, callers)
+        app = agent_app(sso, admission, callers, metrics.observe)
         if local is not None:
-            ending.enter_context(Server(app, local, None, knows=callers.knows).in_background())
+            on_socket = Server(app, local, None, knows=callers.knows)
+            service.heart.watch("event loop of the socket", on_socket.ask)
+            ending.enter_context(on_socket.in_background())
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]
         _tell(f"the SSO server {peer.name} is on {' and '.join(places)}")
-        Server(app, at, identity.server_context()).run()
+        server = Server(
+            app,
+            at,
+            identity.server_context(),
+            before_end=service.stops,
+            at_start=lambda: service.serves(lambda: of_agent(sso)),
+        )
+        service.heart.watch("event loop", server.ask)
+        service.heart.watch("worker", sso.ask)
+        metrics.of_agent(server, sso)
+        server.run()
 
 
 SERVICES: abc.Mapping[str, abc.Callable[[Path | None], None]] = MappingProxyType({"serve": serve, "agent": agent})

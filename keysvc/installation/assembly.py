@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from keysvc.master.delivery import Subscription
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
-    from keysvc.master.term import Ask
+    from keysvc.plugin.heartbeat import Silent
     from keysvc.plugin.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
     from keysvc.plugin.isolation import PluginFailure, Tell
     from keysvc.plugin.loading import Plugins
@@ -79,6 +79,11 @@ def _pinned(config: Config) -> tuple[str, ...] | None:
     return None if config.plugins is None else tuple(sorted(set(config.plugins)))
 
 
+def plugins_of(config: Config) -> Plugins:
+    """The plugins that the configuration allows."""
+    return plugins(_pinned(config))
+
+
 def no_prompt(what: str) -> NoReturn:
     """A prompt for where nobody can be asked."""
     raise ConfigurationError(
@@ -109,7 +114,7 @@ def verified(config: Config, store: MappingStore, *roles: Role) -> Peer:
 
 def open_mapping_store(config: Config) -> MappingStore:
     """Raises UnknownScheme, ConfigurationError, MappingStoreUnavailable."""
-    return plugins(_pinned(config)).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
+    return plugins_of(config).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
 
 
 def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
@@ -138,19 +143,19 @@ def recovery(config: Config, url: str) -> Recovery:
 
 def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
     """Any key store, for this system."""
-    return plugins(_pinned(config)).key_stores.open(url, prompt, config.system_id)
+    return plugins_of(config).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifier(config: Config, url: str) -> Notifier:
     """Any notifier, for this system."""
-    return plugins(_pinned(config)).notifiers.open(url, no_prompt, config.system_id)
+    return plugins_of(config).notifiers.open(url, no_prompt, config.system_id)
 
 
 def open_authorizer(config: Config) -> Authorizer | None:
     """The one that is configured. Raises UnknownScheme, ConfigurationError."""
     if config.authorizer is None:
         return None
-    return plugins(_pinned(config)).authorizers.open(config.authorizer, no_prompt, config.system_id)
+    return plugins_of(config).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
 def subscriptions(config: Config) -> list[Subscription]:
@@ -177,7 +182,7 @@ def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     """Log which plugins could not be loaded, and from now on which fail: each plugin and method once an hour. `also` is
     told then."""
-    found = plugins(_pinned(config))
+    found = plugins_of(config)
     told: dict[tuple[str, str], float] = {}
 
     def tell(failure: PluginFailure) -> None:
@@ -357,10 +362,10 @@ def opened_member(
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
-    ask: Ask,
+    silent: Silent,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`, `ask` as of `Term.keep`."""
+    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -404,7 +409,7 @@ def opened_member(
                 url=config.own_url,
                 secrets=standby.secrets,
                 changed=changed,
-                ask=ask,
+                silent=silent,
                 plugin_failures=plugin_failures,
             )
 

@@ -77,8 +77,9 @@ class Member:
         return self._is_informed and not (self._problem or self._standby.problem)
 
     def ask(self, no_op: NoOp) -> None:
-        """Hand a no-op to the thread that watches the lease."""
-        self._resting.ask(no_op)
+        """Hand a no-op to the worker: while active, who attends to the members; else, who watches the lease."""
+        active = self._active
+        (self._resting.ask if active is None else active.ask)(no_op)
 
     def start(self) -> None:
         """Become active at once when that is possible, else a standby. Raises what keeps it from being either."""

@@ -80,11 +80,12 @@ def of_master(member: Member) -> Checks:
         active = member.active
     except NotActive:
         return [Check("started"), Check("standby", "" if member.can_take_over else "cannot take over now")]
+    now = active.condition()
     return [
         Check("started"),
-        Check("lease", "" if active.valid else "is not held now"),
-        Check("key-store", "" if active.key_store_answers else "does not answer", is_needed=False),
-        Check("versions", "" if active.versions_open else "one cannot be unsealed", is_needed=False),
+        Check("lease", "" if now.lease_held else "is not held now"),
+        Check("key-store", "" if now.key_store_answers else "does not answer", is_needed=False),
+        Check("versions", "one cannot be unsealed" if now.sealed_versions else "", is_needed=False),
     ]
 
 

@@ -69,21 +69,22 @@ def _names(query: bytes) -> abc.Collection[bytes]:
 
 def _text(content: bytes, status: int = HTTPStatus.OK, *, media_type: str = TEXT) -> Response:
     length = str(len(content)).encode()
-    return Response(
-        status, ((b"content-length", length), (b"content-type", media_type.encode()), NO_STORE), content
-    )
+    return Response(status, ((b"content-length", length), (b"content-type", media_type.encode()), NO_STORE), content)
 
 
 @contextlib.contextmanager
-def answered(config: Config, identity: IdentityFiles, health: Health, metrics: Metrics | None) -> abc.Iterator[None]:
+def answered(
+    config: Config, identity: IdentityFiles, health: Health, metrics: Metrics | None = None
+) -> abc.Iterator[None]:
     """Answer probes where the configuration says, while the context lasts. Raises ConfigurationError."""
     if config.probes is None:
         yield
         return
     at, context = _listening(config, config.probes, identity)
-    with at, Server(
-        probes_app(health, metrics, asks_certificate=context is not None), at, context
-    ).in_background("probes"):
+    with (
+        at,
+        Server(probes_app(health, metrics, asks_certificate=context is not None), at, context).in_background("probes"),
+    ):
         yield
 
 

@@ -16,9 +16,9 @@ class Service:
     """From the start of the process to its end; a context manager, because the heart is a thread."""
 
     def __init__(self, interval: float = BEAT_SECONDS) -> None:
-        """Ask each thread every `interval` seconds."""
+        """Ask each thread every second, or every `interval` seconds where that is less."""
         self.supervisor = Supervisor()
-        self.heart = Heart(self._after_beat, interval=interval)
+        self.heart = Heart(self._after_beat, interval=min(interval, BEAT_SECONDS))
         self.health = Health(self.heart)
 
     def __enter__(self) -> Self:

@@ -28,13 +28,13 @@ class Resting:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._no_ops: list[NoOp] = []
+        self._no_ops: dict[NoOp, None] = {}
         self._is_woken = False
 
     def ask(self, no_op: NoOp) -> None:
-        """Hand over a no-op. Any thread may call it."""
+        """Hand over a no-op; the same one waits once. Any thread may call it."""
         with self._changed:
-            self._no_ops.append(no_op)
+            self._no_ops[no_op] = None
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -48,7 +48,7 @@ class Resting:
         until = elapsed() + seconds
         while True:
             with self._changed:
-                no_ops, self._no_ops = self._no_ops, []
+                no_ops, self._no_ops = self._no_ops, {}
                 left = until - elapsed()
                 if not no_ops:
                     if self._is_woken or left <= 0:
@@ -60,20 +60,18 @@ class Resting:
 
 
 class _Part:
-    """One thread that is watched. It has one no-op at a time: those of a thread that hangs do not pile up."""
+    """One thread that is watched. It is asked at every beat: the thread that was asked before may have ended, and
+    another may do its work now."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._is_asked = False
         self.answered_at = elapsed()
 
     def beat(self) -> None:
-        if not self._is_asked:
-            self._is_asked = True
-            self._ask(self._answered)
+        self._ask(self._answered)
 
     def _answered(self) -> None:
-        self.answered_at, self._is_asked = elapsed(), False
+        self.answered_at = elapsed()
 
 
 class Heart:
@@ -99,6 +97,11 @@ class Heart:
         """Return the names of the threads that answered no no-op within the last so many seconds."""
         since = elapsed() - seconds
         return tuple(name for name, part in list(self._parts.items()) if part.answered_at < since)
+
+    def since(self) -> abc.Mapping[str, float]:
+        """Return for each thread how many seconds ago it answered."""
+        now = elapsed()
+        return {name: max(0.0, now - part.answered_at) for name, part in list(self._parts.items())}
 
     def start(self) -> None:
         """Begin to ask."""

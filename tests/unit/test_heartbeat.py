@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from keysvc.plugin.heartbeat import Heart, Resting
+from keysvc.plugin.heartbeat import Heart, NoOp, Resting
 
 LONG = 60.0
 
@@ -55,15 +55,38 @@ def test_a_thread_that_does_not_answer_is_silent_and_one_that_answers_again_is_n
         heart.stop()
 
 
-def test_a_thread_that_hangs_is_asked_once() -> None:
-    asked: list[object] = []
-    rounds = threading.Semaphore(0)
+def test_no_ops_of_a_thread_that_hangs_do_not_pile_up() -> None:
+    resting, answered = Resting(), []
+    no_op = answered.append
+
+    def ask() -> None:
+        no_op(None)
+
+    for _ in range(5):
+        resting.ask(ask)
+    resting.rest(0)
+    assert answered == [None]
+
+
+def test_a_thread_whose_work_another_took_over_is_not_silent() -> None:
+    """The no-op that the first one was given is never answered."""
+    rounds, ended, successor = threading.Semaphore(0), Resting(), Resting()
+    working = [ended]
+
+    def ask(no_op: NoOp) -> None:
+        working[0].ask(no_op)
+
     heart = Heart(rounds.release, interval=0.01)
-    heart.watch("worker", asked.append)
+    heart.watch("worker", ask)
     heart.start()
     try:
-        for _ in range(5):
+        for _ in range(30):
             assert rounds.acquire(timeout=LONG)
-        assert len(asked) == 1
+        assert heart.silent(0.05) == ("worker",)
+        working[0] = successor
+        for _ in range(3):
+            assert rounds.acquire(timeout=LONG)
+        successor.rest(0)
+        assert heart.silent(LONG / 2) == ()
     finally:
         heart.stop()

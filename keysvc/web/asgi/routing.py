@@ -102,8 +102,20 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 """Says who calls. Raises AccessDenied unless that is somebody with one of the roles."""
 
 
-def application(title: str, operations: Operations, admit: Admit) -> ASGI:
-    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
+Observe = abc.Callable[[str, str, int, bool], object]
+"""Hears of each answer: the method, the path as its operation writes it, the status, whether it came from memory."""
+ROUTE, FROM_MEMORY = "keysvc.route", "keysvc.from-memory"
+"""Where a request's scope says which operation answers it, and that the answer came from memory."""
+OTHER = "other"
+
+
+def unobserved(_method: str, _path: str, _status: int, _from_memory: bool) -> None:
+    """Nobody wants to hear of answers."""
+
+
+def application(title: str, operations: Operations, admit: Admit, observe: Observe = unobserved) -> ASGI:
+    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem. `observe`
+    hears of each answer."""
     document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
     by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
     table = _Table(by_path)
@@ -122,6 +134,8 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             response = refusal(error, scope["path"], is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
             response = failure(error, scope["path"])
+        route = scope.get(ROUTE, OTHER)
+        observe(OTHER if route is OTHER else scope["method"], route, response.status, FROM_MEMORY in scope)
         await response.send(send)
 
     return serve
@@ -140,11 +154,13 @@ class _Endpoint:
 
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
+        scope[ROUTE] = operation.path
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
         if operation.cached is not None and (known := operation.cached(call)) is not None:
+            scope[FROM_MEMORY] = True
             return known
         found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
         if isinstance(found, Response):

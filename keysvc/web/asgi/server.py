@@ -170,6 +170,7 @@ class Server:
         self._is_stopped = False
         self._wake: abc.Callable[[], object] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._company: _Company | None = None
         self._full = Limited(log, 1)
 
     def run(self) -> None:
@@ -200,6 +201,15 @@ class Server:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(no_op)
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open of those whom the server knows, and how many of strangers."""
+        company = self._company
+        if company is None:
+            return 0, 0
+        known = sum(connection.connected.is_known for connection in list(company.open))
+        return known, len(company.strangers)
+
     def stop(self) -> None:
         """From any thread. Repeatable."""
         self._is_stopped = True
@@ -217,7 +227,7 @@ class Server:
         if self._is_stopped:
             stopping.set()
         self._at_start()
-        company = _Company(self._knows)
+        self._company = company = _Company(self._knows)
         tasks = [loop.create_task(self._accept(company)), loop.create_task(company.sweep())]
         try:
             await stopping.wait()

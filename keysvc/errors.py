@@ -49,6 +49,7 @@ A class exists only where a caller would catch it differently. Plugins raise the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -108,6 +109,18 @@ class InvalidInput(KeysvcError):
 
     code = "invalid-input"
     default_hint = "correct the input and run the same command again; nothing was changed"
+
+    MOST: ClassVar[int] = 50
+
+    @classmethod
+    def of_all(cls, faults: Sequence[KeysvcError]) -> InvalidInput:
+        """Return one error that names every fault, at most MOST of them."""
+        if len(faults) == 1:
+            return cls(str(faults[0]), hint=faults[0].hint)
+        named = " | ".join(str(fault) for fault in faults[: cls.MOST])
+        more = f" | and {len(faults) - cls.MOST} more" if len(faults) > cls.MOST else ""
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint != cls.default_hint)
+        return cls(f"{len(faults)} faults: {named}{more}", hint=next(iter(hints)) if len(hints) == 1 else None)
 
 
 class AccessDenied(KeysvcError):

@@ -200,15 +200,16 @@ def _marks(path: Path) -> dict[AuditTrail, Checkpoint]:
     """Where each trail ended when it was exported."""
     import msgspec
 
-    from keysvc.cli.shared import read_file
+    from keysvc.cli.shared import as_text, read_file
     from keysvc.described import UNREADABLE
     from keysvc.master.audit_trails import Checkpoint
     from keysvc.model import AuditTrail
 
     content, source = read_file(path)
+    text = as_text(content, source)
     marks: dict[AuditTrail, Checkpoint] = {}
     try:
-        for line in content.splitlines():
+        for line in text.splitlines():
             read = msgspec.json.decode(line)
             if "end" in read:
                 marks[AuditTrail(read["trail"])] = Checkpoint(int(read["end"]), bytes.fromhex(read["link"]))

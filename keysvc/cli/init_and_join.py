@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, open_store, read_file, with_the_stores_rights, without_secret
+from keysvc.cli.shared import (
+    PassphraseFileOption,
+    as_text,
+    open_store,
+    read_file,
+    with_the_stores_rights,
+    without_secret,
+)
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -123,10 +130,10 @@ def _read_token(file: Path | None, argument: str | None) -> str:
             hint="make a new one, and give --token-file FILE, or --token-file - with it on standard input",
         )
     if argument == "-" or str(file) == "-":
-        return sys.stdin.readline(1024)
+        return as_text(sys.stdin.buffer.readline(1024), "standard input")
     if file is None:
         raise typer.BadParameter("--token-file FILE is needed, or --token-file -")
-    return read_file(file)[0].decode("utf-8", "replace")
+    return as_text(*read_file(file))
 
 
 def join(

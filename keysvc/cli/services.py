@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections import abc
 from pathlib import Path
 from types import MappingProxyType
 
 from keysvc.cli.prompts import key_store_prompt
-from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable
 from keysvc.installation import assembly, config as configuration
 from keysvc.installation.config import Config, host_and_port
 from keysvc.model import Role
@@ -17,12 +18,14 @@ from keysvc.operating.health import of_agent, of_master
 from keysvc.operating.measuring import Unmeasured, measured
 from keysvc.operating.probes import answered
 from keysvc.operating.service import Service
-from keysvc.plugin.logs import log_to_stderr
+from keysvc.plugin.logs import get_logger, log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
+log = get_logger("keysvc.service")
+ASK_AGAIN_SECONDS = 1.0
 BEATS_IN_LEASE = 12
 """How often the threads are asked for a sign of life while a lease lasts: four times before each renewal."""
 
@@ -41,6 +44,7 @@ def serve(config: Path | None) -> None:
         metrics = measured(settings, service.heart, identity)
         metrics.watch(assembly.plugins_of(settings))
         ending.enter_context(answered(settings, identity, service.health, metrics.text()))
+        _await_mapping_store(settings)
         _serve_master(settings, identity, service, metrics)
 
 
@@ -109,6 +113,7 @@ def agent(config: Path | None) -> None:
         metrics = measured(settings, service.heart, identity)
         metrics.watch(assembly.plugins_of(settings))
         ending.enter_context(answered(settings, identity, service.health, metrics.text()))
+        _await_mapping_store(settings)
         at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
         local = None
         if settings.agent_socket is not None:
@@ -139,6 +144,22 @@ def agent(config: Path | None) -> None:
 
 SERVICES: abc.Mapping[str, abc.Callable[[Path | None], None]] = MappingProxyType({"serve": serve, "agent": agent})
 """By the command that runs each."""
+
+
+def _await_mapping_store(settings: Config) -> None:
+    """Return once the mapping store answers, whatever it holds: a machine may start before its database."""
+    problem = ""
+    with contextlib.closing(assembly.open_mapping_store(settings)) as store:
+        while True:
+            try:
+                store.info()
+            except MappingStoreUnavailable as error:
+                if str(error) != problem:
+                    log.warning("the mapping store is away; this service waits for it", problem=str(error))
+                problem = str(error)
+                time.sleep(ASK_AGAIN_SECONDS)
+            else:
+                return
 
 
 def _tell(what: str) -> None:

@@ -23,6 +23,7 @@ from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
 from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
+from keysvc.text import NoText, read_text
 
 FILE_NAME = "keysvc.toml"
 MAXIMUM_DURATION: Final = timedelta(days=36500)
@@ -184,7 +185,7 @@ def load(path: Path | None = None) -> Config:
     path = (path or default_path()).absolute()
     try:
         check_file(path, secret=False, root_reads=True)
-        content = path.read_text("utf-8")
+        content = read_text(path)
     except Unsafe as unsafe:
         raise ConfigurationError(f"the configuration is not safe: {unsafe.problem}", hint=unsafe.hint) from None
     except (FileNotFoundError, NotADirectoryError):
@@ -192,8 +193,8 @@ def load(path: Path | None = None) -> Config:
             f"there is no configuration at {path}",
             hint="an SSO administrator first runs: keysvc init --dir DIR; then give --config DIR/keysvc.toml",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    except (OSError, NoText) as error:
+        raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, described(Config), strict=True)
     except (*NO_TOML, msgspec.ValidationError) as error:
@@ -317,7 +318,7 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
     """
     path = path.resolve()
     try:
-        before = after = path.read_text("utf-8")
+        before = after = read_text(path)
         for name, value in settings.items():
             after = _with_setting(after, name, value)
         if not _differs_only(before, after, settings):

@@ -82,9 +82,13 @@ class Member:
         (self._resting.ask if active is None else active.ask)(no_op)
 
     def start(self) -> None:
-        """Become active at once when that is possible, else a standby. Raises what keeps it from being either."""
+        """Become active at once when that is possible, else a standby. Raises what keeps it from being either, unless
+        that is an outage of the mapping store."""
         self._standby.start()
-        self._look()
+        try:
+            self._look()
+        except MappingStoreUnavailable as error:
+            self._say(str(error))
         self._thread.start()
 
     def stop(self) -> None:

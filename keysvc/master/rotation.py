@@ -3,7 +3,6 @@ time: no progress file, every step repeatable, so that the next master goes on w
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import abc
@@ -117,7 +116,11 @@ class Rotation:
         """What an SSO administrator has to look at."""
         left = self._reencryption.undecryptable
         named = f"{left} credentials do not decrypt and stay under their old version, named by: keysvc secret verify"
-        return [*self._problems.values(), *([named] if left else [])]
+        unfinished = [
+            f"version {version} is destroyed, but still in the key store: {error}"
+            for version, error in sorted(self._destruction.unfinished.copy().items())
+        ]
+        return [*self._problems.values(), *([named] if left else []), *unfinished]
 
     @property
     def remaining_rows(self) -> int:
@@ -217,6 +220,7 @@ class Rotation:
             compromised = record.compromised_at is not None and record.state is VersionState.RETIRING
             if compromised and self._destruction.ready(record.version, active):
                 return self._destroy_by_itself(record.version, active)
+        self._problems.pop("destroying", None)
         return False
 
     def _destroy_by_itself(self, version: int, active: VersionRecord) -> bool:
@@ -263,8 +267,7 @@ class Rotation:
             log.info("announcing a new version", version=waiting.version)
         if changes:
             self._commit(changes)
-            with contextlib.suppress(KeyStoreError):  # the next master secret server does it, if this one cannot
-                self._destruction.finish(self._store.versions())
+            self._destruction.finish(self._store.versions())
         return waiting
 
     def _reported(self, records: abc.Iterable[VersionRecord], version: int) -> VersionRecord:

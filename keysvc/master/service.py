@@ -87,7 +87,13 @@ class MasterSecretServer:
         self._term = Term(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
         self._secrets = secrets or UnsealedVersions(self._protectors)
-        self._key_store_watch = KeyStoreWatch(store, self._term, self._protectors, self._secrets)
+        self._key_store_watch = KeyStoreWatch(
+            store,
+            self._term,
+            self._protectors,
+            self._secrets,
+            lambda: self.rotation.finish_destroying(),  # noqa: PLW0108  it is made by start
+        )
         self._delivery = Delivery(store, self._term, subscriptions)
         self._outage = MappingStoreOutage(store, self._term)
         self._trails = Trails(store, self._term, lambda: self._secrets.audit_keys(self.system_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import abc
 from dataclasses import replace
 from datetime import datetime
 
@@ -29,12 +30,21 @@ class KeyStoreWatch(threading.Thread):
     """A thread of its own, because a key store may take a minute to say that it cannot be reached. Polls, look-ups and
     rotations never wait for it."""
 
-    def __init__(self, store: MappingStore, term: Term, protectors: Protectors, secrets: UnsealedVersions) -> None:
+    def __init__(
+        self,
+        store: MappingStore,
+        term: Term,
+        protectors: Protectors,
+        secrets: UnsealedVersions,
+        finish_destroying: abc.Callable[[], None],
+    ) -> None:
+        """`finish_destroying` removes from the key store what should have been removed before."""
         super().__init__(name="key store", daemon=True)
         self._store = store
         self._term = term
         self._protectors = protectors
         self._secrets = secrets
+        self._finish_destroying = finish_destroying
         self._prove_at = -math.inf
         self._soon = threading.Event()
         self._stopping = False
@@ -71,6 +81,8 @@ class KeyStoreWatch(threading.Thread):
         self.problem = problem
         if self._secrets.problems and not problem:
             self._unseal_again()
+        if not problem:
+            self._finish_destroying()
         if time.monotonic() >= self._prove_at:
             self._prove_at = time.monotonic() + PROVE_AGAIN_SECONDS
             self._prove()

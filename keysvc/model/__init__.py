@@ -23,6 +23,8 @@ from keysvc.model import names
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8
 MAXIMUM_VERSION = 2**32 - 1
+MAXIMUM_FIELDS = 1024
+"""Of an application, the external user id included. A config store has a field for each setting."""
 """A version has four bytes in every format."""
 
 _Hidden = TypeVar("_Hidden", bytes, str)

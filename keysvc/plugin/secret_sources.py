@@ -13,6 +13,7 @@ from keysvc.errors import ConfigurationError
 from keysvc.model import SecretText
 from keysvc.plugin.interfaces import Prompt
 from keysvc.plugin.location import Location
+from keysvc.text import NoText, read_text
 
 
 def sourced(location: Location, otherwise: Prompt) -> Prompt:
@@ -44,8 +45,7 @@ def _read(what: str, source: str) -> SecretText:
 
 def _first_line(what: str, path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        return read_text(path).partition("\n")[0].rstrip("\r")
+    except (OSError, NoText) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"the {what} cannot be read from {path}: {reason}") from None

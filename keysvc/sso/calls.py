@@ -10,6 +10,7 @@ from typing import Protocol
 
 from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, SecretText
 from keysvc.sso.credentials import Credential
+from keysvc.sso.permissions import CallerRights
 from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
 from keysvc.sso.requests.applications import NO_FLAGS
 from keysvc.sso.requests.request import MAXIMUM_PAGE, Answer, Request
@@ -126,6 +127,10 @@ class Calls:
     def status(self) -> ServerState:
         """What this SSO server knows; asks nobody."""
         return self.perform(system.GetStatus())
+
+    def rights(self, application: str | None = None) -> CallerRights:
+        """What the caller may do in the system, or in one application. Raises AuthorizerUnavailable."""
+        return self.perform(system.GetRights(application))
 
     @property
     def administration(self) -> AdministrationCalls:

@@ -117,6 +117,29 @@ class Principal:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class CallerRights:
+    """Who asks, which roles that gives in the system or in one application, and how far each right goes by them. A
+    right that none of them gives is absent."""
+
+    name: str
+    certificate: Role
+    roles: tuple[SSORole, ...]
+    rights: abc.Mapping[str, Scope]
+
+    @classmethod
+    def of(cls, principal: Principal, roles: abc.Iterable[SSORole]) -> CallerRights:
+        """Read them from the table."""
+        held = tuple(roles)
+        reach = {right: {row.of(role) for role in held} for right, row in TABLE.items()}
+        rights = {
+            right.value: Scope.YES if Scope.YES in scopes else Scope.OWN
+            for right, scopes in reach.items()
+            if scopes - {Scope.NO}
+        }
+        return cls(principal.name, principal.role, held, rights)
+
+
 @functools.lru_cache(maxsize=64)
 def accounts_in(text: str) -> tuple[str, ...]:
     """The accounts of a setting: several are separated by semicolons."""

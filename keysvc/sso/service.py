@@ -68,7 +68,7 @@ class SSO(Performer, Calls):
         self._authorizer = authorizer
         services = Services(
             StoredCredentials(store, self._ciphers, authorizer),
-            Storing(store, self._ciphers, self._credentials.forget),
+            Storing(store, self._ciphers, self._credentials),
             self._credentials,
             self._lookups,
             Tickets(store, self._ciphers.of),
@@ -80,7 +80,6 @@ class SSO(Performer, Calls):
             Access(store, self._cache.interval, authorizer),
             self._lookups,
             keys=lambda: self._cache.audit_keys,
-            forget=self._credentials.forget,
             services=services,
         )
         self._poller.start()
@@ -115,16 +114,23 @@ class SSO(Performer, Calls):
             self._authorizer.close()
 
     def store_credentials(
-        self, application: str, credentials: abc.Sequence[NewCredential], *, dry_run: bool = False
+        self,
+        application: str,
+        credentials: abc.Sequence[NewCredential],
+        *,
+        dry_run: bool = False,
+        replace_all: bool = False,
     ) -> abc.Iterator[Stored]:
-        """Encrypt and store many credentials, each as `set_credential` does, some hundred in a commit, by user.
+        """Encrypt and store many credentials, some hundred in a commit, by user. A field that is not named keeps its
+        value, unless `replace_all`.
 
         Yields what became of each such batch. A credential that is the same already stays. With `dry_run` nothing is
         stored. Raises as `set_credential`, and InvalidInput; what was stored before stays: the whole may be repeated.
         """
         in_order = sorted(credentials, key=lambda new: new.user)
         for start in range(0, len(in_order), BATCH):
-            yield self.perform(ImportCredentials(application, tuple(in_order[start : start + BATCH]), dry_run))
+            batch = tuple(in_order[start : start + BATCH])
+            yield self.perform(ImportCredentials(application, batch, dry_run, replace_all))
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

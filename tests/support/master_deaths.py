@@ -27,7 +27,6 @@ from keysvc.master import (
     delivery,
     destruction,
     enrolment,
-    lease,
     rate_limit,
     reencryption,
     rotation,
@@ -37,6 +36,7 @@ from keysvc.master import (
     server_registry,
     servers,
     service,
+    term,
     watch,
 )
 from keysvc.master.delivery import Subscription
@@ -51,7 +51,7 @@ from keysvc.testing.deaths import Place, dies_at, places
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
 ROTATION = (destruction, rotation_alerts, rate_limit, reencryption, rotation, schedule)
-MASTER = (server_registry, backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
+MASTER = (server_registry, backup, delivery, enrolment, *ROTATION, secrets, servers, service, term, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 NOTIFIER = "kept"

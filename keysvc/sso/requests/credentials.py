@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import abc
+
 from keysvc.errors import Conflict, NotFound
 from keysvc.model import SecretText
-from keysvc.plugin.changes import DeleteCredential as DeleteRow
+from keysvc.plugin.changes import Change, DeleteCredential as DeleteRow
 from keysvc.plugin.clock import elapsed
 from keysvc.sso import lookup_audit
 from keysvc.sso.config_store import refuse_config_store
@@ -107,12 +109,13 @@ def store(
 
 
 class ImportCredentials(Request[Stored], frozen=True):
-    """Some hundred credentials in one commit, each as SetCredential; one that is the same already stays. With `dry_run`
-    nothing is stored."""
+    """Some hundred credentials in one commit. A field that is not named keeps its value, unless `replace_all`; one that
+    is the same already stays. With `dry_run` nothing is stored."""
 
     application: Name
     credentials: tuple[NewCredential, ...]
     dry_run: bool = False
+    replace_all: bool = False
 
     needs = (Right.CHANGE_CREDENTIALS,)
 
@@ -120,17 +123,17 @@ class ImportCredentials(Request[Stored], frozen=True):
         refuse_config_store(work.found.definition)
         work.require_enabled()
         first, last = self.credentials[0].user, self.credentials[-1].user
-        users, detail = (
-            first if len(self.credentials) == 1 else f"{first} … {last}",
-            {"credentials": len(self.credentials)},
-        )
+        users = first if len(self.credentials) == 1 else f"{first} … {last}"
+        detail = {"credentials": len(self.credentials)}
+
+        def audit() -> abc.Iterable[Change]:
+            return work.recorded(work.entry("credential.imported", self.application, users, detail))
 
         return work.services.storing.store_many(
             work.found.definition,
             self.credentials,
-            None
-            if self.dry_run
-            else lambda: work.recorded(work.entry("credential.imported", self.application, users, detail)),
+            None if self.dry_run else audit,
+            replace_all=self.replace_all,
         )
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from keysvc.errors import InvalidInput
 from keysvc.model import Settings, names
 from keysvc.plugin.changes import PutSystem
-from keysvc.sso.permissions import Right, accounts_in
-from keysvc.sso.requests.request import Request
+from keysvc.sso.permissions import CallerRights, Right, accounts_in
+from keysvc.sso.requests.request import ApplicationName, Request
 from keysvc.sso.status import ServerState
 from keysvc.sso.work import Services, Work
 
@@ -21,6 +21,15 @@ class GetStatus(Request[ServerState], frozen=True):
 
     def remembered(self, services: Services) -> ServerState:
         return services.status()
+
+
+class GetRights(Request[CallerRights], frozen=True):
+    """What the caller may do in the system, or in one application."""
+
+    application: ApplicationName | None = None
+
+    def act(self, work: Work) -> CallerRights:
+        return CallerRights.of(work.caller, work.access.roles(work.caller, self.application))
 
 
 class SetAuditLevels(Request[Settings], frozen=True):
@@ -63,8 +72,7 @@ class NameSystemAdministrators(Request[Settings], frozen=True):
         given = {"administrators": self.administrators, "affiliate_administrators": self.affiliate}
         named = {name: ";".join(accounts) for name, accounts in given.items() if accounts is not None}
         settings = replace(system.settings, **named)  # type: ignore[arg-type]  # both are texts
-        if settings != system.settings:
-            work.require_enabled()
+        if settings != system.settings:  # also in a disabled system: the vendor's order is disable, change, enable
             change = PutSystem(replace(system, settings=settings), instead_of=system.settings)
             work.commit([change], work.entry("settings.administrators-named", "system"))
         return settings

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from keysvc.errors import CannotDecrypt, Changed, Conflict, MasterSecretServerUnavailable, NotFound, RateLimited
+from keysvc.sso.permissions import CallerRights
 from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
 from keysvc.sso.requests.request import Request
 from keysvc.sso.status import ServerState
@@ -160,6 +161,14 @@ ROUTES: tuple[Route[Any], ...] = (
         request=system.GetStatus,
         summary="What this SSO server knows",
         shape=Shape(ServerState),
+    ),
+    Route(
+        method="GET",
+        path="/v1/rights",
+        request=system.GetRights,
+        summary="What the caller may do in the system, or in an application",
+        query=("application",),
+        shape=Shape(CallerRights),
     ),
     Route(
         method="PUT",

@@ -14,9 +14,11 @@ from keysvc.model import (
     Field,
     Flags,
     Mapping,
+    Role,
     RotationSettings,
     VersionState,
 )
+from keysvc.sso.permissions import CallerRights, Scope, SSORole
 from keysvc.sso.status import ServerState
 from keysvc.web.asgi import messages
 
@@ -57,6 +59,7 @@ _ALL = (
     messages.BackupMade(_AT, (3, 4)),
     messages.CredentialBody("SAP", _MAPPING.user, "AWEBER", {"Password": "geheim"}, ("Password",), 4, 7),
     messages.SetCredentialAnswer(4),
+    CallerRights("anna", Role.USER, (SSORole.APPLICATION_USER,), {"credential.look-up": Scope.OWN}),
     messages.PurgeAnswer(12),
     messages.TicketAnswer("keysvc-ticket-1.AQAAAAQ…", _MAPPING.user, _AT),
     messages.ConfigInfo({"Host": "ftp.nordwind.example", "Password": "geheim"}),

@@ -182,9 +182,23 @@ def test_every_role_may_do_just_what_the_table_says(estate: Estate, capsys: pyte
 def test_every_operation_of_an_agent_has_a_right_and_every_right_a_case() -> None:
     operations = agent_operations(None)
     without = {operation.path for operation in operations if not operation.rights}
-    assert without == {"/v1/status", "/v1/applications"}  # the list shows what the caller may see
+    assert without == {"/v1/status", "/v1/applications", "/v1/rights"}  # each is about what the caller may do
     needed = {right for operation in operations for right in operation.rights}
     assert needed | {Right.MASTER_SECRET} == set(Right) == set(TABLE) == {*CASES, Right.MASTER_SECRET}
+
+
+def test_everybody_is_told_the_roles_and_the_rights_that_it_has(estate: Estate) -> None:
+    estate.prepare()
+    for role, (name, certificate, _) in ROLES.items():
+        told = estate.client(role).rights("SAP")
+        assert (told.name, told.certificate) == (name, certificate)
+        assert told.roles == (role,)
+        reach = {right.value: row.of(role) for right, row in TABLE.items()}
+        assert told.rights == {right: scope for right, scope in reach.items() if scope is not Scope.NO}
+    anna = estate.client(SSORole.APPLICATION_USER)
+    assert anna.rights().roles == ()
+    assert anna.rights("SAP").rights["credential.look-up"] is Scope.OWN
+    assert anna.rights("no such application").rights == {}
 
 
 def test_a_user_of_one_application_is_no_user_of_another(estate: Estate) -> None:

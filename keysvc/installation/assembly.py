@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
-from keysvc.installation.config import Config, NotifierSettings
+from keysvc.installation.config import Config
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.plugin.location import Location
 from keysvc.plugin.logs import get_logger
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import ssl
 
     from keysvc.crypto.certificates import KeyPair, Peer
+    from keysvc.installation.notifiers import Notifiers
     from keysvc.master.cluster_member import Member
-    from keysvc.master.delivery import Subscription
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
     from keysvc.plugin.heartbeat import Silent
@@ -158,25 +158,13 @@ def open_authorizer(config: Config) -> Authorizer | None:
     return plugins_of(config).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
-def subscriptions(config: Config) -> list[Subscription]:
-    """All notifiers that are configured, with what they want. One that cannot be opened is logged, and tried again."""
-    from keysvc.master.delivery import Subscription
+def named_notifiers(config: Config) -> Notifiers:
+    """All notifiers that are configured, opened."""
+    from keysvc.installation.notifiers import Notifiers
 
-    return [
-        Subscription(each.shown, _open_or_later(config, each), each.events, each.severity)
-        for each in config.notifier_settings
-    ]
-
-
-def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
-    open_it = functools.partial(open_notifier, config, settings.url)
-    try:
-        return open_it()
-    except KeysvcError as error:
-        from keysvc.master.lazy_notifier import OpenedLater
-
-        log.error("a notifier cannot be opened", notifier=settings.shown, problem=str(error), hint=error.hint)
-        return OpenedLater(settings.shown, open_it)
+    made = Notifiers(functools.partial(open_notifier, config))
+    made.name(config.notifier_settings)
+    return made
 
 
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
@@ -363,9 +351,11 @@ def opened_member(
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
     silent: Silent,
+    notifiers: Notifiers,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`."""
+    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`.
+    The `notifiers` are closed too."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -380,9 +370,7 @@ def opened_member(
         protectors = opened.enter_context(_closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
-        told_of = subscriptions(config)
-        for each in told_of:
-            opened.enter_context(_closing(each.notifier))
+        opened.callback(notifiers.close)
         standby = Standby(
             store,
             protectors,
@@ -395,7 +383,7 @@ def opened_member(
         )
 
         def make_master() -> MasterSecretServer:
-            if configuration.load(Path(config.path)) != config:  # a reseal moved the versions elsewhere
+            if configuration.load(Path(config.path)).needs_restart(config):  # a reseal moved the versions elsewhere
                 raise ConfigurationError(f"{config.path} was changed meanwhile", hint="start keysvc serve again")
             return MasterSecretServer(
                 store,
@@ -404,7 +392,7 @@ def opened_member(
                 poll_interval=config.polling,
                 lease_ttl=config.lease,
                 rotate_every=config.rotate_every,
-                subscriptions=told_of,
+                subscriptions=notifiers.subscriptions,
                 name=name,
                 url=config.own_url,
                 secrets=standby.secrets,

@@ -278,6 +278,10 @@ class MasterSecretServer:
             self._key_store_watch.look_soon(prove=True)
             self._rotating.wake()
 
+    def subscribe(self, subscriptions: abc.Sequence[Subscription]) -> None:
+        """As `Delivery.subscribe`."""
+        self._delivery.subscribe(subscriptions)
+
     def record_step_down(self, actor: str) -> None:
         """An SSO administrator asked for it."""
         self._term.commit(audit(actor, "master.stepped-down", self._term.holder))

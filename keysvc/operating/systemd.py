@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections import abc
 
 ADDRESS = "NOTIFY_SOCKET"
 
@@ -52,3 +53,20 @@ class Supervisor:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
             sending.setblocking(False)
             sending.sendto(text.encode(), name)
+
+
+FIRST_DESCRIPTOR = 3
+
+
+def passed_sockets() -> abc.Mapping[str, socket.socket]:
+    """Return the listening sockets that systemd hands over (sd_listen_fds(3)), by their FileDescriptorName=. They are
+    taken out of the environment: no child process gets them."""
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    count, process = os.environ.pop("LISTEN_FDS", "0"), os.environ.pop("LISTEN_PID", "")
+    if process != str(os.getpid()):
+        return {}
+    found = {}
+    for name, descriptor in zip(names, range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)), strict=True):
+        os.set_inheritable(descriptor, False)
+        found[name] = socket.socket(fileno=descriptor)
+    return found

@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections import abc
 from typing import Any
@@ -98,6 +99,12 @@ def _on_end(act: abc.Callable[[], None]) -> None:
             signal.signal(number, lambda *_: act())
 
 
+def _on_hang_up(act: abc.Callable[[], None]) -> None:
+    number = getattr(signal, "SIGHUP", None)
+    if number is not None and not sys.stderr.isatty() and signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: threading.Thread(target=act, name="reload", daemon=True).start())
+
+
 class _Company:
     """All connections of one server: who is a stranger, who took too long."""
 
@@ -157,8 +164,8 @@ class _Company:
 
 
 class Server:
-    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM,
-    SIGINT or SIGHUP: a certificate is loaded anew by itself, and everything else by a start."""
+    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
+    SIGINT. A certificate that was replaced is loaded by itself."""
 
     def __init__(
         self,
@@ -169,9 +176,11 @@ class Server:
         before_end: abc.Callable[[], None] = lambda: None,
         knows: abc.Callable[[Connected], bool] = has_certificate,
         at_start: abc.Callable[[], None] = lambda: None,
+        reload: abc.Callable[[], None] | None = None,
     ) -> None:
         """`at_start` is called in the event loop, `before_end` in a thread while requests that wait are still to be
-        answered. Whom `knows` does not know is a stranger: there may be few of them, and for a short time."""
+        answered, `reload` in a thread at SIGHUP; without it, and on a terminal that hangs up, SIGHUP is an end. Whom
+        `knows` does not know is a stranger: there may be few of them, and for a short time."""
         # asyncio zeroes a buffer of this size for each TLS connection, of which every SSO server keeps one
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
         at.setblocking(False)
@@ -181,6 +190,7 @@ class Server:
         self._before_end = before_end
         self._knows = knows
         self._at_start = at_start
+        self._reload = reload
         self._is_stopped = False
         self._wake: abc.Callable[[], object] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -193,6 +203,8 @@ class Server:
         gc.collect()
         gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
         _on_end(self.stop)
+        if self._reload is not None:
+            _on_hang_up(self._reload)
         self._run()
 
     @contextlib.contextmanager

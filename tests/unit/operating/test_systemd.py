@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections import abc
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from keysvc.operating.health import Check
 from keysvc.operating.service import Service
-from keysvc.operating.systemd import ADDRESS, Supervisor
+from keysvc.operating.systemd import ADDRESS, Supervisor, passed_sockets
 
 
 @pytest.fixture
@@ -48,7 +50,8 @@ def test_a_thread_that_hangs_feeds_no_watchdog(listening: socket.socket, monkeyp
     monkeypatch.setattr("keysvc.operating.health.LIVE_SECONDS", -1.0)
     with Service(0.01) as service:
         service.heart.watch("worker", lambda no_op: no_op())
-        assert heard(listening) == "STATUS=worker does not answer; started the service is starting"
+        while heard(listening) != "STATUS=worker does not answer; started the service is starting":
+            pass
         service.serves(lambda: [Check("started")])
         assert heard(listening) == "READY=1"
         assert heard(listening) == "STATUS=worker does not answer"
@@ -66,3 +69,26 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
     Supervisor().ready()
     monkeypatch.setenv(ADDRESS, "/nowhere/at/all")
     Supervisor().ready()
+
+
+def test_sockets_that_systemd_passes_are_found_by_their_names() -> None:
+    code = """
+import os, socket
+from keysvc.operating.systemd import passed_sockets
+made = [socket.socket(socket.AF_UNIX), socket.create_server(("127.0.0.1", 0))]
+for descriptor, each in zip((3, 4), [os.dup(one.fileno()) for one in made]):
+    os.dup2(each, descriptor)
+os.environ.update(LISTEN_FDS="2", LISTEN_FDNAMES="credentials:agent")
+os.environ["LISTEN_PID"] = "1"
+assert passed_sockets() == {}
+os.environ.update(LISTEN_FDS="2", LISTEN_FDNAMES="credentials:agent", LISTEN_PID=str(os.getpid()))
+found = passed_sockets()
+print({name: (each.family.name, each.get_inheritable()) for name, each in found.items()}, "LISTEN_FDS" in os.environ)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "{'credentials': ('AF_UNIX', False), 'agent': ('AF_INET', False)} False\n", done.stderr
+
+
+def test_a_process_that_systemd_did_not_start_was_passed_nothing() -> None:
+    assert passed_sockets() == {}

@@ -36,4 +36,4 @@ class Reloading:
         waiting = found.needs_restart(self._in_force)
         if waiting:
             log.warning("these settings count from the next start on", settings=waiting)
-        log.info("the configuration was reloaded", level=found.log.level)
+        log.info("the configuration was reloaded", log_level=found.log.level)

@@ -108,7 +108,7 @@ said "the agent answers on the sockets that systemd holds"
 
 sed -i '1i log.level = "debug"' /var/lib/keysvc/keysvc.toml
 systemctl reload keysvc-master
-until_holds "a reload takes the level of the log over" journal_has keysvc-master '"level": "debug"'
+until_holds "a reload takes the level of the log over" journal_has keysvc-master '"log_level": "debug"'
 ! journal_has keysvc-master 'was not reloaded' || fail "the configuration can be reloaded"
 journalctl --no-pager -o cat -u keysvc-master -p warning | grep -q 'no backup' || fail "warnings have their priority"
 ! journalctl --no-pager -o cat -u keysvc-master -p warning | grep -q '"level": "info"' || fail "the rest has another"

@@ -56,6 +56,7 @@ def serve(config: Path | None) -> None:
 
 
 def _serve_master(settings: Config, identity: IdentityFiles, service: Service, metrics: Unmeasured) -> None:
+    from keysvc.installation.doctor import this_machine
     from keysvc.web.master.app import JoinInfo, master_app
 
     context, waiting, notifiers = identity.server_context(), Waiting(), assembly.named_notifiers(settings)
@@ -95,7 +96,7 @@ def _serve_master(settings: Config, identity: IdentityFiles, service: Service, m
         reloading = Reloading(
             settings, lambda _: identity.load_pair(context), lambda found: _renotify(found, notifiers, member)
         )
-        app = master_app(member, waiting, facts, metrics.observe)
+        app = master_app(member, waiting, facts, this_machine(settings), metrics.observe)
         server = Server(
             app,
             at,

@@ -84,9 +84,9 @@ class Delivery:
             self._term.commit(ForgetEvents(names))
 
     @property
-    def names(self) -> abc.Sequence[str]:
-        """Of every notifier."""
-        return tuple(each.subscription.name for each in self._couriers)
+    def subscriptions(self) -> abc.Sequence[Subscription]:
+        """What each notifier is told of."""
+        return [courier.subscription for courier in self._couriers]
 
     def problems(self) -> abc.Mapping[str, str]:
         """Which notifiers do not accept now, and why."""

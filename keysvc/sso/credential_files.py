@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
 from keysvc.model import Application, names
 from keysvc.sso.config_store import refuse_config_store
@@ -31,6 +31,9 @@ class _Object(msgspec.Struct, forbid_unknown_fields=True):
     user: str
     fields: dict[str, str]
     external_user: str | None = None
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +130,11 @@ def _definition(name: str, application: abc.Callable[[str], Application]) -> App
 
 
 def _json_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterator[Line]:
-    decoder = msgspec.json.Decoder(described(_Object))
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            read = decoder.decode(line)
+            read = _OBJECT.decode(line)
         except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
             faults.append(_fault(source, number, what))

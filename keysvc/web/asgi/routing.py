@@ -105,8 +105,20 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 """Says who calls. Raises AccessDenied unless that is somebody with one of the roles."""
 
 
-def application(title: str, operations: Operations, admit: Admit) -> ASGI:
-    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
+Observe = abc.Callable[[str, str, int, bool], object]
+"""Hears of each answer: the method, the path as its operation writes it, the status, whether it came from memory."""
+FROM_MEMORY = "keysvc.from-memory"
+"""In a request's scope when the answer came from memory."""
+OTHER = "other"
+
+
+def unobserved(_method: str, _path: str, _status: int, _from_memory: bool) -> None:
+    """Nobody wants to hear of answers."""
+
+
+def application(title: str, operations: Operations, admit: Admit, observe: Observe = unobserved) -> ASGI:
+    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem. `observe`
+    hears of each answer."""
     document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
     by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
     table = _Table(by_path)
@@ -116,7 +128,6 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             _refuse_web_pages(scope["headers"])
             endpoint = by_path.get((scope["method"], scope["path"]))
             if endpoint is not None:
-                scope[PATH] = scope["path"]
                 response = await endpoint.answered(scope, receive, NONE_IN_PATH)
             elif scope["path"] == DESCRIPTION and scope["method"] in SAFE:
                 response = document
@@ -126,6 +137,8 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             response = refusal(error, scope.get(PATH, "none"), is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
             response = failure(error, scope.get(PATH, "none"))
+        path = scope.get(PATH, OTHER)
+        observe(OTHER if path is OTHER else scope["method"], path, response.status, FROM_MEMORY in scope)
         await response.send(send)
 
     return serve
@@ -144,11 +157,13 @@ class _Endpoint:
 
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
+        scope[PATH] = operation.path
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
         if operation.cached is not None and (known := operation.cached(call)) is not None:
+            scope[FROM_MEMORY] = True
             return known
         found = await self._performed(call, is_known=scope[CONNECTED].is_known)
         if isinstance(found, Response):
@@ -203,7 +218,6 @@ class _Table:
         for path, endpoints in self._paths.items():
             in_path = _matched(path, scope["path"])
             if in_path is not None and method in endpoints:
-                scope[PATH] = path
                 return await endpoints[method].answered(scope, receive, in_path)
             if in_path is not None:
                 return _not_for_this_path(scope["method"], endpoints or {"GET": None})

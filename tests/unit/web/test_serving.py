@@ -29,7 +29,6 @@ from keysvc.web.asgi.exchange import (
     in_thread,
     read_body,
 )
-from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.routing import Operation, application
 from keysvc.web.asgi.server import Server, listen
 from keysvc.web.tls.identity_files import IdentityFiles
@@ -187,7 +186,7 @@ def test_strangers_whose_answers_take_long_leave_threads_to_those_who_are_known(
 
 
 def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
-    waiting, is_held, go_on, answered = Waiting(), threading.Event(), threading.Event(), threading.Event()
+    is_held, go_on, answered = threading.Event(), threading.Event(), threading.Event()
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         is_held.set()
@@ -195,14 +194,14 @@ def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
         await Response(204).send(send)
 
     at = listen("127.0.0.1", 0)
-    serving = Server(app, at, None, at_start=waiting.serve)
-    waiting.ask(answered.set)
+    serving = Server(app, at, None)
+    serving.ask(answered.set)
     assert answered.is_set()  # nothing is served yet
     answered.clear()
     with serving.in_background(), socket.create_connection(at.getsockname()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert is_held.wait(60)
-        waiting.ask(answered.set)
+        serving.ask(answered.set)
         assert not answered.wait(0.2)
         go_on.set()
         assert answered.wait(60)

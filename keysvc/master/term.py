@@ -168,8 +168,9 @@ class Term:
     def release(self) -> None:
         """Stop renewing and let another take over at once. Repeatable."""
         self._stopping.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join()
         lease, self._lease, self._valid_until = self._lease, None, 0.0
         if lease is not None:
             try:

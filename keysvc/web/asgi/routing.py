@@ -30,6 +30,7 @@ from keysvc.web.asgi.exchange import (
     Send,
     answer,
     failure,
+    in_strangers_thread,
     in_thread,
     problem,
     read_body,
@@ -40,6 +41,8 @@ from keysvc.web.asgi.problems import Problem
 from keysvc.web.asgi.secret_texts import hide_secret
 
 DESCRIPTION = "/openapi.json"
+PATH = "keysvc.path"
+"""Where a request's scope has the path of its operation, which names the parameters in it and does not hold them."""
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Content = TypeVar("Content", bound=msgspec.Struct)
@@ -104,8 +107,8 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 
 Observe = abc.Callable[[str, str, int, bool], object]
 """Hears of each answer: the method, the path as its operation writes it, the status, whether it came from memory."""
-ROUTE, FROM_MEMORY = "keysvc.route", "keysvc.from-memory"
-"""Where a request's scope says which operation answers it, and that the answer came from memory."""
+FROM_MEMORY = "keysvc.from-memory"
+"""In a request's scope when the answer came from memory."""
 OTHER = "other"
 
 
@@ -131,11 +134,11 @@ def application(title: str, operations: Operations, admit: Admit, observe: Obser
             else:
                 response = await table.answered(scope, receive)
         except KeysvcError as error:
-            response = refusal(error, scope["path"], is_known=scope[CONNECTED].is_known)
+            response = refusal(error, scope.get(PATH, "none"), is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
-            response = failure(error, scope["path"])
-        route = scope.get(ROUTE, OTHER)
-        observe(OTHER if route is OTHER else scope["method"], route, response.status, FROM_MEMORY in scope)
+            response = failure(error, scope.get(PATH, "none"))
+        path = scope.get(PATH, OTHER)
+        observe(OTHER if path is OTHER else scope["method"], path, response.status, FROM_MEMORY in scope)
         await response.send(send)
 
     return serve
@@ -154,7 +157,7 @@ class _Endpoint:
 
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
-        scope[ROUTE] = operation.path
+        scope[PATH] = operation.path
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
@@ -162,10 +165,15 @@ class _Endpoint:
         if operation.cached is not None and (known := operation.cached(call)) is not None:
             scope[FROM_MEMORY] = True
             return known
-        found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        found = await self._performed(call, is_known=scope[CONNECTED].is_known)
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _performed(self, call: Call[Any, Any], *, is_known: bool) -> Any:
+        if self._is_coroutine:
+            return await self._operation.handler(call)
+        return await (in_thread if is_known else in_strangers_thread)(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)

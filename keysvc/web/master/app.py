@@ -272,6 +272,7 @@ class MasterOperations:
                 summary="The authority's certificate, worth nothing before its fingerprint was compared",
                 handler=self.authority,
                 answer=messages.AuthorityAnswer,
+                errors=(errors.RateLimited,),
             ),
             Operation(
                 method="POST",
@@ -280,7 +281,7 @@ class MasterOperations:
                 handler=self.join,
                 content=messages.JoinRequest,
                 answer=messages.JoinAnswer,
-                errors=(errors.AccessDenied, *NOT_MASTER),
+                errors=(errors.AccessDenied, errors.RateLimited, *NOT_MASTER),
             ),
         ]
 

@@ -43,8 +43,7 @@ def test_a_master_is_ready_while_it_holds_the_lease_and_live_without_it(site: Si
     process = site.serve()
     eventually(lambda: ask(port, "/readyz") == (200, "ok\n"))
     eventually(lambda: "\nkeysvc_lease_held 1.0\n" in ask(port, "/metrics")[1])
-    renewals = 'keysvc_call_duration_seconds_count{part="mapping_store",method="renew_lease"}'
-    eventually(lambda: renewals in ask(port, "/metrics")[1])
+    eventually(lambda: 'method="renew_lease"' in ask(port, "/metrics")[1])
     with contextlib.closing(sqlite3.connect(site.machine.directory / "keysvc.db", timeout=60)) as blocking:
         blocking.execute("BEGIN IMMEDIATE")  # nobody else writes
         eventually(lambda: ask(port, "/readyz")[0] == 503)

@@ -362,21 +362,27 @@ class MasterSecretServer:
     def _attend(self) -> float:
         """Do what is due for the members, the outbox and the store. No key store is called here."""
         try:
-            if self._term.valid:
-                self._outage.ended()
-                self._attendance.record()
-                self._delivery.forget_delivered()
-                self._attendance.tell()
-                self.identities.record_seen()
-                self.identities.tell_of_ending()
-                self._releases.raise_oldest_reader()
-                self._tell_of_plugins()
+            for part in self._parts_of_attending() if self._term.valid else ():
+                part()
+                self._attending.answer()
         except MappingStoreUnavailable as error:
             self._outage.began(error)
             raise
         finally:
             self._warn_when_due()
         return self._pause
+
+    def _parts_of_attending(self) -> abc.Sequence[abc.Callable[[], object]]:
+        return (
+            self._outage.ended,
+            self._attendance.record,
+            self._delivery.forget_delivered,
+            self._attendance.tell,
+            self.identities.record_seen,
+            self.identities.tell_of_ending,
+            self._releases.raise_oldest_reader,
+            self._tell_of_plugins,
+        )
 
     def _rotate(self) -> float:
         """Do the next step of a rotation, which may call the key store and scan the mapping store."""

@@ -49,6 +49,11 @@ class Worker:
         """Hand over a no-op, which is called between two steps."""
         self._resting.ask(no_op)
 
+    def answer(self) -> None:
+        """Answer what was asked. The step itself calls it between its parts, so that none of them has to be quick for
+        all."""
+        self._resting.answer()
+
     def _run(self) -> None:
         while not self._stopping:
             pause = self._rest_seconds

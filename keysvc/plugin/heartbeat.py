@@ -43,6 +43,13 @@ class Resting:
             self._is_woken = True
             self._changed.notify_all()
 
+    def answer(self) -> None:
+        """Answer what was asked, between two parts of a long step."""
+        with self._changed:
+            no_ops, self._no_ops = self._no_ops, {}
+        for no_op in no_ops:
+            no_op()
+
     def rest(self, seconds: float) -> None:
         """Wait until `wake`, for so many seconds at most. Answers what was asked, also when `seconds` is 0."""
         until = elapsed() + seconds

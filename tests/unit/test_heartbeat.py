@@ -55,6 +55,15 @@ def test_a_thread_that_does_not_answer_is_silent_and_one_that_answers_again_is_n
         heart.stop()
 
 
+def test_what_was_asked_is_answered_in_the_middle_of_a_step_which_stays_woken() -> None:
+    resting, answered = Resting(), threading.Event()
+    resting.ask(answered.set)
+    resting.wake()
+    resting.answer()
+    assert answered.is_set()
+    resting.rest(LONG)
+
+
 def test_no_ops_of_a_thread_that_hangs_do_not_pile_up() -> None:
     resting, answered = Resting(), []
     no_op = answered.append

@@ -11,7 +11,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --n
 LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types relock python console failover deaths chaos fuzz oldest newest trixie bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all lint types relock python console failover deaths chaos fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -26,7 +26,7 @@ test: $(TOX)  ## lint, types, the whole suite, the plugins', and the quick part 
 	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(TOX) run
 
 # What takes longer than `make test` adds its target here.
-test-all: test console deaths failover chaos oldest newest trixie  ## `make test`, and all that takes longer: hours
+test-all: test console deaths failover chaos oldest newest trixie systemd reproducible  ## `make test`, and all that takes longer: hours
 
 lint: $(TOX)  ## ruff, import-linter, codespell
 	@$(TOX) run -e lint
@@ -52,6 +52,12 @@ newest: $(TOX)  ## the suite and the plugins' on the newest releases, whatever r
 trixie:  ## `make demo` and `make test` in a root of Debian trixie: as root
 	@.ci/trixie make demo
 	@.ci/trixie make test
+
+systemd:  ## the Debian package and its units under a real systemd, in a machine of its own: as root, with uv
+	@.ci/systemd
+
+reproducible:  ## the release, built twice in two directories: the same bytes, or it fails; with uv
+	@.ci/reproducible
 
 relock: $(TOX)  ## write requirements/ anew, with the newest releases
 	@$(TOX) run -q -e relock
@@ -81,9 +87,9 @@ chaos: $(TOX)  ## kills, pauses, partitions, rotations by a plan: make chaos STO
 	@.ci/packages
 	@$(TOX) run -e chaos -- --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(MADE)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
-	@$(INSTALL) -e ".[testing]" $(addprefix -e plugins/keysvc-,ldap mssql pkcs11 postgresql smtp syslog webhook)
-	@PYTHONPATH=tests/support $(VENV)/bin/python -m fuzzing --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+fuzz: $(TOX)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
+	@.ci/packages
+	@$(TOX) run -q -e fuzz -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -9,6 +9,7 @@ from collections import abc
 from typing import Protocol
 
 from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.sso.credentials import Credential
 from keysvc.sso.permissions import CallerRights
 from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
@@ -78,6 +79,21 @@ class Calls:
         """
         values = _secrets({**(fields or {}), **named})
         return self.perform(credentials.SetCredential(application, user, values, external_user, expected_revision))
+
+    def change_credential(
+        self,
+        application: str,
+        fields: abc.Mapping[str, Text] | None = None,
+        /,
+        *,
+        user: str,
+        external_user: str | None = None,
+        **named: Text,
+    ) -> int:
+        """As `set_credential`, but fields that are not given keep their values. Raises CannotDecrypt when these cannot
+        be read, and stores nothing then."""
+        values = _secrets({**(fields or {}), **named})
+        return self.perform(credentials.ChangeCredential(application, user, values, external_user))
 
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
@@ -222,10 +238,11 @@ class AdministrationCalls:
 
     def mappings(self, application: str) -> abc.Iterator[Mapping]:
         """All of one application that the caller may see, by user."""
-        after = ""
-        while page := self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)):
-            yield from page
-            after = page[-1].user
+        return paging.rows(
+            lambda after: self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)),
+            lambda mapping: mapping.user,
+            "",
+        )
 
     def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
         """Raises NotFound, Conflict."""

@@ -90,5 +90,5 @@ class Performer:
         try:
             return self._access.require(caller, right, found)
         except AccessDenied as error:
-            self._denials.refused(caller.name, right.value, found.application_name or "*", found.user or "*", error)
+            self._denials.refused(caller.name, right.value, found, error)
             raise

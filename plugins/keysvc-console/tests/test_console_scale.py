@@ -54,8 +54,8 @@ def console(estate: Estate) -> Console:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one page, the median of some requests: milliseconds until the head of the answer is there, on a connection that
-    is kept; milliseconds of processor time of console, agent and asker together; and bytes."""
+    """Of one page, the median of some requests: milliseconds until the head of the answer is there; milliseconds of
+    processor time of console, agent and asker together; and bytes. The connection is kept."""
 
     waited: float
     computed: float
@@ -88,10 +88,8 @@ def test_the_first_byte_comes_soon_and_the_page_is_small(
 ) -> None:
     found = measured(console, console.browser().cookies[COOKIE], PAGES[which])
     with capsys.disabled():
-        print(
-            f"\n{ROWS:,} mappings, {which}: first byte after {found.waited:.1f} ms, {found.computed:.1f} ms of processor "
-            f"time, {found.size:,} bytes"
-        )
+        times = f"first byte after {found.waited:.1f} ms, {found.computed:.1f} ms of processor time"
+        print(f"\n{ROWS:,} mappings, {which}: {times}, {found.size:,} bytes")
     assert found.size <= MAXIMUM_BYTES
     assert (found.computed if is_busy() else found.waited) <= MAXIMUM_MILLISECONDS
 

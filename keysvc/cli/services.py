@@ -59,7 +59,7 @@ def _serve_master(settings: Config, identity: IdentityFiles, service: Service, m
     from keysvc.installation.doctor import this_machine
     from keysvc.web.master.app import JoinInfo, master_app
 
-    context, waiting, notifiers = identity.server_context(), Waiting(), assembly.named_notifiers(settings)
+    context, waiting, notifiers = identity.server_context(), Waiting(), assembly.notifiers_of(settings)
     problems: list[KeysvcError] = []
 
     def fail(error: KeysvcError) -> None:

@@ -72,6 +72,12 @@ _look_up = (
 Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
 
 
+def of_external_user(application: str, external_user: str) -> Select[Any]:
+    """The mappings of one external user, in any order."""
+    table = schema.mappings
+    return select(table).where(table.c.application == application, table.c.external_user == external_user)
+
+
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
     entry.invalidate()
 
@@ -152,10 +158,9 @@ class SQLMappingStore(SQLDatabase):
         return self._all(Mapping, table, select(table).where(where).order_by(table.c.user).limit(limit))
 
     def mappings_of_external_user(self, application: str, external_user: str) -> abc.Sequence[Mapping]:
-        """By user."""
-        table = schema.mappings
-        where = (table.c.application == application) & (table.c.external_user == external_user)
-        return self._all(Mapping, table, select(table).where(where).order_by(table.c.user))
+        """By user. They are sorted here: to sort them itself, SQLite would read the whole application by user."""
+        found = self._all(Mapping, schema.mappings, of_external_user(application, external_user))
+        return sorted(found, key=lambda mapping: mapping.user)
 
     def credential(self, application: str, user: str) -> EncryptedCredential | None:
         """By exact names."""

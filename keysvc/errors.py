@@ -49,6 +49,7 @@ A class exists only where a caller would catch it differently. Plugins raise the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -56,16 +57,20 @@ class KeysvcError(Exception):
     """Root of every error that keysvc raises on purpose.
 
     `str()` is one line that says what happened, never a secret. `hint` says what to do next. `code` is a stable
-    string for programs. `retryable` tells whether the same call may succeed later without anyone's help.
+    string for programs. `retryable` tells whether the same call may succeed later without anyone's help. `logged` is
+    what a service may write of it into its log: nothing of what a caller sent, where a secret may have been typed.
     """
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = "run `keysvc doctor`"
     retryable: ClassVar[bool] = False
+    repeats_input: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, logged: str | None = None) -> None:
+        """`logged` stands in the log in place of a message that repeats what a caller sent."""
         super().__init__(" ".join(message.split()))
         self.hint = hint or self.default_hint
+        self.logged = logged if logged is not None else "" if self.repeats_input else str(self)
 
 
 class ConfigurationError(KeysvcError):
@@ -107,7 +112,20 @@ class InvalidInput(KeysvcError):
     """Input from outside was refused whole; nothing was changed."""
 
     code = "invalid-input"
+    repeats_input = True
     default_hint = "correct the input and run the same command again; nothing was changed"
+
+    MOST: ClassVar[int] = 50
+
+    @classmethod
+    def of_all(cls, faults: Sequence[KeysvcError]) -> InvalidInput:
+        """Return one error that names every fault, at most MOST of them."""
+        if len(faults) == 1:
+            return cls(str(faults[0]), hint=faults[0].hint)
+        named = " | ".join(str(fault) for fault in faults[: cls.MOST])
+        more = f" | and {len(faults) - cls.MOST} more" if len(faults) > cls.MOST else ""
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint != cls.default_hint)
+        return cls(f"{len(faults)} faults: {named}{more}", hint=next(iter(hints)) if len(hints) == 1 else None)
 
 
 class AccessDenied(KeysvcError):
@@ -145,6 +163,7 @@ class NotFound(KeysvcError):
     """No application, mapping, credential, server or version of that name."""
 
     code = "not-found"
+    repeats_input = True
     default_hint = "the `list` command of the same group shows what exists"
 
 

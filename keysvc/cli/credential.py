@@ -10,8 +10,8 @@ import typer
 
 from keysvc.cli.output import print_json
 from keysvc.cli.prompts import passphrase
-from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
-from keysvc.errors import InvalidInput, MasterSecretServerUnavailable
+from keysvc.cli.shared import ConfigOption, JsonOption, as_text, load, read_file
+from keysvc.errors import InvalidInput, MasterSecretServerUnavailable, NotFound
 from keysvc.plugin.logs import log_nothing
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ def set_(
     fields_file: Annotated[
         Path | None, typer.Option(metavar="FILE|-", help="JSON object of label to value, from a file or stdin.")
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the fields that are not given.")] = False,
 ) -> None:
-    """Encrypt and store a credential; asks for each field without --fields-file, hiding masked ones.
+    """Encrypt and store a credential, and keep the fields that are not given; asks for each field without
+    --fields-file, hiding masked ones.
 
     \b
     keysvc credential set SAP 'NORDWIND\\anna.weber'
@@ -125,7 +127,11 @@ def set_(
     fields = fields_from_file(fields_file) if fields_file is not None else _asked(settings, name)
     server = sso_server(settings)
     try:
-        version = server.set_credential(name, fields, user=user)
+        if replace:
+            version = server.set_credential(name, fields, user=user)
+        else:
+            given = {label: value for label, value in fields.items() if value}
+            version = server.change_credential(name, given, user=user)
     finally:
         server.close()
     typer.echo(f"stored the credential of {user} for {name} under version {version}")
@@ -189,14 +195,13 @@ def fields_from_file(path: Path) -> dict[str, str]:
 
     content, source = read_file(path)
     try:
-        return msgspec.json.decode(content, type=dict[str, str])
+        return msgspec.json.decode(as_text(content, source), type=dict[str, str])
     except UNREADABLE:
         raise InvalidInput(f"{source} is not a JSON object of texts", hint='write {"Password": "…"}') from None
 
 
 def _asked(config: Config, name: str) -> dict[str, str]:
     from keysvc.cli.shared import open_store
-    from keysvc.errors import NotFound
 
     if not sys.stdin.isatty():
         raise InvalidInput("the fields are needed", hint="give --fields-file FILE, or - for standard input")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.cli.prompts import key_store_prompt, passphrase
-from keysvc.cli.shared import PassphraseFileOption, open_store, read_file, with_the_stores_rights, without_secret
+from keysvc.cli.shared import (
+    PassphraseFileOption,
+    as_text,
+    open_store,
+    read_file,
+    with_the_stores_rights,
+    without_secret,
+)
 from keysvc.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -105,17 +112,13 @@ def _require_free(backup: Path) -> None:
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:
-    from keysvc.master import backup as backups, lifecycle
-    from keysvc.master.lease import Leadership
+    from keysvc.master import backup as backups
+    from keysvc.master.term import hold
 
     store = open_store(made.config)
-    leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
-    leadership.take_or_refuse()
-    try:
+    with hold(store) as term:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, actor)
-    finally:
-        leadership.release()
+        backups.record(term, record, actor)
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 
@@ -127,10 +130,10 @@ def _read_token(file: Path | None, argument: str | None) -> str:
             hint="make a new one, and give --token-file FILE, or --token-file - with it on standard input",
         )
     if argument == "-" or str(file) == "-":
-        return sys.stdin.readline(1024)
+        return as_text(sys.stdin.buffer.readline(1024), "standard input")
     if file is None:
         raise typer.BadParameter("--token-file FILE is needed, or --token-file -")
-    return read_file(file)[0].decode("utf-8", "replace")
+    return as_text(*read_file(file))
 
 
 def join(

@@ -138,5 +138,9 @@ def import_(
         print_json(result)
     elif delete:
         typer.echo(f"{result.deleted} deleted, {result.unchanged} were not there")
+        if result.unchanged and not result.deleted:
+            raise InvalidInput(
+                f"none of the mappings in {source} is there", hint="compare with keysvc mapping list APP"
+            )
     else:
         typer.echo(f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keysvc.errors import ConfigurationError, InvalidInput
+from keysvc.text import NoText, read_text
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -29,9 +30,9 @@ def passphrase(
 
     if file is not None:
         try:
-            text = file.read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{file}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+            text = read_text(file).rstrip("\r\n")
+        except (OSError, NoText) as error:
+            raise InvalidInput(f"{file}: {getattr(error, 'strerror', None) or error}") from None
     elif variable in os.environ:
         text = os.environ[variable]
     elif sys.stdin.isatty():

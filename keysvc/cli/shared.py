@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.errors import ConfigurationError, InvalidInput
+from keysvc.text import NoText, decoded
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -112,3 +113,11 @@ def read_file(path: Path) -> tuple[bytes, str]:
         return path.read_bytes(), str(path)
     except OSError as error:
         raise InvalidInput(f"{path}: {error.strerror}", hint="give the path of a readable file, or -") from None
+
+
+def as_text(content: bytes, source: str) -> str:
+    """Return what `read_file` read as text, without a byte order mark. Raises InvalidInput."""
+    try:
+        return decoded(content)
+    except NoText as error:
+        raise InvalidInput(f"{source}: {error}") from None

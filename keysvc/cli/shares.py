@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from keysvc.errors import ConfigurationError, InvalidInput
+from keysvc.text import NoText, read_text
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -96,11 +97,11 @@ def from_files(paths: abc.Iterable[Path]) -> list[Share]:
     shares: list[Share] = []
     for path in paths:
         try:
-            shares.append(slip39.parse(SecretText(path.read_text("utf-8")), shares))
+            shares.append(slip39.parse(SecretText(read_text(path)), shares))
         except InvalidInput as error:
             raise InvalidInput(f"{path}: {error}", hint=error.hint) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+        except (OSError, NoText) as error:
+            raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return shares
 
 

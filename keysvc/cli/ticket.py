@@ -9,7 +9,7 @@ import typer
 
 from keysvc.cli.credential import print_credential, sso_server
 from keysvc.cli.output import print_json
-from keysvc.cli.shared import ConfigOption, JsonOption, load, read_file
+from keysvc.cli.shared import ConfigOption, JsonOption, as_text, load, read_file
 from keysvc.errors import InvalidInput
 
 app = typer.Typer(rich_markup_mode=None)
@@ -54,10 +54,9 @@ def redeem(
     keysvc ticket issue --user anna | keysvc ticket redeem SAP --ticket-file - --sender anna
     """
     content, source = read_file(ticket_file)
-    try:
-        ticket = content.decode("ascii").strip()
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{source} is no ticket", hint="keysvc ticket issue prints one") from None
+    ticket = as_text(content, source).strip()
+    if not ticket.isascii():
+        raise InvalidInput(f"{source} is no ticket", hint="keysvc ticket issue prints one")
     server = sso_server(load(config))
     try:
         found = server.redeem(name, ticket, sender=sender)

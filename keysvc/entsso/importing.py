@@ -8,17 +8,16 @@ import secrets
 from collections import Counter, abc
 from dataclasses import asdict, dataclass, field, replace
 
-from keysvc import names
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
-from keysvc.errors import Conflict, InvalidInput, NotConfigured, NotFound, SystemDisabled
-from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, utc_now
+from keysvc.errors import Conflict, InvalidInput, KeysvcError, NotConfigured, NotFound, SystemDisabled
+from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, names, utc_now
+from keysvc.plugin import paging
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 
 ATTEMPTS = 5
-PAGE = 2000
 PAGES_FROM = 200
 """So many mappings of one application are looked for in pages of all that it has, fewer one by one."""
 
@@ -66,7 +65,15 @@ def import_files(
     Deleting takes the credential too, whatever the external user is by now; a mapping that is not there counts as
     unchanged. With `dry_run` nothing is written. Raises NotConfigured; InvalidInput: then nothing has changed.
     """
-    sources = [(file, read(file.content, file.name, ("mapping",) if file.deletes else kinds)) for file in files]
+    sources: list[tuple[SourceFile, Definitions]] = []
+    faults: list[KeysvcError] = []
+    for file in files:
+        try:
+            sources.append((file, read(file.content, file.name, ("mapping",) if file.deletes else kinds)))
+        except InvalidInput as fault:
+            faults.append(fault)
+    if faults:
+        raise InvalidInput.of_all(faults)
     sources.sort(key=lambda source: (source[0].deletes, KINDS_IN_ORDER.index(_kind(source[1])), source[0].name))
 
     def attempt() -> abc.Sequence[ImportedFile]:
@@ -111,6 +118,8 @@ class _Mappings:
     known: dict[str, Mapping | None] = field(default_factory=dict)
     planned: dict[str, Mapping | None] = field(default_factory=dict)
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    spellings: dict[str, str] = field(default_factory=dict)
+    is_whole: bool = False
 
 
 class _Plan:
@@ -123,14 +132,15 @@ class _Plan:
         self._applications = dict(self._known)
         self._mappings: dict[str, _Mappings] = {}
         self._system: SystemRecord | None = None
-        self._system_before = system = store.system()
-        if system is not None and not system.settings.enabled:
-            raise SystemDisabled("the system is disabled: nothing is imported")
+        self._system_before = store.system()
+        self._spellings = {names.key(name): name for name in self._known}
 
     def add(self, file: SourceFile, held: Definitions) -> Imported:
         """What becomes of the entries of one file. Raises InvalidInput."""
-        if held.settings is not None:
+        if held.settings is not None:  # also in a disabled system: its administrators are changed while it stands still
             return self._add_settings(held.settings)
+        if self._system_before is not None and not self._system_before.settings.enabled:
+            raise SystemDisabled("the system is disabled: nothing but settings is imported")
         if held.applications:
             return Imported(**Counter(self._add_application(each, file.name) for each in held.applications))
         self._look_up(held.mappings, file.name)
@@ -167,6 +177,11 @@ class _Plan:
 
     def _add_application(self, definition: ApplicationDefinition, source: str) -> str:
         known = self._applications.get(definition.name)
+        near = self._spellings.setdefault(names.key(definition.name), definition.name)
+        if known is None and near != definition.name:
+            raise fault(
+                source, definition.line, f"the application {shown(near)} exists: {shown(definition.name)} is it"
+            )
         application = _new(definition, source) if known is None else _changed(known, definition, source)
         for account in (*application.user_accounts, *application.administrator_accounts):
             _refuse_local(application, account, source, definition.line)
@@ -179,23 +194,25 @@ class _Plan:
         for definition in definitions:
             application = self._applications.get(definition.application)
             if application is None:
-                error = fault(source, definition.line, f"there is no application {shown(definition.application)}")
+                spelled = self._spellings.get(names.key(definition.application))
+                near = "" if spelled is None else f": {shown(spelled)} exists"
+                error = fault(source, definition.line, f"there is no application {shown(definition.application)}{near}")
                 raise InvalidInput(str(error), hint="create it first: keysvc app import FILE, or keysvc app create")
             wanted.setdefault(application.name, set()).add(_user(application, definition, source))
         for name, users in wanted.items():
             of = self._mappings.setdefault(name, _Mappings())
             missing = users - of.known.keys()
             if name in self._known and len(missing) >= PAGES_FROM:
-                of.known.update((mapping.user, mapping) for mapping in self._pages(name) if mapping.user in missing)
+                of.known.update(
+                    (mapping.user, mapping) for mapping in paging.mappings(self._store, name) if mapping.user in missing
+                )
                 missing.clear()
             elif name in self._known:
                 of.known.update((user, self._store.mapping(name, user)) for user in missing)
-
-    def _pages(self, application: str) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(application, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].user
+            if name in self._known and any(of.known.get(user) is None for user in users) and not of.is_whole:
+                of.is_whole = True
+                for mapping in paging.mappings(self._store, name):
+                    of.spellings.setdefault(names.key(mapping.user), mapping.user)
 
     def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
         application, line = self._applications[definition.application], definition.line
@@ -206,6 +223,9 @@ class _Plan:
         _refuse_local(application, user, source, line)
         of = self._mappings[application.name]
         known = of.known.get(user)
+        near = of.spellings.setdefault(names.key(user), user)
+        if known is None and near != user:
+            raise fault(source, line, f"{shown(near)} exists in {shown(application.name)}: {shown(user)} is that user")
         if known is None:
             mapping = Mapping(application.name, user, definition.external_user, enabled=self._enable)
         else:
@@ -225,6 +245,9 @@ class _Plan:
         _refuse_twice(application, user, source, definition.line, seen)
         of = self._mappings[application.name]
         there = of.planned.get(user, of.known.get(user))
+        near = of.spellings.get(names.key(user), user)
+        if there is None and near != user:
+            raise fault(source, definition.line, f"{shown(user)} is not there to delete: {shown(near)} exists")
         of.planned[user] = None
         return "unchanged" if there is None else "deleted"
 

@@ -9,7 +9,6 @@ import re
 from collections import abc
 from dataclasses import dataclass
 
-from keysvc import names
 from keysvc.entsso.definitions import (
     FLAGS,
     NUMBER_SETTINGS,
@@ -22,10 +21,9 @@ from keysvc.entsso.definitions import (
 )
 from keysvc.entsso.document import Node, fault, parse, shown
 from keysvc.errors import InvalidInput
-from keysvc.model import Field
+from keysvc.model import MAXIMUM_FIELDS, Field, names
 
 MAXIMUM_TEXT_LENGTH = 4096
-MAXIMUM_FIELDS = 64
 MAXIMUM_NUMBER = 100_000
 
 _GROUP, _CONFIG_STORE = "groupapp", "configstoreapp"
@@ -38,6 +36,11 @@ _OLD_NAMES = {
     "ssoaffiliateadmingroup": "ssoaffiliateadminaccount",
 }
 _UNSUPPORTED = {"windowscreds", "restrictedcreds", "showfilteronly", "restrictmappingcreate", "groupadapter"}
+_OLD_FLAGS = {
+    "allowlocalgroups": "allowlocalaccounts",
+    "admingroupsame": "adminaccountsame",
+    "tickettimeout": "timeouttickets",
+}
 _TIMEOUT = TICKET_TIMEOUT.casefold()
 _APPLICATION = {
     "description",
@@ -200,7 +203,9 @@ def _fields(nodes: abc.Sequence[Node]) -> tuple[Field, ...]:
     found: dict[int, tuple[Node, Field]] = {}
     lines: dict[str, int] = {}
     for node in nodes:
-        _parts(node, attributes={"ordinal", "label", "masked"})
+        _parts(node, attributes={"ordinal", "label", "masked", "synchronized"})
+        if "synchronized" in node.attributes:
+            _flag(node, "synchronized")
         ordinal = _number(node, "the ordinal of a field", _attribute(node, "ordinal"), MAXIMUM_FIELDS - 1)
         label = _name(node, "the label of a field", _attribute(node, "label"))
         if ordinal in found:
@@ -230,8 +235,14 @@ def _ticket_timeout(element: Node | None, flags: Node | None) -> int | None:
 
 
 def _flags(node: Node) -> dict[str, bool]:
-    _parts(node, attributes={*_FLAGS, _GROUP, _CONFIG_STORE, _TIMEOUT, *_UNSUPPORTED})
-    switches = {name: _flag(node, name) for name in node.attributes if name != _TIMEOUT}
+    _parts(node, attributes={*_FLAGS, *_OLD_FLAGS, _GROUP, _CONFIG_STORE, _TIMEOUT, *_UNSUPPORTED})
+    switches: dict[str, bool] = {}
+    for given in node.attributes:
+        name = _OLD_FLAGS.get(given, given)
+        if name in switches:
+            raise node.fault(f"the flag {given} is another name of one that is there already")
+        if name != _TIMEOUT:
+            switches[name] = _flag(node, given)
     for name in _UNSUPPORTED:
         if switches.pop(name, False):
             raise node.fault(f"keysvc has nothing like the flag {name}; it must be no")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from keysvc.errors import Fenced, KeysvcError, NotifierRefused, NotifierUnavailable
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import Event, Severity, utc_now
 from keysvc.plugin.changes import Change, EventDelivered, ForgetEvents, ParkEvent
 from keysvc.plugin.interfaces import MappingStore, Notifier
@@ -45,22 +45,32 @@ class Subscription:
 class Delivery:
     """One thread a notifier, so that a slow or dead one delays no other and nothing else."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, subscriptions: abc.Sequence[Subscription]) -> None:
+    def __init__(self, store: MappingStore, term: Term, subscriptions: abc.Sequence[Subscription]) -> None:
         self._store = store
-        self._leadership = leadership
-        self._couriers = [_Courier(store, leadership, subscription) for subscription in subscriptions]
+        self._term = term
+        self._couriers = [_Courier(store, term, subscription) for subscription in subscriptions]
+        self._is_started = False
 
     def start(self) -> None:
         """Deliver what is pending, and what comes, while the lease is held."""
+        self._is_started = True
         for courier in self._couriers:
             courier.start()
 
+    def subscribe(self, subscriptions: abc.Sequence[Subscription]) -> None:
+        """Deliver to these from now on. Those that stay go on where they are; nothing is delivered to the others any
+        more, unless one hangs. Call it from one thread at a time."""
+        before = {courier.subscription: courier for courier in self._couriers}
+        after = {each: before.get(each) or _Courier(self._store, self._term, each) for each in subscriptions}
+        self._couriers = list(after.values())
+        _stop([courier for subscription, courier in before.items() if subscription not in after])
+        for courier in self._couriers:
+            if self._is_started and not courier.is_alive():
+                courier.start()
+
     def stop(self) -> None:
         """A notifier that hangs is not waited for: what it was given is offered again by the next master."""
-        for courier in self._couriers:
-            courier.stop()
-        for courier in self._couriers:
-            courier.join(STOP_SECONDS)
+        _stop(self._couriers)
 
     def wake(self) -> None:
         """There may be something new."""
@@ -71,22 +81,35 @@ class Delivery:
         """Take out of the outbox what every notifier has. Raises Fenced, MappingStoreUnavailable."""
         if self._store.events(1):
             names = tuple(courier.subscription.name for courier in self._couriers)
-            self._store.commit([ForgetEvents(names)], self._leadership.guard)
+            self._term.commit(ForgetEvents(names))
+
+    @property
+    def subscriptions(self) -> abc.Sequence[Subscription]:
+        """What each notifier is told of."""
+        return [courier.subscription for courier in self._couriers]
 
     def problems(self) -> abc.Mapping[str, str]:
         """Which notifiers do not accept now, and why."""
         return {each.subscription.name: each.problem for each in self._couriers if each.problem}
 
 
+def _stop(couriers: abc.Sequence[_Courier]) -> None:
+    for courier in couriers:
+        courier.stop()
+    for courier in couriers:
+        if courier.is_alive():
+            courier.join(STOP_SECONDS)
+
+
 class _Courier(threading.Thread):
     """Offers one notifier the oldest event that it has not accepted, until it does."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, subscription: Subscription) -> None:
+    def __init__(self, store: MappingStore, term: Term, subscription: Subscription) -> None:
         super().__init__(name=f"notifier {subscription.name}", daemon=True)
         self.subscription = subscription
         self.problem = ""
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._something = threading.Event()
         self._stopping = threading.Event()
         self._pause = FIRST_PAUSE_SECONDS
@@ -103,7 +126,7 @@ class _Courier(threading.Thread):
         while not self._stopping.is_set():
             self._something.clear()
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self._deliver_pending()
             except Fenced:
                 return
@@ -121,7 +144,7 @@ class _Courier(threading.Thread):
                 done = self._offered(event)
                 if done is None:
                     return
-                self._store.commit([done], self._leadership.guard)
+                self._term.commit(done)
                 if self._stopping.is_set():
                     return
 

@@ -1,4 +1,4 @@
-"""The master secret server: the parts of `keysvc.master` put together, with the two threads that drive them."""
+"""The master secret server: the parts of `keysvc.master` put together, with the threads that drive them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from datetime import timedelta
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
-from keysvc.master import backup, status
-from keysvc.master.audit_trails import Trails
+from keysvc.master import audit_trails, backup, notifier_states, status, switch
+from keysvc.master.audit_trails import Trails, Verified
+from keysvc.master.condition import Condition
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
-from keysvc.master.lease import Ask, Leadership
+from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.server_registry import Attendance
 from keysvc.master.servers import PollRequest
+from keysvc.master.term import Term
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
+from keysvc.master.worker import Worker
 from keysvc.model import (
     Announcement,
+    AuditTrail,
     BackupRecord,
     Role,
     RotationSettings,
     SecretBytes,
     Server,
     VersionRecord,
-    VersionState,
+    Versions,
 )
 from keysvc.plugin.allowance import RateLimit
-from keysvc.plugin.background import lasting
+from keysvc.plugin.heartbeat import NoOp, Silent, nobody_silent
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.isolation import PluginFailure
 from keysvc.plugin.logs import get_logger
@@ -65,11 +69,11 @@ class MasterSecretServer:
         url: str = "",
         secrets: UnsealedVersions | None = None,
         changed: abc.Callable[[], None] = lambda: None,
-        ask: Ask = lambda answered: answered(),
+        silent: Silent = nobody_silent,
         plugin_failures: deque[PluginFailure] | None = None,
     ) -> None:
         """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
-        already. `changed` is called, by any thread, when polls have a new answer; `ask` as of `Leadership.keep`. What
+        already. `changed` is called, by any thread, when polls have a new answer; `silent` as of `Term.keep`. What
         is appended to `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
         system = store.system()
         if system is None:
@@ -80,49 +84,56 @@ class MasterSecretServer:
         self._poll_interval = poll_interval
         self._name, self._url = name, url
         self._changed = changed
-        self._ask = ask
+        self._silent = silent
         self._rotate_every = rotate_every
-        self._leadership = Leadership(store, lease_ttl, url=url)
+        self._term = Term(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
         self._secrets = secrets or UnsealedVersions(self._protectors)
-        self._key_store_watch = KeyStoreWatch(store, self._leadership, self._protectors, self._secrets)
-        self._delivery = Delivery(store, self._leadership, subscriptions)
-        self._outage = MappingStoreOutage(store, self._leadership)
-        self._trails = Trails(store, self._leadership, lambda: self._secrets.audit_keys(self.system_id))
+        self._key_store_watch = KeyStoreWatch(
+            store,
+            self._term,
+            self._protectors,
+            self._secrets,
+            lambda: self.rotation.finish_destroying(),  # noqa: PLW0108  it is made by start
+        )
+        self._delivery = Delivery(store, self._term, subscriptions)
+        self._outage = MappingStoreOutage(store, self._term)
+        self._trails = Trails(store, self._term, lambda: self._secrets.audit_keys(self.system_id))
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         self._failures: deque[PluginFailure] = deque() if plugin_failures is None else plugin_failures
-        self._wake = threading.Event()
-        self._stopping = False
-        self._problem = ""
-        self._worker = lasting("master", self._work, lambda: self._stopping)
+        self._warn_at = 0.0
+        self._pause = min(FLUSH_SECONDS, poll_interval.total_seconds() / 2)
+        self._attending = Worker("the master secret server", self._attend, self._pause)
+        self._rotating = Worker("the rotation", self._rotate, self._pause)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
-        self._announcement = Announcement(self.system_id, 0, (), poll_interval)
+        self._announcement = Announcement(self.system_id, 0, Versions(), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
         """Take the lease, and `wait` for a holder that died. Raises LeaseHeld. A key store that lacks a version or
         cannot be reached does not stop it: it starts degraded and serves what it has."""
         if wait:
-            self._leadership.acquire()
+            self._term.acquire()
         else:
-            self._leadership.take_or_refuse()
+            self._term.take_or_refuse()
         try:
-            self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
-            self._attendance = Attendance(self._store, self._leadership, self._name, self._poll_interval)
+            self.identities = Identities(self._store, self.system_id, self._term, self._authority)
+            self._attendance = Attendance(self._store, self._term, self._name, self._poll_interval)
             live = self._attendance.live
-            self._releases = Releases(self._store, self._leadership, live, self._name, self._poll_interval)
-            parts = self._store, self.system_id, self._secrets, self._leadership, live
+            self._releases = Releases(self._store, self._term, live, self._name, self._poll_interval)
+            parts = self._store, self.system_id, self._secrets, self._term, live
             self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
             self.rotation.finish_destroying()
             self.announce()
         except BaseException:
-            self._leadership.release()
+            self._term.release()
             raise
         for version, problem in self._secrets.problems.items():
             log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
-        self._leadership.keep(on_lost, self._ask)
-        self._worker.start()
+        self._term.keep(on_lost, self._silent)
+        self._attending.start()
+        self._rotating.start()
         self._key_store_watch.start()
         self._trails.start()
         self._delivery.start()
@@ -130,30 +141,30 @@ class MasterSecretServer:
     def took_over(self, predecessor: str) -> None:
         """Tell of it: who holds the lease now, and who held it before, if anybody was seen to."""
         lost = [event(EventKind.LEASE_LOST, subject=predecessor, successor=self._url)] if predecessor else []
-        taken = told(self._name, EventKind.LEASE_TAKEN, self._leadership.holder, url=self._url)
-        self._store.commit([*lost, *taken], self._leadership.guard)
+        taken = told(self._name, EventKind.LEASE_TAKEN, self._term.holder, url=self._url)
+        self._term.commit(*lost, *taken)
 
     def stop(self) -> None:
         """Finish what is being written, release the lease. Repeatable."""
-        self._stopping = True
-        self._wake.set()
+        self._attending.stop()
+        self._rotating.stop()
         self._key_store_watch.stop()
         self._delivery.stop()
-        if self._worker.is_alive() and self._worker is not threading.current_thread():
-            self._worker.join()
+        self._attending.join()
+        self._rotating.join()
         self._trails.stop()
-        self._leadership.release()
+        self._term.release()
 
     # -- what SSO servers ask --------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
         """Of the lease held."""
-        return self._leadership.epoch
+        return self._term.epoch
 
     def heard_again(self, said: PollRequest) -> Announcement | None:
         """As `heard`, of a process that says what it said before: in memory. None when it is for `heard`."""
-        self._leadership.require()
+        self._term.require()
         return self._announcement if self._attendance.live.saw_again(said) else None
 
     def poll(
@@ -173,19 +184,39 @@ class MasterSecretServer:
 
     def heard(self, said: PollRequest) -> Announcement:
         """As `poll`, of what a process says."""
-        self._leadership.require()
+        self._term.require()
         self._attendance.saw(said)
         return self._announcement
 
     def announced(self) -> Announcement:
         """What is announced now, for a poll that waited. Raises MasterSecretServerUnavailable."""
-        self._leadership.require()
+        self._term.require()
         return self._announcement
 
     @property
     def valid(self) -> bool:
         """Whether it surely holds the lease now."""
-        return self._leadership.valid
+        return self._term.valid
+
+    def condition(self) -> Condition:
+        """What this process knows of itself now. Reads memory alone."""
+        term, standbys = self._term, self.standbys()
+        notifiers, problems = self._delivery.subscriptions, self._delivery.problems()
+        return Condition(
+            lease_held=term.valid,
+            epoch=term.epoch if term.valid else 0,
+            lease_remaining_seconds=term.remaining_seconds,
+            lease_renewals=term.renewals,
+            versions=self._announcement.versions,
+            sealed_versions=len(self._secrets.problems),
+            key_store_answers=not self._key_store_watch.problem,
+            remaining_rows=self.rotation.remaining_rows,
+            undecryptable_rows=self.rotation.undecryptable_rows,
+            members=self._attendance.live.alive(),
+            standbys_ready=sum(not standby.problem for standby in standbys),
+            notifiers={each.name: each.name not in problems for each in notifiers},
+            damaged_trails=len(self._trails.problems),
+        )
 
     def standbys(self) -> abc.Sequence[Server]:
         """Those that are alive, and could or could not take over."""
@@ -193,31 +224,31 @@ class MasterSecretServer:
 
     def leave(self, name: str, instance: str) -> None:
         """A process encrypts no more: nobody needs to wait for it."""
-        self._leadership.require()
+        self._term.require()
         self._attendance.left(name, instance)
-        self._wake.set()
+        self._rotating.wake()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
         """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError,
         RateLimited."""
-        self._leadership.require()
+        self._term.require()
         if role is not Role.ADMINISTRATOR:
             self._fetches.spend(receiver)
         secret = self._secrets.get(version)
         context = transport.fetch_context(self.system_id, version, receiver)
         sealed = transport.seal_to(kem, public, secret.material, context)
         entry = audit_of_member(receiver, "version.fetched", f"version {version}", role=role.value)
-        self._store.commit([entry], self._leadership.guard)
+        self._term.commit(entry)
         return sealed
 
     def fetch_authority_key(self, kem: str, public: bytes, receiver: str) -> bytes:
         """The certificate authority's private key, sealed to `public` of the standby named `receiver`: whoever becomes
         the master secret server enrols. Raises ProtocolError, RateLimited."""
-        self._leadership.require()
+        self._term.require()
         self._fetches.spend(receiver)
         context = transport.authority_context(self.system_id, receiver)
         sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
-        self._store.commit([audit_of_member(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
+        self._term.commit(audit_of_member(receiver, "authority-key.fetched", receiver))
         return sealed
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
@@ -229,7 +260,7 @@ class MasterSecretServer:
             self.announce()
         finally:
             self._key_store_watch.look_soon(prove=True)
-            self._wake.set()
+            self._rotating.wake()
         return record
 
     def change_rotation(
@@ -237,7 +268,7 @@ class MasterSecretServer:
     ) -> RotationSettings:
         """As `Rotation.change_settings`."""
         settings = self.rotation.change_settings(actor, paused=paused, max_rows_per_second=max_rows_per_second)
-        self._wake.set()
+        self._rotating.wake()
         return settings
 
     def destroy(self, version: int, actor: str, *, force: bool) -> None:
@@ -247,19 +278,22 @@ class MasterSecretServer:
         finally:
             self.announce()
             self._key_store_watch.look_soon(prove=True)
-            self._wake.set()
+            self._rotating.wake()
+
+    def subscribe(self, subscriptions: abc.Sequence[Subscription]) -> None:
+        """As `Delivery.subscribe`."""
+        self._delivery.subscribe(subscriptions)
 
     def record_step_down(self, actor: str) -> None:
         """An SSO administrator asked for it."""
-        self._store.commit([audit(actor, "master.stepped-down", self._leadership.holder)], self._leadership.guard)
+        self._term.commit(audit(actor, "master.stepped-down", self._term.holder))
 
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
-        self._leadership.require()
-        live = {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
-        if not record.versions or not live.issuperset(record.versions):
+        self._term.require()
+        if not record.versions or not self._store.versions().live.numbers.issuperset(record.versions):
             raise NotFound("the backup names a version that this system does not have")
-        backup.record(self._store, self._leadership.guard, record, actor)
+        backup.record(self._term, record, actor)
 
     def status(self) -> status.SystemStatus:
         """Everything."""
@@ -278,82 +312,100 @@ class MasterSecretServer:
         )
         return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
 
+    @property
+    def store(self) -> MappingStore:
+        """The mapping store of the system."""
+        return self._store
+
+    def switch_system(self, actor: str, *, enabled: bool) -> None:
+        """As `switch.switch_system`."""
+        self._term.require()
+        switch.switch_system(self._store, actor, enabled=enabled)
+
+    def notifiers(self) -> NotifierStates:
+        """What waits for each notifier, and what was parked."""
+        self._term.require()
+        return notifier_states.notifier_states(self._store, self._delivery.subscriptions, self._delivery.problems())
+
+    def retry_parked(self, actor: str, event_id: str = "", notifier: str = "") -> int:
+        """As `notifier_states.retry_parked`."""
+        done = notifier_states.retry_parked(self._store, self._term, actor, event_id, notifier)
+        self._delivery.wake()
+        return done
+
+    def send_test(self, actor: str) -> None:
+        """As `notifier_states.send_test`."""
+        notifier_states.send_test(self._term, actor)
+        self._delivery.wake()
+
+    def verify_audit(self) -> abc.Sequence[Verified]:
+        """Read every trail, and compare it with its links and its seal. Raises MappingStoreUnavailable."""
+        self._term.require()
+        keys = self._secrets.audit_keys(self.system_id)
+        return [audit_trails.verify(self._store, trail, keys) for trail in AuditTrail]
+
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
-            before = self._announcement.etag
-            self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
+            before, live = self._announcement.etag, self._store.versions().live
+            self._announcement = Announcement(self.system_id, self.epoch, live, self._poll_interval)
         if self._announcement.etag != before:
             self._changed()
 
-    # -- the worker ------------------------------------------------------------------------------------------------
+    # -- the workers -----------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        since_warning = REPEAT_WARNINGS_SECONDS
-        while not self._stopping:
-            more = False
-            try:
-                if self._leadership.valid:
-                    self._outage.ended()
-                    self._attendance.record()
-                    more = self.rotation.advance()
-                    self.announce_if_changed()
-                    if more:
-                        self._delivery.wake()
-                    self._delivery.forget_delivered()
-                    self._attendance.tell()
-                    self.identities.record_seen()
-                    self.identities.tell_of_ending()
-                    self._releases.raise_oldest_reader()
-                    self._tell_of_plugins()
-                self._tell("")
-            except Fenced:
-                return
-            except MappingStoreUnavailable as error:
-                self._outage.began(error)
-                self._tell(str(error))
-            except KeysvcError as error:
-                self._tell(str(error))
-            except Exception as error:  # noqa: BLE001  the one worker must not end in silence
-                self._tell(f"unexpected {type(error).__name__}")
-            if since_warning >= REPEAT_WARNINGS_SECONDS:
-                since_warning = 0.0
-                self._warn()
-            if not more:
-                pause = min(FLUSH_SECONDS, self._poll_interval.total_seconds() / 2)
-                pause = min(pause, self.rotation.rest_seconds or pause)
-                self._wake.wait(pause)
-                since_warning += pause
-                self._wake.clear()
+    def ask(self, no_op: NoOp) -> None:
+        """Hand a no-op to the worker that attends to the members. That of rotations may be in the key store."""
+        self._attending.ask(no_op)
+
+    def _attend(self) -> float:
+        """Do what is due for the members, the outbox and the store. No key store is called here."""
+        try:
+            if self._term.valid:
+                self._outage.ended()
+                self._attendance.record()
+                self._delivery.forget_delivered()
+                self._attendance.tell()
+                self.identities.record_seen()
+                self.identities.tell_of_ending()
+                self._releases.raise_oldest_reader()
+                self._tell_of_plugins()
+        except MappingStoreUnavailable as error:
+            self._outage.began(error)
+            raise
+        finally:
+            self._warn_when_due()
+        return self._pause
+
+    def _rotate(self) -> float:
+        """Do the next step of a rotation, which may call the key store and scan the mapping store."""
+        if not self._term.valid:
+            return self._pause
+        more = self.rotation.advance()
+        self.announce_if_changed()
+        if more:
+            self._delivery.wake()
+            return 0.0
+        return min(self._pause, self.rotation.rest_seconds or self._pause)
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
-        if self._live_versions() != self._announcement.versions:
+        if self._store.versions().live != self._announcement.versions:
             self.announce()
         self._attendance.live.activated()
 
-    def _live_versions(self) -> tuple[VersionRecord, ...]:
-        return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
-
-    def _tell(self, problem: str) -> None:
-        """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""
-        if problem == self._problem:
+    def _warn_when_due(self) -> None:
+        if time.monotonic() < self._warn_at:
             return
-        if problem:
-            log.warning("the master secret server tries again", problem=problem)
-        else:
-            log.info("the master secret server works again")
-        self._problem = problem
-
-    def _warn(self) -> None:
+        self._warn_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         try:
             active = self._announcement.active
             overdue = status.backup_warnings(self._store.backup(), active.version if active else None)
             for warning in (*overdue, *status.protector_warnings(self._key_store_watch.proved)):
                 log.warning(warning)
             if overdue and time.monotonic() >= self._overdue_at:
-                self._store.commit([event(EventKind.BACKUP_OVERDUE, why=overdue[0])], self._leadership.guard)
+                self._term.commit(event(EventKind.BACKUP_OVERDUE, why=overdue[0]))
                 self._overdue_at = time.monotonic() + REPEAT_OVERDUE_SECONDS
         except KeysvcError:
             return
@@ -361,7 +413,5 @@ class MasterSecretServer:
     def _tell_of_plugins(self) -> None:
         while self._failures:
             failed = self._failures[0].told
-            self._store.commit(
-                [event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed)], self._leadership.guard
-            )
+            self._term.commit(event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed))
             self._failures.popleft()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import abc
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from keysvc import names
+from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES
 from keysvc.described import UNREADABLE, described
-from keysvc.errors import InvalidInput, KeysvcError
-from keysvc.model import Application
+from keysvc.errors import InvalidInput, KeysvcError, NotFound
+from keysvc.model import Application, names
 from keysvc.sso.config_store import refuse_config_store
 from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label
+from keysvc.text import NoText, decoded
 
 MAXIMUM_BYTES = 256 * 2**20
 _NEEDED = {"application": "application", "user": "user"}
@@ -40,6 +42,8 @@ class Line:
     user: str
     fields: abc.Mapping[str, str] = field(repr=False)
     external_user: str | None = None
+    places: abc.Mapping[str, str] = field(default_factory=dict, repr=False)
+    """In CSV: the number of the column of each field, for an error about it."""
 
 
 def read_lines(content: bytes, source: str) -> abc.Sequence[Line]:
@@ -49,18 +53,33 @@ def read_lines(content: bytes, source: str) -> abc.Sequence[Line]:
         raise InvalidInput(f"{source} is larger than {MAXIMUM_BYTES // 2**20} MiB", hint="split the file")
     try:
         utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
+        text = content.decode("utf-16") if utf_16 else decoded(content)
     except UnicodeDecodeError:
-        text = ""
+        raise InvalidInput(f"{source} has the mark of UTF-16 and is not UTF-16", hint="save it as UTF-8") from None
+    except NoText as error:
+        raise InvalidInput(f"{source}: {error}", hint=HINT) from None
     if not text.strip():
-        raise InvalidInput(f"{source} is empty, or no text in UTF-8", hint=HINT)
-    found = list(_json_lines(text, source) if text.lstrip().startswith("{") else _csv_lines(text, source))
+        raise InvalidInput(f"{source} is empty", hint=HINT)
+    faults: list[KeysvcError] = []
+    found = list((_json_lines if text.lstrip().startswith("{") else _csv_lines)(text, source, faults))
     for line in found:
-        named = {"application": line.application, "user": line.user, "external user": line.external_user}
-        for what, name in named.items():
-            if name is not None and not (0 < len(name) <= names.MAXIMUM_LENGTH and name.isprintable()):
-                raise _fault(source, line.number, f"the {what} is not 1 to {names.MAXIMUM_LENGTH} printable characters")
+        faults += _faults_of(line, source)
+    if faults:
+        raise InvalidInput.of_all(faults)
     return found
+
+
+def _faults_of(line: Line, source: str) -> abc.Iterator[InvalidInput]:
+    named = {"application": line.application, "user": line.user, "external user": line.external_user}
+    for what, name in named.items():
+        if name is not None and not (0 < len(name) <= names.MAXIMUM_LENGTH and name.isprintable()):
+            wrong = f"the {what} is not 1 to {names.MAXIMUM_LENGTH} printable characters"
+            yield _fault(source, line.number, wrong)
+    for at, (label, value) in enumerate(line.fields.items(), 1):
+        size = len(value.encode("utf-8", "surrogatepass"))
+        if size > MAXIMUM_FIELD_BYTES:  # the label may be a value, where a file is mixed up
+            place = line.places.get(label, f"field {at}")
+            yield _fault(source, line.number, f"{place} is larger than {MAXIMUM_FIELD_BYTES} bytes")
 
 
 def prepared(
@@ -68,33 +87,46 @@ def prepared(
 ) -> dict[str, list[NewCredential]]:
     """What to store, by application, in the order of the users. `application` is asked once for each. Raises
     InvalidInput."""
-    definitions: dict[str, Application] = {}
+    definitions: dict[str, Application | KeysvcError] = {}
     found: dict[str, list[NewCredential]] = {}
     seen: dict[tuple[str, str], int] = {}
+    faults: list[KeysvcError] = []
     for line in lines:
-        try:
-            if line.application not in definitions:
-                definitions[line.application] = application(line.application)
-            definition = definitions[line.application]
-            refuse_config_store(definition)
-        except KeysvcError as error:
-            raise _fault(source, line.number, str(error), error.hint) from None
+        definition = definitions.get(line.application)
+        if definition is None:
+            definition = definitions[line.application] = _definition(line.application, application)
+        if isinstance(definition, KeysvcError):
+            faults.append(_fault(source, line.number, str(definition), definition.hint))
+            continue
         try:
             values = labelled(definition, line.fields)
         except InvalidInput as error:  # names a label, and where a file is mixed up that is not one
-            raise _fault(source, line.number, f"{line.application} has not those fields", error.hint) from None
+            faults.append(_fault(source, line.number, f"{line.application} has not those fields", error.hint))
+            continue
         new = NewCredential.of(definition, line.user, values, line.external_user, f"{source} line {line.number}")
         same = line.application, names.key(new.user)
         if same in seen:
-            raise _fault(source, line.number, f"the same application and user are on line {seen[same]}")
+            faults.append(_fault(source, line.number, f"the same application and user are on line {seen[same]}"))
+            continue
         seen[same] = line.number
         found.setdefault(line.application, []).append(new)
+    if faults:
+        raise InvalidInput.of_all(faults)
     for credentials in found.values():
         credentials.sort(key=lambda new: new.user)
     return found
 
 
-def _json_lines(text: str, source: str) -> abc.Iterator[Line]:
+def _definition(name: str, application: abc.Callable[[str], Application]) -> Application | KeysvcError:
+    try:
+        found = application(name)
+        refuse_config_store(found)
+    except (InvalidInput, NotFound) as error:
+        return error
+    return found
+
+
+def _json_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterator[Line]:
     decoder = msgspec.json.Decoder(described(_Object))
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -103,33 +135,68 @@ def _json_lines(text: str, source: str) -> abc.Iterator[Line]:
             read = decoder.decode(line)
         except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
-            raise _fault(source, number, what) from None
-        yield Line(number, read.application.strip(), read.user.strip(), read.fields, _stripped(read.external_user))
+            faults.append(_fault(source, number, what))
+            continue
+        fields = {label: value for label, value in read.fields.items() if value}
+        yield Line(number, read.application.strip(), read.user.strip(), fields, _stripped(read.external_user))
 
 
-def _csv_lines(text: str, source: str) -> abc.Iterator[Line]:
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    rows: Any = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _csv_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterator[Line]:
+    head, _, rest = text.partition("\n")
+    named = re.fullmatch(r'"?sep=(.)"?\s*', head, re.IGNORECASE)  # spreadsheets write it, and read it themselves
+    first = 1 if named is None else 2
+    text = text if named is None else rest
+    delimiter = named[1] if named else max(",;\t", key=head.count)
+    lines = io.StringIO(_without_blanks(text, delimiter), newline="")
+    rows: Any = csv.reader(lines, delimiter=delimiter, strict=True)
+    before = first - 1
     try:
-        header = [name.strip() for name in next(rows)]
+        header = [name.strip() for name in next(rows, [])]
+        while header and not header[-1]:
+            header.pop()
         columns = [_COLUMNS.get(same_label(name), name) for name in header]
-        if not {*_NEEDED.values()} <= set(columns):
-            raise _fault(source, 1, "the header has no columns application and user")
-        if len(set(map(same_label, columns))) != len(columns):
-            raise _fault(source, 1, "the header has a column twice")
+        _check_header(columns, source, first)
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
-            if len(row) != len(columns):
-                raise _fault(source, rows.line_num, f"{len(row)} cells, and the header has {len(columns)}")
-            cells = dict(zip(columns, row, strict=True))
-            application, user = cells.pop("application").strip(), cells.pop("user").strip()
-            external_user = _stripped(cells.pop("external_user", ""))
-            fields = {label: value for label, value in cells.items() if value}
-            yield Line(rows.line_num, application, user, fields, external_user)
+            number = rows.line_num + before
+            try:
+                yield _csv_line(row, columns, source, number)
+            except InvalidInput as fault:
+                faults.append(fault)
     except csv.Error:
-        raise _fault(source, rows.line_num, "not well-formed CSV") from None
+        faults.append(_fault(source, rows.line_num + before, "not well-formed CSV"))
+
+
+def _without_blanks(text: str, delimiter: str) -> str:
+    """Return the text without the blanks between a delimiter and a cell in quotes."""
+    before, cell = rf"(?:\A|(?<=[{re.escape(delimiter)}\r\n]))", r'"[^"]*(?:""[^"]*)*"'
+    return re.sub(rf"{before} *({cell})", r"\1", text) if ' "' in text else text
+
+
+def _check_header(columns: abc.Sequence[str], source: str, line: int) -> None:
+    if not {*_NEEDED.values()} <= set(columns):
+        raise _fault(source, line, "the header has no columns application and user")
+    if not all(columns):
+        raise _fault(source, line, f"column {columns.index('') + 1} has no name")
+    if len(set(map(same_label, columns))) != len(columns):
+        raise _fault(source, line, "the header has a column twice")
+
+
+def _csv_line(row: abc.Sequence[str], columns: abc.Sequence[str], source: str, number: int) -> Line:
+    """One line under the header. Raises InvalidInput."""
+    if len(row) < len(columns) or any(cell.strip() for cell in row[len(columns) :]):
+        raise _fault(source, number, f"{len(row)} cells, and the header has {len(columns)}")
+    formula = next((at for at, cell in enumerate(row, 1) if re.fullmatch(r'\s*="[^"]*"\s*', cell)), None)
+    if formula is not None:
+        what = f"column {formula} is a formula of a spreadsheet, not a value"
+        raise _fault(source, number, what, 'write the text alone, 0012 and not ="0012"')
+    places = {column: f"column {at}" for at, column in enumerate(columns, 1)}
+    cells = dict(zip(columns, row, strict=False))
+    application, user = cells.pop("application").strip(), cells.pop("user").strip()
+    external_user = _stripped(cells.pop("external_user", ""))
+    fields = {label: value for label, value in cells.items() if value}
+    return Line(number, application, user, fields, external_user, places)
 
 
 def _stripped(name: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import time
@@ -10,11 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from keysvc.crypto.credentials import CredentialCipher
-from keysvc.errors import AccessDenied, CannotDecrypt, Changed, Conflict, InvalidInput, NotFound, StaleVersion
+from keysvc.errors import (
+    AccessDenied,
+    CannotDecrypt,
+    Changed,
+    Conflict,
+    InvalidInput,
+    KeysvcError,
+    NotFound,
+    StaleVersion,
+)
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
-from keysvc.sso.credentials import check_new, refuse_local
+from keysvc.sso.credential_cache import CredentialCache
+from keysvc.sso.credentials import check_new, credential_of, refuse_local
 from keysvc.sso.found import Found
 from keysvc.sso.version_ciphers import Ciphers
 
@@ -22,13 +34,20 @@ PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
 store a moment before the master secret server announces it."""
 BATCH = 500
-PAGE = 2000
 PAGES_FROM = 200
 """So many of one application are looked for in pages of all that it has, fewer one by one."""
 
 Result = TypeVar("Result")
 Audit = abc.Callable[[], abc.Iterable[Change]]
-Forget = abc.Callable[[str, str | None], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A credential as a commit stores it: its change, its fields, and its mapping, which the same commit may change."""
+
+    put: PutCredential
+    fields: abc.Mapping[str, SecretText] = field(repr=False)
+    mapping: Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +81,17 @@ class Stored:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    lost: tuple[str, ...] = ()
+    """The values that are replaced or deleted, by user and label."""
 
 
 class Storing:
-    """Thread-safe. `forget` is told of what is in memory no more as it is stored: an application, and a user of it or
-    all."""
+    """Thread-safe. What is in `memory` follows what is stored."""
 
-    def __init__(self, store: MappingStore, ciphers: Ciphers, forget: Forget) -> None:
+    def __init__(self, store: MappingStore, ciphers: Ciphers, memory: CredentialCache) -> None:
         self._store = store
         self._ciphers = ciphers
-        self._forget = forget
+        self._memory = memory
 
     def store(
         self,
@@ -82,9 +102,11 @@ class Storing:
         expected_revision: int | None = None,
         *,
         own: bool = False,
+        keep: bool = False,
     ) -> int:
         """The version that encrypted it. `found` is what there is of its user. `own` is by its user, who gets no
-        external user that another has. Raises NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+        external user that another has. With `keep`, fields that are not given keep their values. Raises NotFound,
+        Changed, AccessDenied, MasterSecretServerUnavailable; with `keep` CannotDecrypt."""
         attempts = _anew(found)
 
         def put(cipher: CredentialCipher) -> int:
@@ -94,66 +116,120 @@ class Storing:
                 raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
             put_mapping = list(mapped(application, new, mapping))
             claims = [claimed(put.mapping) for put in put_mapping if own]
-            changes: list[Change] = [*claims, *put_mapping, _encrypted(application, new, row, cipher)]
-            self._commit(application, changes, audit, cipher)
+            before = self._opened(application, row, replace_all=False) if keep else None
+            merged = dataclasses.replace(new, fields={**(before or {}), **new.fields})
+            written = _written(application, merged, row, cipher, _after(put_mapping, mapping))
+            self._commit(application, [*claims, *put_mapping], [written], audit, cipher)
             return cipher.version
 
         return self._under_the_active_version(put)
 
-    def store_many(self, application: Application, news: abc.Sequence[NewCredential], audit: Audit | None) -> Stored:
-        """In one commit; without `audit` nothing is stored. A credential that is the same already, and opens, stays."""
+    def store_many(
+        self,
+        application: Application,
+        news: abc.Sequence[NewCredential],
+        audit: Audit | None,
+        *,
+        replace_all: bool = False,
+    ) -> Stored:
+        """Store them in one commit; without `audit`, nothing. A field that is not named keeps its value, unless
+        `replace_all`. A credential that is the same already, and opens, stays."""
         sources = itertools.chain(
             [_There(self._store, application.name, [new.user for new in news])],
             itertools.repeat(_There(self._store, application.name)),
         )
-        return self._under_the_active_version(functools.partial(self._put_many, application, news, sources, audit))
+        put = functools.partial(self._put_many, application, news, sources, audit, replace_all)
+        return self._under_the_active_version(put)
 
-    def _put_many(
+    def _put_many(  # noqa: PLR0917  bound once, with partial
         self,
         application: Application,
         news: abc.Sequence[NewCredential],
         sources: abc.Iterator[_There],
         audit: Audit | None,
+        replace_all: bool,
         cipher: CredentialCipher,
     ) -> Stored:
         """One attempt: the next one asks the next of `sources` what is there."""
         there = next(sources)
         counts: Counter[str] = Counter()
         mappings: list[Change] = []
-        credentials: list[Change] = []
+        credentials: list[Written] = []
+        faults: list[KeysvcError] = []
+        lost: list[str] = []
         for new in news:
-            row = there.credential(new.user)
+            row, mapping = there.credential(new.user), there.mapping(new.user)
             try:
-                changed = list(mapped(application, new, there.mapping(new.user)))
-            except (AccessDenied, InvalidInput, NotFound) as error:
-                raise InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint) from None
+                changed = list(mapped(application, new, mapping))
+                before = self._opened(application, row, replace_all)
+            except (AccessDenied, CannotDecrypt, InvalidInput, NotFound) as error:
+                faults.append(InvalidInput(f"{new.place}: {error}" if new.place else str(error), hint=error.hint))
+                continue
             mappings += changed
-            same = row is not None and self._opens_to(application, row, new.fields)
+            after = dict(new.fields) if replace_all else {**(before or {}), **new.fields}
+            same = before == after or (row is None and not after and not replace_all)
             if not same:
-                credentials.append(_encrypted(application, new, row, cipher))
-            counts["created" if row is None else "unchanged" if same and not changed else "updated"] += 1
+                merged = dataclasses.replace(new, fields=after)
+                credentials.append(_written(application, merged, row, cipher, _after(changed, mapping)))
+                lost += _lost(new.user, before or {}, after)
+            is_new = mapping is None if same else row is None
+            counts["unchanged" if same and not changed else "created" if is_new else "updated"] += 1
+        if faults:
+            raise InvalidInput.of_all(faults)
         if audit is not None and (mappings or credentials):
-            self._commit(application, [*mappings, *credentials], audit, cipher)
-        return Stored(**counts)
+            self._commit(application, mappings, credentials, audit, cipher)
+        return Stored(**counts, lost=tuple(lost))
 
-    def _opens_to(
-        self, application: Application, row: EncryptedCredential, fields: abc.Mapping[str, SecretText]
-    ) -> bool:
+    def _opened(
+        self, application: Application, row: EncryptedCredential | None, replace_all: bool
+    ) -> dict[str, SecretText] | None:
+        """The stored fields. Raises CannotDecrypt, unless they are to be replaced anyway."""
+        if row is None:
+            return None
         try:
-            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext) == dict(fields)
+            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext)
         except CannotDecrypt:
-            return False
+            if replace_all:
+                return None
+        raise CannotDecrypt(
+            f"the stored credential of {row.user} for {application.name} does not decrypt: a merge would lose it",
+            hint="restore the row; or give every field in the file and --replace",
+        )
 
     def _commit(
-        self, application: Application, changes: abc.Iterable[Change], audit: Audit, cipher: CredentialCipher
+        self,
+        application: Application,
+        others: abc.Iterable[Change],
+        written: abc.Sequence[Written],
+        audit: Audit,
+        cipher: CredentialCipher,
     ) -> None:
-        all_changes = [*changes, *audit()]
-        users = {change.credential.user for change in all_changes if isinstance(change, PutCredential)}
-        one = users.pop() if len(users) == 1 and application.type is not ApplicationType.GROUP else None
+        changes = [*others, *(each.put for each in written), *audit()]
+        remapped = {change.mapping.user for change in changes if isinstance(change, PutMapping)}
+        users = remapped.union(each.mapping.user for each in written)
+        shared = application.type is ApplicationType.GROUP
         try:
-            self._store.commit(all_changes, Guard(active_version=cipher.version))
-        finally:  # also when the answer to the commit was lost
-            self._forget(application.name, one)
+            self._store.commit(changes, Guard(active_version=cipher.version))
+        except BaseException:  # the answer to the commit may have been lost
+            self._memory.expire(application.name, users.pop() if len(users) == 1 and not shared else None)
+            raise
+        if shared and remapped:  # members of groups may get another account now
+            self._memory.forget(application.name)
+            return
+        for user in remapped.difference(each.mapping.user for each in written):
+            self._memory.forget(application.name, user)
+        for each in written:
+            self._remember(application, each, shared=shared)
+
+    def _remember(self, application: Application, written: Written, *, shared: bool) -> None:
+        """A new row begins at a revision that only the mapping store knows, and is in no memory."""
+        stored = written.put.credential
+        if stored.revision == 0:
+            self._memory.forget(application.name, stored.user)
+        else:
+            revision = stored.revision + 1
+            now = credential_of(application, written.mapping, written.fields, stored.version, revision)
+            self._memory.rewrite(now, shared=shared)
 
     def _under_the_active_version(self, put: abc.Callable[[CredentialCipher], Result]) -> Result:
         for pause in PAUSES:
@@ -200,18 +276,19 @@ class _There:
         return self._store.credential(self._application, user)
 
     def _mapping_pages(self, after: str, last: str) -> abc.Iterator[Mapping]:
-        while after < last and (page := self._store.mappings(self._application, after=after, limit=PAGE)):
-            yield from page
-            after = page[-1].user
+        def read(user: str) -> abc.Sequence[Mapping]:
+            return self._store.mappings(self._application, after=user, limit=paging.PAGE) if user < last else ()
+
+        return paging.rows(read, lambda mapping: mapping.user, after)
 
     def _credential_pages(self, first: str, last: str) -> abc.Iterator[EncryptedCredential]:
-        after = CredentialKey(self._application, first)
-        while after.user < last and (page := self._store.credentials(after=after, limit=PAGE)):
-            for row in page:
-                if row.application != self._application:
-                    return
-                yield row
-            after = page[-1].key
+        end = CredentialKey(self._application, last)
+
+        def read(key: CredentialKey) -> abc.Sequence[EncryptedCredential]:
+            return self._store.credentials(after=key, limit=paging.PAGE) if key < end else ()
+
+        rows = paging.rows(read, lambda row: row.key, CredentialKey(self._application, first))
+        return itertools.takewhile(lambda row: row.application == self._application, rows)
 
 
 def _anew(found: Found) -> abc.Iterator[Found]:
@@ -219,6 +296,12 @@ def _anew(found: Found) -> abc.Iterator[Found]:
     yield found
     while True:
         yield found.again()
+
+
+def _lost(user: str, before: abc.Mapping[str, SecretText], after: abc.Mapping[str, SecretText]) -> abc.Iterator[str]:
+    for label, value in before.items():
+        if after.get(label) != value:
+            yield f"{user}: {label} is {'replaced' if label in after else 'deleted'}"
 
 
 def claimed(mapping: Mapping) -> ClaimExternalUser:
@@ -242,9 +325,21 @@ def mapped(application: Application, new: NewCredential, mapping: Mapping | None
         yield PutMapping(replace(mapping, external_user=new.external_user))
 
 
-def _encrypted(
-    application: Application, new: NewCredential, row: EncryptedCredential | None, cipher: CredentialCipher
-) -> PutCredential:
+def _after(puts: abc.Sequence[PutMapping], before: Mapping | None) -> Mapping:
+    """The mapping after a commit, which is `before` unless the commit puts it."""
+    if not puts and before is not None:
+        return before
+    return puts[0].mapping
+
+
+def _written(
+    application: Application,
+    new: NewCredential,
+    row: EncryptedCredential | None,
+    cipher: CredentialCipher,
+    mapping: Mapping,
+) -> Written:
     ciphertext = cipher.encrypt(application, new.user, new.fields)
     revision = row.revision if row else 0
-    return PutCredential(EncryptedCredential(application.name, new.user, cipher.version, ciphertext, revision))
+    put = PutCredential(EncryptedCredential(application.name, new.user, cipher.version, ciphertext, revision))
+    return Written(put, new.fields, mapping)

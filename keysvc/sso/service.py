@@ -8,6 +8,7 @@ from typing import Self
 
 from keysvc.errors import NotConfigured
 from keysvc.model import Role, SystemRecord
+from keysvc.plugin.heartbeat import NoOp
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.authorization import Access
 from keysvc.sso.calls import Calls
@@ -67,7 +68,7 @@ class SSO(Performer, Calls):
         self._authorizer = authorizer
         services = Services(
             StoredCredentials(store, self._ciphers, authorizer),
-            Storing(store, self._ciphers, self._credentials.forget),
+            Storing(store, self._ciphers, self._credentials),
             self._credentials,
             self._lookups,
             Tickets(store, self._ciphers.of),
@@ -79,7 +80,6 @@ class SSO(Performer, Calls):
             Access(store, self._cache.interval, authorizer),
             self._lookups,
             keys=lambda: self._cache.audit_keys,
-            forget=self._credentials.forget,
             services=services,
         )
         self._poller.start()
@@ -88,6 +88,10 @@ class SSO(Performer, Calls):
     def poll_interval(self) -> float:
         """In seconds: within it, what changed elsewhere is known here."""
         return self._cache.interval()
+
+    def ask(self, no_op: NoOp) -> None:
+        """Hand the thread that polls a no-op, which it calls when it gets to it."""
+        self._poller.ask(no_op)
 
     @property
     def authorizer(self) -> Authorizer | None:
@@ -110,16 +114,23 @@ class SSO(Performer, Calls):
             self._authorizer.close()
 
     def store_credentials(
-        self, application: str, credentials: abc.Sequence[NewCredential], *, dry_run: bool = False
+        self,
+        application: str,
+        credentials: abc.Sequence[NewCredential],
+        *,
+        dry_run: bool = False,
+        replace_all: bool = False,
     ) -> abc.Iterator[Stored]:
-        """Encrypt and store many credentials, each as `set_credential` does, some hundred in a commit, by user.
+        """Encrypt and store many credentials, some hundred in a commit, by user. A field that is not named keeps its
+        value, unless `replace_all`.
 
         Yields what became of each such batch. A credential that is the same already stays. With `dry_run` nothing is
         stored. Raises as `set_credential`, and InvalidInput; what was stored before stays: the whole may be repeated.
         """
         in_order = sorted(credentials, key=lambda new: new.user)
         for start in range(0, len(in_order), BATCH):
-            yield self.perform(ImportCredentials(application, tuple(in_order[start : start + BATCH]), dry_run))
+            batch = tuple(in_order[start : start + BATCH])
+            yield self.perform(ImportCredentials(application, batch, dry_run, replace_all))
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

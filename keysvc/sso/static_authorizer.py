@@ -11,11 +11,12 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
-from keysvc import names
 from keysvc.described import NO_TOML
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
+from keysvc.model import names
 from keysvc.plugin.hookspecs import hookimpl
 from keysvc.plugin.interfaces import Authorizer, Opening, Register
+from keysvc.text import read_text
 
 
 @hookimpl
@@ -64,7 +65,7 @@ def read(path: Path) -> dict[str, frozenset[str]]:
     """Each group with its members, in lower case. Raises ConfigurationError, which names the file and what is wrong."""
     hint = "it holds one table: [groups], and in it lines such as 'SAP users' = ['anna', 'bert']"
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
     except NO_TOML as error:

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from keysvc import names
 from keysvc.errors import Conflict, InvalidInput
-from keysvc.model import Application, ApplicationType, AuditEntry, Field, Flags
+from keysvc.model import MAXIMUM_FIELDS, Application, ApplicationType, AuditEntry, Field, Flags, names
 from keysvc.plugin.changes import DeleteApplication as DeleteRow, PutApplication
 from keysvc.sso.credentials import refuse_local, same_label
 from keysvc.sso.permissions import Right
@@ -55,7 +54,7 @@ class CreateApplication(Request[Application], frozen=True):
     The same again is answered with what is there."""
 
     application: ApplicationName
-    fields: Annotated[tuple[Field, ...], Meta(min_length=1, max_length=100)]
+    fields: Annotated[tuple[Field, ...], Meta(min_length=1, max_length=MAXIMUM_FIELDS)]
     type: ApplicationType = ApplicationType.INDIVIDUAL
     flags: Flags = NO_FLAGS
     description: str = ""
@@ -93,6 +92,8 @@ class CreateApplication(Request[Application], frozen=True):
         names.check("application", self.application)
         if not self.fields:
             raise InvalidInput("an application needs at least the field of the external user id")
+        if len(self.fields) > MAXIMUM_FIELDS:
+            raise InvalidInput(f"an application has at most {MAXIMUM_FIELDS} fields, not {len(self.fields)}")
         labels = [same_label(field.label) for field in self.fields]
         if len(set(labels)) != len(labels) or not all(labels):
             raise InvalidInput("the labels of the fields must differ by more than case, blanks and hyphens")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import abc
+
 from keysvc.errors import Conflict, NotFound
 from keysvc.model import SecretText
-from keysvc.plugin.changes import DeleteCredential as DeleteRow
+from keysvc.plugin.changes import Change, DeleteCredential as DeleteRow
 from keysvc.plugin.clock import elapsed
 from keysvc.sso import lookup_audit
 from keysvc.sso.config_store import refuse_config_store
@@ -84,12 +86,29 @@ class SetCredential(Request[int], frozen=True):
         return store(work, self.user, self.fields, self.external_user, self.expected_revision)
 
 
+class ChangeCredential(Request[int], frozen=True):
+    """Some fields by label; the others keep their values. Needs no right to look them up, and shows none."""
+
+    application: ApplicationName
+    user: User
+    fields: dict[str, SecretText]
+    external_user: str | None = None
+
+    needs = (Right.CHANGE_CREDENTIALS,)
+
+    def act(self, work: Work) -> int:
+        refuse_config_store(work.found.definition)
+        return store(work, self.user, self.fields, self.external_user, keep=True)
+
+
 def store(
     work: Work,
     user: str,
     fields: dict[str, SecretText],
     external_user: str | None,
     expected_revision: int | None = None,
+    *,
+    keep: bool = False,
 ) -> int:
     """Encrypt and store one credential of the application of `work`. Return the version that encrypted it."""
     work.require_enabled()
@@ -103,16 +122,18 @@ def store(
         lambda: work.recorded(work.entry("credential.set", definition.name, new.user)),
         expected_revision,
         own=work.own,
+        keep=keep,
     )
 
 
 class ImportCredentials(Request[Stored], frozen=True):
-    """Some hundred credentials in one commit, each as SetCredential; one that is the same already stays. With `dry_run`
-    nothing is stored."""
+    """Some hundred credentials in one commit. A field that is not named keeps its value, unless `replace_all`; one that
+    is the same already stays. With `dry_run` nothing is stored."""
 
     application: Name
     credentials: tuple[NewCredential, ...]
     dry_run: bool = False
+    replace_all: bool = False
 
     needs = (Right.CHANGE_CREDENTIALS,)
 
@@ -120,17 +141,17 @@ class ImportCredentials(Request[Stored], frozen=True):
         refuse_config_store(work.found.definition)
         work.require_enabled()
         first, last = self.credentials[0].user, self.credentials[-1].user
-        users, detail = (
-            first if len(self.credentials) == 1 else f"{first} … {last}",
-            {"credentials": len(self.credentials)},
-        )
+        users = first if len(self.credentials) == 1 else f"{first} … {last}"
+        detail = {"credentials": len(self.credentials)}
+
+        def audit() -> abc.Iterable[Change]:
+            return work.recorded(work.entry("credential.imported", self.application, users, detail))
 
         return work.services.storing.store_many(
             work.found.definition,
             self.credentials,
-            None
-            if self.dry_run
-            else lambda: work.recorded(work.entry("credential.imported", self.application, users, detail)),
+            None if self.dry_run else audit,
+            replace_all=self.replace_all,
         )
 
 

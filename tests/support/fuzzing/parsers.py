@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fuzzing.target import Opened, Target, Way, each, simply, text_of
-from keysvc import names
 from keysvc.cli import applications, audit, credential
 from keysvc.crypto import age, age_keys, backup_file, certificates, tickets
 from keysvc.crypto.credentials import CredentialCipher, version_of
@@ -40,6 +39,7 @@ from keysvc.model import (
     Role,
     SecretBytes,
     SecretText,
+    names,
     utc_now,
 )
 from keysvc.plugin.interfaces import Opening
@@ -385,7 +385,7 @@ PLAIN = (
     Target("configuration", _in_file(_changed, "keysvc.toml"), [CONFIGURATION], (b"[[", b'"""', b"1979-05-27")),
     Target("static-groups", _in_file(static.read), [GROUPS]),
     Target("credential-files", simply(_credentials), CSV, (b"application,user", b'"', b"\n"), maximum=2**20),
-    Target("entsso-xml", simply(lambda content: reading.read(content, "file")), XML, maximum=2**20),
+    Target("entsso-xml", simply(lambda content: reading.read(content, "file")), XML, maximum=2**19),
     Target("audit-export", _in_file(audit._marks), [EXPORT], maximum=2**20),
     Target("fields-file", _in_file(credential.fields_from_file), [b'{"Password":"geheim"}'], maximum=2**20),
     Target(

@@ -56,12 +56,12 @@ def sso(system: System) -> SSO:
     return system.sso()[0]
 
 
-def run(sso: SSO, content: str | bytes, *, dry_run: bool = False) -> Stored:
+def run(sso: SSO, content: str | bytes, *, dry_run: bool = False, replace_all: bool = False) -> Stored:
     raw = content.encode() if isinstance(content, str) else content
     news = prepared(read_lines(raw, "x"), "x", sso.application)
     counts = [0, 0, 0]
     for application, credentials in news.items():
-        for stored in sso.store_credentials(application, credentials, dry_run=dry_run):
+        for stored in sso.store_credentials(application, credentials, dry_run=dry_run, replace_all=replace_all):
             counts = [counts[0] + stored.created, counts[1] + stored.updated, counts[2] + stored.unchanged]
     return Stored(*counts)
 
@@ -202,13 +202,17 @@ def test_who_stores_meanwhile_is_not_in_the_way(sso: SSO, system: System) -> Non
     assert sso.credential("HR", user="user-00007", fresh=True)["password"].reveal() == f"{SECRET}7"
 
 
-def test_a_credential_that_does_not_decrypt_is_replaced(sso: SSO, system: System) -> None:
+def test_a_row_whose_stored_credential_does_not_decrypt_is_refused_by_a_merge_and_replaced_on_request(
+    sso: SSO, system: System
+) -> None:
     sso.set_credential("HR", user="anna", external_user="A", password=SECRET)
     row = system.store().credential("HR", "anna")
     assert row is not None
     broken = replace(row, ciphertext=row.ciphertext[:-1] + bytes([row.ciphertext[-1] ^ 1]))
     system.store().commit([PutCredential(broken)], Guard())
-    assert run(sso, HEAD + GOOD) == Stored(updated=1)
+    with pytest.raises(InvalidInput, match=r"^x line 2: the stored credential of anna for HR does not decrypt"):
+        run(sso, HEAD + GOOD)
+    assert run(sso, HEAD + GOOD, replace_all=True) == Stored(updated=1)
     assert sso.credential("HR", user="anna", fresh=True)["password"].reveal() == SECRET
 
 

@@ -5,14 +5,33 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections import abc
+from pathlib import Path
+from typing import Any
 
-from keysvc.web.asgi.exchange import ASGI, Receive, Response, Scope, Send, in_thread, read_body
-from keysvc.web.asgi.long_poll import Waiting
+import pytest
+
+from keysvc.crypto import certificates
+from keysvc.model import Role, utc_now
+from keysvc.web.asgi import server
+from keysvc.web.asgi.exchange import (
+    ASGI,
+    MAXIMUM_THREADS_OF_STRANGERS,
+    NOBODY,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    in_thread,
+    read_body,
+)
+from keysvc.web.asgi.routing import Operation, application
 from keysvc.web.asgi.server import Server, listen
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 def test_a_server_may_have_as_many_connections_as_its_account() -> None:
@@ -101,8 +120,73 @@ def test_requests_that_came_together_are_answered_in_their_order() -> None:
         assert until_closed(connection) == first + ANSWER.format(2, "b!")
 
 
+def test_a_request_that_names_two_hosts_is_refused() -> None:
+    with asked(saying(b"one"), "GET / HTTP/1.1\nHost: a\nHost: b\n\n") as connection:
+        assert until_closed(connection).startswith("HTTP/1.1 400 ")
+
+
+def test_who_has_too_many_connections_under_one_certificate_loses_the_oldest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(server, "MAXIMUM_OF_ONE_CERTIFICATE", 3)
+    authority = certificates.create_authority("5" * 32, now=utc_now())
+    contexts = []
+    for name, role in (("one", Role.MASTER), ("anna", Role.USER), ("bert", Role.USER)):
+        files = IdentityFiles(tmp_path / name)
+        pair = certificates.issue(authority, name, role, now=utc_now(), hosts=["one.example"], system_id="5" * 32)
+        files.write(pair.certificate, pair.key, authority.certificate)
+        contexts.append(files.server_context() if role is Role.MASTER else files.client_context())
+    serves, *clients = contexts
+    at = listen("127.0.0.1", 0)
+
+    def asks(client: ssl.SSLContext) -> ssl.SSLSocket:
+        plain = ending.enter_context(socket.create_connection(at.getsockname(), timeout=60))
+        connection = ending.enter_context(client.wrap_socket(plain, server_hostname="one.example"))
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert connection.recv(4096)
+        return connection
+
+    with Server(saying(b"one"), at, serves).in_background(), contextlib.ExitStack() as ending:
+        other = asks(clients[1])
+        first, *kept = [asks(clients[0]) for _ in range(4)]
+        assert until_closed(first) == ""
+        for connection in (other, *kept):
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert connection.recv(4096)
+
+
+def test_strangers_whose_answers_take_long_leave_threads_to_those_who_are_known() -> None:
+    go_on, asking = threading.Event(), threading.Semaphore(0)
+
+    def wait(_call: object) -> None:
+        asking.release()
+        go_on.wait(60)
+
+    operation: Operation[Any, Any] = Operation(method="GET", path="/", summary="", handler=wait)
+    at = listen("127.0.0.1", 0)
+
+    def ask(source: str) -> socket.socket:
+        connection = ending.enter_context(socket.create_connection(at.getsockname(), 60, (source, 0)))
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return connection
+
+    app = application("keysvc", [operation], lambda *_: NOBODY)
+    serving = Server(app, at, None, knows=lambda connected: connected.address == "127.0.0.2")
+    with serving.in_background(), contextlib.ExitStack() as ending:
+        waiting = [ask("127.0.0.1") for _ in range(MAXIMUM_THREADS_OF_STRANGERS)]
+        for _ in waiting:
+            assert asking.acquire(timeout=60)
+        assert ask("127.0.0.1").recv(4096).startswith(b"HTTP/1.1 429 ")
+        known = ask("127.0.0.2")
+        assert asking.acquire(timeout=60)
+        go_on.set()
+        for connection in (known, *waiting):
+            assert connection.recv(4096).startswith(b"HTTP/1.1 204 ")
+        assert ask("127.0.0.1").recv(4096).startswith(b"HTTP/1.1 204 ")
+
+
 def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
-    waiting, is_held, go_on, answered = Waiting(), threading.Event(), threading.Event(), threading.Event()
+    is_held, go_on, answered = threading.Event(), threading.Event(), threading.Event()
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         is_held.set()
@@ -110,14 +194,14 @@ def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
         await Response(204).send(send)
 
     at = listen("127.0.0.1", 0)
-    serving = Server(app, at, None, at_start=waiting.serve)
-    waiting.ask(answered.set)
+    serving = Server(app, at, None)
+    serving.ask(answered.set)
     assert answered.is_set()  # nothing is served yet
     answered.clear()
     with serving.in_background(), socket.create_connection(at.getsockname()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert is_held.wait(60)
-        waiting.ask(answered.set)
+        serving.ask(answered.set)
         assert not answered.wait(0.2)
         go_on.set()
         assert answered.wait(60)

@@ -1,7 +1,8 @@
-"""Being the one master secret server: take the lease, keep it, notice its loss."""
+"""The time for which this process is the one master secret server: take the lease, renew it, notice its loss."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -12,14 +13,13 @@ from datetime import timedelta
 
 from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.model import Guard, Lease
+from keysvc.plugin.changes import Change
 from keysvc.plugin.clock import elapsed
+from keysvc.plugin.heartbeat import Silent, nobody_silent
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.lease")
-
-Ask = abc.Callable[[abc.Callable[[], object]], object]
-"""Asks those who do the work for a sign of life: they call what it is given. Does not wait."""
 
 
 def holder_name() -> str:
@@ -27,8 +27,12 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
 
 
-class Leadership:
-    """The lease as this process holds it.
+MAINTENANCE_TTL = timedelta(seconds=30)
+"""The lease of a command that works in place of the master secret server; `hold` renews it."""
+
+
+class Term:
+    """The time for which this process is the master secret server, as far as it knows.
 
     Whether it may act is judged by a clock that nobody can set and that goes on while the machine sleeps, from before
     each request, so that a jump of any wall clock changes nothing; and each write is conditional on the epoch anyway.
@@ -42,6 +46,8 @@ class Leadership:
         self._lease: Lease | None = None
         self._valid_until = 0.0
         self._unsure = False
+        self.renewals = 0
+        self._renewing = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -55,15 +61,20 @@ class Leadership:
             raise MasterSecretServerUnavailable("this process is not the master secret server")
         return self._lease
 
-    @property
-    def guard(self) -> Guard:
-        """For every write of the master secret server."""
-        return Guard(epoch=self.epoch)
+    def commit(self, *changes: Change, active: int | None = None) -> None:
+        """Commit all changes or none, if this term has not ended and, where one is given, version `active` is still the
+        active one. Every write of the master secret server goes through here. Raises Fenced, StaleVersion, Conflict."""
+        self._store.commit(changes, Guard(self.epoch, active))
 
     @property
     def valid(self) -> bool:
         """Whether the lease surely still runs."""
         return self._lease is not None and elapsed() < self._valid_until
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the lease surely still runs."""
+        return max(0.0, self._valid_until - elapsed()) if self._lease is not None else 0.0
 
     def require(self) -> None:
         """Raises MasterSecretServerUnavailable unless the lease surely still runs."""
@@ -107,20 +118,18 @@ class Leadership:
         self._lease, self._valid_until = lease, before + self._ttl.total_seconds()
         return True
 
-    def keep(self, lost: abc.Callable[[Fenced], None], ask: Ask = lambda answered: answered()) -> None:
-        """Renew in the background until `release`; call `lost` once when another epoch was granted. A renewal waits for
-        the answer to `ask`: a lease without service would keep a standby from taking over."""
-        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost, ask), name="lease", daemon=True)
+    def keep(self, lost: abc.Callable[[Fenced], None], silent: Silent = nobody_silent) -> None:
+        """Renew in the background, every third of the lease, until `release`; call `lost` once when another epoch was
+        granted. A renewal waits until nobody was `silent` for a third: a lease without service would keep a standby
+        from taking over."""
+        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost, silent), name="lease", daemon=True)
         self._thread.start()
 
-    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None], ask: Ask) -> None:
-        while True:
-            answered = threading.Event()
-            ask(answered.set)
-            if self._stopping.wait(self._ttl.total_seconds() / 3):
-                return
-            if not answered.is_set():
-                log.warning("the lease is not renewed: the service does not answer", still_valid=self.valid)
+    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None], silent: Silent) -> None:
+        third = self._ttl.total_seconds() / 3
+        while not self._stopping.wait(third):
+            if names := silent(third):
+                log.warning("the lease is not renewed: a thread does not answer", silent=names, still_valid=self.valid)
                 continue
             try:
                 self.renew()
@@ -131,17 +140,19 @@ class Leadership:
                 log.warning("the lease could not be renewed", problem=str(error), still_valid=self.valid)
 
     def renew(self) -> None:
-        """Once. Raises Fenced, MappingStoreError."""
-        before = elapsed()
-        lease = self._as_recorded() if self._unsure else self._held()
-        self._unsure = True
-        try:
-            self._lease = self._store.renew_lease(lease, self._ttl)
-        except Fenced:
-            self._valid_until = 0.0
-            raise
-        self._unsure = False
-        self._valid_until = before + self._ttl.total_seconds()
+        """Renew the lease once. Any thread may call it. Raises Fenced, MappingStoreError."""
+        with self._renewing:  # two at once would take each other for a copy of this process
+            before = elapsed()
+            lease = self._as_recorded() if self._unsure else self._held()
+            self._unsure = True
+            try:
+                self._lease = self._store.renew_lease(lease, self._ttl)
+            except Fenced:
+                self._valid_until = 0.0
+                raise
+            self._unsure = False
+            self.renewals += 1
+            self._valid_until = before + self._ttl.total_seconds()
 
     def _as_recorded(self) -> Lease:
         """The lease as the mapping store has it: the last answer was lost, and it may have been prolonged even so."""
@@ -157,11 +168,33 @@ class Leadership:
     def release(self) -> None:
         """Stop renewing and let another take over at once. Repeatable."""
         self._stopping.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join()
         lease, self._lease, self._valid_until = self._lease, None, 0.0
         if lease is not None:
             try:
                 self._store.release_lease(lease)
             except MappingStoreUnavailable as error:
                 log.warning("the lease ends by itself", problem=str(error))
+
+
+@contextlib.contextmanager
+def hold(store: MappingStore, *, wait: bool = False, above: int = 0) -> abc.Iterator[Term]:
+    """Be the master for as long as the block runs: renew the lease meanwhile, and release it at the end.
+
+    With `wait`, wait for a holder that died. The epoch will be higher than `above`. A block that runs for long asks
+    `require` before each step; each commit is conditional on the epoch anyway. Raises LeaseHeld.
+    """
+    term = Term(store, MAINTENANCE_TTL)
+    if wait:
+        term.acquire()
+    else:
+        term.take_or_refuse()
+    try:
+        while term.epoch <= above:
+            term.raise_epoch()
+        term.keep(lambda _fenced: None)  # `require` and every commit say it
+        yield term
+    finally:
+        term.release()

@@ -26,6 +26,7 @@ ASK_AGAIN_SECONDS = 1.0
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
+    from keysvc.installation.doctor import this_machine
     from keysvc.web.master.app import JoinInfo, master_app
 
     settings = configuration.load(config)
@@ -57,7 +58,8 @@ def serve(config: Path | None) -> None:
         ) as member,
         listen(*host_and_port("listen", settings.listen)) as at,
     ):
-        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
+        app = master_app(member, waiting, facts, this_machine(settings))
+        server = Server(app, at, context, before_end=member.stop, at_start=waiting.serve)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
         with kept_renewed(assembly.master_renewal(settings, member, context)):

@@ -13,11 +13,11 @@ from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, NotConfigured, NotFound, SystemDisabled
 from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, names, utc_now
+from keysvc.plugin import paging
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 
 ATTEMPTS = 5
-PAGE = 2000
 PAGES_FROM = 200
 """So many mappings of one application are looked for in pages of all that it has, fewer one by one."""
 
@@ -203,20 +203,16 @@ class _Plan:
             of = self._mappings.setdefault(name, _Mappings())
             missing = users - of.known.keys()
             if name in self._known and len(missing) >= PAGES_FROM:
-                of.known.update((mapping.user, mapping) for mapping in self._pages(name) if mapping.user in missing)
+                of.known.update(
+                    (mapping.user, mapping) for mapping in paging.mappings(self._store, name) if mapping.user in missing
+                )
                 missing.clear()
             elif name in self._known:
                 of.known.update((user, self._store.mapping(name, user)) for user in missing)
             if name in self._known and any(of.known.get(user) is None for user in users) and not of.is_whole:
                 of.is_whole = True
-                for mapping in self._pages(name):
+                for mapping in paging.mappings(self._store, name):
                     of.spellings.setdefault(names.key(mapping.user), mapping.user)
-
-    def _pages(self, application: str) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(application, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].user
 
     def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
         application, line = self._applications[definition.application], definition.line

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from keysvc.errors import Conflict, Fenced, KeysvcError, MappingStoreError, MappingStoreUnavailable
 from keysvc.master.events import EventKind, audit, told
 from keysvc.master.term import Term
-from keysvc.model import AuditEntry, AuditTrail, Settings, VersionState
+from keysvc.model import AuditEntry, AuditTrail, Settings
+from keysvc.plugin import paging
 from keysvc.plugin.audit_chain import AuditHead, AuditKeys, link
 from keysvc.plugin.changes import AcceptAudit, PruneAudit, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.audit")
-PAGE = 2000
 ATTEMPTS = 5
 SERVICE = "master secret server"
 BEGUN = "audit.trail-begun"
@@ -96,7 +96,7 @@ class _Walk:
             there = store.audit(self._head.trail, after=self._sequence - 1, limit=1)
             self._links_at[self._sequence] = there[0].link if there else b""
         try:
-            for entry in trail_entries(store, self._head.trail, self._sequence):
+            for entry in paging.audit_entries(store, self._head.trail, self._sequence):
                 self._step(entry)
         except MappingStoreUnavailable:
             raise
@@ -158,13 +158,6 @@ def _begins(entry: AuditEntry, trail: AuditTrail) -> bool:
     return entry.action == BEGUN and entry.subject == trail
 
 
-def trail_entries(store: MappingStore, trail: AuditTrail, after: int = 0) -> abc.Iterator[AuditEntry]:
-    """All of a trail behind `after`."""
-    while page := store.audit(trail, after=after, limit=PAGE):
-        yield from page
-        after = page[-1].sequence
-
-
 class Trails(threading.Thread):
     """A thread of its own: a long trail takes seconds to read. `problems` are what status shows."""
 
@@ -209,7 +202,8 @@ class Trails(threading.Thread):
 
     def seal(self) -> None:
         """What others wrote without a key, and what is sealed under a version that is active no more."""
-        active = next((r.version for r in self._store.versions() if r.state is VersionState.ACTIVE), 0)
+        record = self._store.versions().active
+        active = record.version if record else 0
         for head in self._store.audit_heads():
             if self._is_added(head) and active in (keys := self._audit_keys()):
                 first = SealAudit(head.trail, keys, first=True), audit(SERVICE, BEGUN, head.trail.value)
@@ -222,7 +216,7 @@ class Trails(threading.Thread):
         changed by somebody: it stays unsealed, and `verify` reports it."""
         if head.trail not in ADDED or head.sealed_version or head.base_sequence or head.trail in self._begun:
             return False
-        entries = trail_entries(self._store, AuditTrail.CHANGES)
+        entries = paging.audit_entries(self._store, AuditTrail.CHANGES)
         if any(_begins(entry, head.trail) for entry in entries):
             self._begun.add(head.trail)
         return head.trail not in self._begun
@@ -243,7 +237,7 @@ class Trails(threading.Thread):
 
     def _awaits(self, keys: AuditKeys) -> bool:
         """While the key store is away nobody can tell a good seal from a forged one: that is no sign of either."""
-        live = {record.version for record in self._store.versions() if record.state is not VersionState.DESTROYED}
+        live = self._store.versions().live.numbers
         return any(
             head.sealed_version in live and head.sealed_version not in keys for head in self._store.audit_heads()
         )

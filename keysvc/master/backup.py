@@ -14,7 +14,7 @@ from keysvc.errors import BackupDamaged, BackupError, NotConfigured
 from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term, hold
-from keysvc.model import BackupRecord, MasterSecret, SecretText, VersionState, utc_now
+from keysvc.model import BackupRecord, MasterSecret, SecretText, utc_now
 from keysvc.plugin.changes import PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.safe_files import create_durably
@@ -103,13 +103,12 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     """
     backup = open_for(content, passphrase, store)
     versions = tuple(secret.version for secret in backup.secrets)
-    in_use = {r.version for r in store.versions() if r.state is not VersionState.DESTROYED}
     rows = store.rows_by_version()
     checked = check_sample(store, backup.header.system_id, backup.secrets)
     return Rehearsal(
         backup.header.created_at,
         versions,
-        tuple(sorted(in_use.difference(versions))),
+        tuple(sorted(store.versions().live.numbers.difference(versions))),
         sum(rows.values()),
         sum(count for version, count in rows.items() if version in versions),
         checked,
@@ -122,7 +121,7 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
     BackupDamaged, KeyStoreError."""
     backup = open_for(content, passphrase, store)
     with hold(store) as term:
-        destroyed = {r.version for r in store.versions() if r.state is VersionState.DESTROYED}
+        destroyed = store.versions().destroyed
         wanted = [secret for secret in backup.secrets if secret.version not in destroyed]
         held = set(key_store.versions())
         for secret in sorted(wanted, key=lambda each: each.version not in held):  # one that differs is found first
@@ -142,9 +141,9 @@ def open_for(content: bytes, passphrase: SecretText, store: MappingStore) -> age
     if header.system_id != system.system_id:
         raise BackupDamaged(f"the backup is of system {header.system_id}, and this one is {system.system_id}")
     backup = age.read(content, passphrase)
-    records = {record.version: record for record in store.versions()}
+    versions = store.versions()
     for secret in backup.secrets:
-        known = records.get(secret.version)
+        known = versions.find(secret.version)
         if known is not None and not known.describes(secret):
             raise BackupDamaged(f"version {secret.version} of the backup is another secret than this system's")
     return backup

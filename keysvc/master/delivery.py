@@ -73,6 +73,11 @@ class Delivery:
             names = tuple(courier.subscription.name for courier in self._couriers)
             self._term.commit(ForgetEvents(names))
 
+    @property
+    def subscriptions(self) -> abc.Sequence[Subscription]:
+        """What each notifier is told of."""
+        return [courier.subscription for courier in self._couriers]
+
     def problems(self) -> abc.Mapping[str, str]:
         """Which notifiers do not accept now, and why."""
         return {each.subscription.name: each.problem for each in self._couriers if each.problem}

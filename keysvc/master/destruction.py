@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import abc
 from dataclasses import replace
 
 from keysvc.errors import CannotDecrypt, KeyStoreError, VersionInUse, VersionNotFound
@@ -11,7 +10,7 @@ from keysvc.master.events import EventKind, told
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term
-from keysvc.model import AuditTrail, VersionRecord, VersionState
+from keysvc.model import AuditTrail, VersionRecord, Versions, VersionState
 from keysvc.plugin.changes import PutVersion, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -37,11 +36,11 @@ class Destruction:
         announced, while a credential is under it, while a sample does not decrypt under the active version, or, unless
         forced, while no backup holds the active version.
         """
-        record = next((r for r in self._store.versions() if r.version == version), None)
-        if record is not None and record.state is VersionState.DESTROYED and version in self._secrets.sealed_versions():
+        record = self._store.versions().find(version)
+        if record is not None and not record.is_live and version in self._secrets.sealed_versions():
             self._remove(version)
             return
-        if record is None or record.state is VersionState.DESTROYED:
+        if record is None or not record.is_live:
             raise VersionNotFound(f"there is no version {version} to destroy")
         if record.state is not VersionState.RETIRING:
             raise VersionInUse(f"version {version} is {record.state}, and only a retiring version can be destroyed")
@@ -93,11 +92,10 @@ class Destruction:
         """Whether a compromised version may go by itself: no row is under it, and a backup holds the active one."""
         return not self._store.credentials(under=version, limit=1) and self._backup_holds(active.version)
 
-    def finish(self, records: abc.Iterable[VersionRecord]) -> None:
+    def finish(self, versions: Versions) -> None:
         """Remove from the key store what the mapping store records as destroyed. What the key store refuses stays in
         `unfinished`, for the next call."""
-        destroyed = {r.version for r in records if r.state is VersionState.DESTROYED}
-        sealed = destroyed.intersection(self._secrets.sealed_versions())
+        sealed = versions.destroyed.intersection(self._secrets.sealed_versions())
         for version in self.unfinished.keys() - sealed:
             self.unfinished.pop(version, None)
         for version in sealed:

@@ -10,7 +10,7 @@ from keysvc.master.events import STORE_RIGHTS, EventKind, audit, event
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.term import hold
-from keysvc.model import AuditTrail, Identity, MasterSecret, SystemRecord, VersionState, utc_now
+from keysvc.model import AuditTrail, Identity, MasterSecret, SystemRecord, Versions, VersionState, utc_now
 from keysvc.plugin.changes import PutIdentity, PutSystem, PutVersion, SealAudit
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 
@@ -30,7 +30,7 @@ def configure(
     refuse_if_configured(store)
     with hold(store) as term:
         refuse_if_configured(store)
-        secret = UnsealedVersions(key_store).generate(known=())
+        secret = UnsealedVersions(key_store).generate(known=Versions())
         term.commit(
             PutSystem(SystemRecord(system_id, utc_now())),
             PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),

@@ -14,7 +14,6 @@ from keysvc.errors import (
     InvalidInput,
     KeyStoreError,
     KeysvcError,
-    NotConfigured,
     VersionInUse,
     VersionNotFound,
 )
@@ -27,7 +26,7 @@ from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term
-from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
+from keysvc.model import MasterSecret, RotationSettings, VersionRecord, Versions, VersionState, utc_now
 from keysvc.plugin.changes import Change, PutRotationSettings, PutVersion
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -102,7 +101,7 @@ class Rotation:
         """As `Destruction.destroy`."""
         with self._changing:
             self._term.require()
-            self._destruction.destroy(version, active_of(self._store.versions()), actor, force=force)
+            self._destruction.destroy(version, self._store.versions().require_active(), actor, force=force)
 
     # -- what status shows -----------------------------------------------------------------------------------------
 
@@ -146,22 +145,22 @@ class Rotation:
         self._hindrances.tell(EventKind.ROTATION_FAILED, what, str(error))
 
     def _step(self) -> bool:
-        settings, records = self._store.rotation_settings(), self._store.versions()
-        active, waiting = active_of(records), announced_of(records)
+        settings, versions = self._store.rotation_settings(), self._store.versions()
+        active, waiting = versions.require_active(), versions.announced
         if settings.paused_at is not None:
             self._hindrances.paused(settings, waiting is not None or active.completed_at is None)
             return False
-        if self._destroy_compromised(records, active):
+        if self._destroy_compromised(versions, active):
             return True
         if waiting is None and self._schedule.is_due(active):
-            self._start_when_due(records)
+            self._start_when_due(versions)
             return True
         if waiting is not None:
             if self._activate(waiting, active):
                 return True
             if active.compromised_at is not None:
                 return False  # nothing more is to come under it
-        return self._reencrypt(records, active, settings)
+        return self._reencrypt(versions, active, settings)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
         overdue = utc_now() - new.created_at >= WAITING_LONG
@@ -179,10 +178,10 @@ class Rotation:
         log.info("activated a version", version=new.version)
         return True
 
-    def _reencrypt(self, records: abc.Sequence[VersionRecord], active: VersionRecord, how: RotationSettings) -> bool:
+    def _reencrypt(self, versions: Versions, active: VersionRecord, how: RotationSettings) -> bool:
         if self._complete_under == active.version:
             return False
-        urgent = tuple(record.version for record in records if record.compromised_at is not None)
+        urgent = tuple(record.version for record in versions if record.compromised_at is not None)
         left = self._reencryption.step(active.version, urgent, how.max_rows_per_second)
         if left is Progress.NOTHING:
             self._complete(active)
@@ -203,10 +202,10 @@ class Rotation:
             log.info("re-encrypted all credentials", version=active.version, rows=rows, verified=verified)
         self._complete_under = active.version
 
-    def _destroy_compromised(self, records: abc.Sequence[VersionRecord], active: VersionRecord) -> bool:
+    def _destroy_compromised(self, versions: Versions, active: VersionRecord) -> bool:
         if time.monotonic() < self._destroy_again_at:
             return False
-        for record in records:
+        for record in versions:
             compromised = record.compromised_at is not None and record.state is VersionState.RETIRING
             if compromised and self._destruction.ready(record.version, active):
                 return self._destroy_by_itself(record.version, active)
@@ -230,18 +229,18 @@ class Rotation:
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def _start_when_due(self, records: abc.Sequence[VersionRecord]) -> None:
+    def _start_when_due(self, versions: Versions) -> None:
         try:
-            self._start(records, SERVICE, None)
+            self._start(versions, SERVICE, None)
         except KeyStoreError:
             self._schedule.tried_in_vain()
             raise
 
-    def _start(self, records: abc.Sequence[VersionRecord], actor: str, compromised: int | None) -> VersionRecord:
-        active, waiting = active_of(records), announced_of(records)
+    def _start(self, versions: Versions, actor: str, compromised: int | None) -> VersionRecord:
+        active, waiting = versions.require_active(), versions.announced
         changes: list[Change] = []
         if compromised is not None:
-            reported = self._reported(records, compromised)
+            reported = self._reported(versions, compromised)
             changes += [PutVersion(reported), *told(actor, EventKind.VERSION_COMPROMISED, f"version {compromised}")]
             if reported.state is VersionState.RETIRING:
                 self._commit(changes)
@@ -249,7 +248,7 @@ class Rotation:
             if reported.state is VersionState.DESTROYED:  # it was announced: no row is under it, and none ever will be
                 waiting = None
         if waiting is None:
-            secret = self._secrets.generate(record.version for record in records)
+            secret = self._secrets.generate(versions)
             waiting = announced(secret)
             named = f"version {waiting.version}"
             generated = told(actor, EventKind.SECRET_GENERATED, named)
@@ -260,13 +259,12 @@ class Rotation:
             self._destruction.finish(self._store.versions())
         return waiting
 
-    def _reported(self, records: abc.Iterable[VersionRecord], version: int) -> VersionRecord:
-        for record in records:
-            if record.version == version and record.state is not VersionState.DESTROYED:
-                gone = record.state is VersionState.ANNOUNCED
-                state = VersionState.DESTROYED if gone else record.state
-                return replace(record, state=state, compromised_at=record.compromised_at or utc_now())
-        raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
+    def _reported(self, versions: Versions, version: int) -> VersionRecord:
+        record = versions.find(version)
+        if record is None or not record.is_live:
+            raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
+        state = VersionState.DESTROYED if record.state is VersionState.ANNOUNCED else record.state
+        return replace(record, state=state, compromised_at=record.compromised_at or utc_now())
 
     def _commit(self, changes: abc.Sequence[Change]) -> None:
         self._term.commit(*changes)
@@ -275,16 +273,3 @@ class Rotation:
 def announced(secret: MasterSecret, state: VersionState = VersionState.ANNOUNCED) -> VersionRecord:
     """The record of a version that was just sealed."""
     return VersionRecord(secret.version, state, secret.created_at, secret.check_value)
-
-
-def announced_of(records: abc.Iterable[VersionRecord]) -> VersionRecord | None:
-    """The one that is announced, if any."""
-    return next((record for record in records if record.state is VersionState.ANNOUNCED), None)
-
-
-def active_of(records: abc.Iterable[VersionRecord]) -> VersionRecord:
-    """The one active version. Raises NotConfigured when there is none."""
-    for record in records:
-        if record.state is VersionState.ACTIVE:
-            return record
-    raise NotConfigured("no master secret has been generated")

@@ -10,11 +10,12 @@ from datetime import timedelta
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
-from keysvc.master import backup, status
-from keysvc.master.audit_trails import Trails
+from keysvc.master import audit_trails, backup, notifier_states, status, switch
+from keysvc.master.audit_trails import Trails, Verified
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
+from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
@@ -25,13 +26,14 @@ from keysvc.master.term import Ask, Term
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
     Announcement,
+    AuditTrail,
     BackupRecord,
     Role,
     RotationSettings,
     SecretBytes,
     Server,
     VersionRecord,
-    VersionState,
+    Versions,
 )
 from keysvc.plugin.allowance import RateLimit
 from keysvc.plugin.background import lasting
@@ -103,7 +105,7 @@ class MasterSecretServer:
         self._worker = lasting("master", self._work, lambda: self._stopping)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
-        self._announcement = Announcement(self.system_id, 0, (), poll_interval)
+        self._announcement = Announcement(self.system_id, 0, Versions(), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
         """Take the lease, and `wait` for a holder that died. Raises LeaseHeld. A key store that lacks a version or
@@ -262,8 +264,7 @@ class MasterSecretServer:
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
         self._term.require()
-        live = {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
-        if not record.versions or not live.issuperset(record.versions):
+        if not record.versions or not self._store.versions().live.numbers.issuperset(record.versions):
             raise NotFound("the backup names a version that this system does not have")
         backup.record(self._term, record, actor)
 
@@ -284,12 +285,44 @@ class MasterSecretServer:
         )
         return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
 
+    @property
+    def store(self) -> MappingStore:
+        """The mapping store of the system."""
+        return self._store
+
+    def switch_system(self, actor: str, *, enabled: bool) -> None:
+        """As `switch.switch_system`."""
+        self._term.require()
+        switch.switch_system(self._store, actor, enabled=enabled)
+
+    def notifiers(self) -> NotifierStates:
+        """What waits for each notifier, and what was parked."""
+        self._term.require()
+        return notifier_states.notifier_states(self._store, self._delivery.subscriptions, self._delivery.problems())
+
+    def retry_parked(self, actor: str, event_id: str = "", notifier: str = "") -> int:
+        """As `notifier_states.retry_parked`."""
+        done = notifier_states.retry_parked(self._store, self._term, actor, event_id, notifier)
+        self._delivery.wake()
+        return done
+
+    def send_test(self, actor: str) -> None:
+        """As `notifier_states.send_test`."""
+        notifier_states.send_test(self._term, actor)
+        self._delivery.wake()
+
+    def verify_audit(self) -> abc.Sequence[Verified]:
+        """Read every trail, and compare it with its links and its seal. Raises MappingStoreUnavailable."""
+        self._term.require()
+        keys = self._secrets.audit_keys(self.system_id)
+        return [audit_trails.verify(self._store, trail, keys) for trail in AuditTrail]
+
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
-            before = self._announcement.etag
-            self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
+            before, live = self._announcement.etag, self._store.versions().live
+            self._announcement = Announcement(self.system_id, self.epoch, live, self._poll_interval)
         if self._announcement.etag != before:
             self._changed()
 
@@ -335,12 +368,9 @@ class MasterSecretServer:
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
-        if self._live_versions() != self._announcement.versions:
+        if self._store.versions().live != self._announcement.versions:
             self.announce()
         self._attendance.live.activated()
-
-    def _live_versions(self) -> tuple[VersionRecord, ...]:
-        return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
 
     def _tell(self, problem: str) -> None:
         """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""

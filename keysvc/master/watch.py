@@ -14,7 +14,7 @@ from keysvc.master.events import EventKind, event
 from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.term import Term
-from keysvc.model import VersionState, utc_now
+from keysvc.model import utc_now
 from keysvc.plugin.changes import AppendEvent
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -88,16 +88,13 @@ class KeyStoreWatch(threading.Thread):
             self._prove()
 
     def _answer(self) -> str:
-        before = self._live()
+        before = self._store.versions().live.numbers
         try:
             sealed = set(self._protectors.versions())
         except KeyStoreError as error:
             return str(error)
-        missing = before & self._live() - sealed
+        missing = before & self._store.versions().live.numbers - sealed
         return f"it does not hold version {min(missing)} any more" if missing else ""
-
-    def _live(self) -> set[int]:
-        return {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
 
     def _tell(self, problem: str) -> None:
         url = self._protectors.info().url
@@ -119,9 +116,9 @@ class KeyStoreWatch(threading.Thread):
             log.info("a version can be unsealed again", version=version)
 
     def _prove(self) -> None:
-        records = self._store.versions()
-        self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
-        self.proved = self._protectors.prove(records)
+        versions = self._store.versions()
+        self._protectors.finish_destroying(versions.destroyed)
+        self.proved = self._protectors.prove(versions)
         if not any(protector.problem for protector in self.proved):
             self._prove_at += PROVE_SECONDS  # which is still at once when another thread asked for it meanwhile
 

@@ -30,7 +30,7 @@ from keysvc.model import (
     Server,
     SystemRecord,
     UsedTicket,
-    VersionRecord,
+    Versions,
 )
 from keysvc.plugin.location import Location
 
@@ -154,7 +154,7 @@ class MappingStore(Protocol):
     def system(self) -> SystemRecord | None:
         """None before configuration."""
 
-    def versions(self) -> abc.Sequence[VersionRecord]:
+    def versions(self) -> Versions:
         """Ascending, destroyed ones included."""
 
     def rotation_settings(self) -> RotationSettings:

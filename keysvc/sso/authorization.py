@@ -13,6 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
 from keysvc.model import Application, ApplicationType, Mapping, Settings, names
+from keysvc.plugin import paging
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.found import Found
@@ -29,7 +30,6 @@ from keysvc.sso.permissions import (
 )
 
 MAXIMUM_REMEMBERED: Final = 10_000
-PAGE: Final = 500
 FROM_MEMORY: Final = frozenset({Right.LOOK_UP, Right.SEE_CONFIG_INFO, Right.SEE_APPLICATION, Right.SEE_MAPPINGS})
 """The rights that may be found in what is remembered."""
 OF_USERS: Final = frozenset({ApplicationType.INDIVIDUAL, ApplicationType.GROUP})
@@ -95,7 +95,7 @@ class Access:
             mapping = self._store.mapping(application, principal.name)
             return [] if mapping is None else [mapping]
         known = names.keys(accounts)
-        return [mapping for mapping in self._all_mappings(application) if names.key(mapping.user) in known]
+        return [mapping for mapping in paging.mappings(self._store, application) if names.key(mapping.user) in known]
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
@@ -127,12 +127,6 @@ class Access:
             self._memory.know(application)
         name = None if application is None else application.name
         return self._about(principal, Right.SEE_APPLICATION, name, None, self._memory).scope() is not Scope.NO
-
-    def _all_mappings(self, application: str) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(application, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].user
 
 
 class Facts(Protocol):

@@ -9,6 +9,7 @@ from collections import abc
 from typing import Protocol
 
 from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.sso.credentials import Credential
 from keysvc.sso.permissions import CallerRights
 from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
@@ -222,10 +223,11 @@ class AdministrationCalls:
 
     def mappings(self, application: str) -> abc.Iterator[Mapping]:
         """All of one application that the caller may see, by user."""
-        after = ""
-        while page := self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)):
-            yield from page
-            after = page[-1].user
+        return paging.rows(
+            lambda after: self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)),
+            lambda mapping: mapping.user,
+            "",
+        )
 
     def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
         """Raises NotFound, Conflict."""

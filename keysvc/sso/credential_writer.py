@@ -22,6 +22,7 @@ from keysvc.errors import (
     StaleVersion,
 )
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.credential_cache import CredentialCache
@@ -33,7 +34,6 @@ PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
 store a moment before the master secret server announces it."""
 BATCH = 500
-PAGE = 2000
 PAGES_FROM = 200
 """So many of one application are looked for in pages of all that it has, fewer one by one."""
 
@@ -272,18 +272,19 @@ class _There:
         return self._store.credential(self._application, user)
 
     def _mapping_pages(self, after: str, last: str) -> abc.Iterator[Mapping]:
-        while after < last and (page := self._store.mappings(self._application, after=after, limit=PAGE)):
-            yield from page
-            after = page[-1].user
+        def read(user: str) -> abc.Sequence[Mapping]:
+            return self._store.mappings(self._application, after=user, limit=paging.PAGE) if user < last else ()
+
+        return paging.rows(read, lambda mapping: mapping.user, after)
 
     def _credential_pages(self, first: str, last: str) -> abc.Iterator[EncryptedCredential]:
-        after = CredentialKey(self._application, first)
-        while after.user < last and (page := self._store.credentials(after=after, limit=PAGE)):
-            for row in page:
-                if row.application != self._application:
-                    return
-                yield row
-            after = page[-1].key
+        end = CredentialKey(self._application, last)
+
+        def read(key: CredentialKey) -> abc.Sequence[EncryptedCredential]:
+            return self._store.credentials(after=key, limit=paging.PAGE) if key < end else ()
+
+        rows = paging.rows(read, lambda row: row.key, CredentialKey(self._application, first))
+        return itertools.takewhile(lambda row: row.application == self._application, rows)
 
 
 def _anew(found: Found) -> abc.Iterator[Found]:

@@ -52,6 +52,8 @@ class Right(StrEnum):
     SEE_CONFIG_INFO = "config.see"
     CHANGE_CONFIG_INFO = "config.change"
     PURGE_CACHE = "cache.purge"
+    CHANGE_SETTINGS = "settings.change"
+    SEE_AUDIT = "audit.see"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ _AND_OWN: Final = (_YES, _YES, _YES, _OWN)
 _ALL: Final = (_YES, _YES, _YES, _YES)
 
 TABLE: abc.Mapping[Right, Row] = {
-    Right.MASTER_SECRET: Row("rotate, back up, destroy the master secret; enrol and revoke; the settings", _SSO_ONLY),
+    Right.MASTER_SECRET: Row("rotate, back up, destroy the master secret; enrol and revoke", _SSO_ONLY),
     Right.CREATE_APPLICATION: Row("create an application", _AFFILIATE),
     Right.CHANGE_APPLICATION: Row("enable, disable and describe an application, change its flags", _AFFILIATE),
     Right.SET_TICKETS: Row("say whether an application takes tickets, and how long they are good", _SSO_ONLY),
@@ -93,6 +95,8 @@ TABLE: abc.Mapping[Right, Row] = {
     Right.SEE_CONFIG_INFO: Row("read a property bag of a config store", _ALL),
     Right.CHANGE_CONFIG_INFO: Row("set and delete a property bag", _ADMINISTRATORS),
     Right.PURGE_CACHE: Row("make an agent forget the credentials of an application", _ADMINISTRATORS),
+    Right.CHANGE_SETTINGS: Row("see and change the settings of the system, and who administers it", _SSO_ONLY),
+    Right.SEE_AUDIT: Row("read the audit", _SSO_ONLY),
 }
 
 OF_A_GROUP: Final = frozenset({Right.SEE_MAPPINGS, Right.LOOK_UP})

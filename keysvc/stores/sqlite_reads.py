@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
 from keysvc.plugin.interfaces import LookedUp
@@ -58,8 +58,7 @@ _LEFT_TO_THE_LONG_WAY = (
     IndexError,  # another thread took the last connection
     KeysvcError,
     OverflowError,
-    UnicodeError,
-    msgspec.MsgspecError,
+    *UNREADABLE,
     sqlite3.Error,
 )
 _FIRST = CredentialKey("", "")

@@ -43,7 +43,7 @@ from keysvc.master.delivery import Subscription
 from keysvc.master.join_token import JoinToken
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import BackupRecord, Event, Role, VersionState, utc_now
-from keysvc.plugin import sealed
+from keysvc.plugin import paging, sealed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.stores import file, file_sealers, sql, sql_changes, sql_database
 from keysvc.testing.deaths import Place, dies_at, places
@@ -248,14 +248,11 @@ class Lives:
 
 def is_complete(store: MappingStore) -> bool:
     """Whether the rotation to the active version was told to be at its end."""
-    return all(r.completed_at is not None for r in store.versions() if r.state is VersionState.ACTIVE)
+    return store.versions().require_active().completed_at is not None
 
 
 def all_of(audit: abc.Callable) -> abc.Iterator:
-    after = 0
-    while page := audit(after=after):
-        yield from page
-        after = page[-1].sequence
+    return paging.rows(lambda after: audit(after=after), lambda entry: entry.sequence, 0)
 
 
 def certificate_request() -> bytes:

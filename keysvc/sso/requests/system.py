@@ -39,7 +39,7 @@ class SetAuditLevels(Request[Settings], frozen=True):
     positive: int | None = None
     negative: int | None = None
 
-    needs = (Right.MASTER_SECRET,)
+    needs = (Right.CHANGE_SETTINGS,)
 
     def act(self, work: Work) -> Settings:
         system = work.found.system
@@ -61,7 +61,7 @@ class NameSystemAdministrators(Request[Settings], frozen=True):
     administrators: tuple[str, ...] | None = None
     affiliate: tuple[str, ...] | None = None
 
-    needs = (Right.MASTER_SECRET,)
+    needs = (Right.CHANGE_SETTINGS,)
 
     def act(self, work: Work) -> Settings:
         system = work.found.system

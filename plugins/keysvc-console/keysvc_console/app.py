@@ -14,14 +14,39 @@ from starlette.routing import Route
 from keysvc.plugin.logs import get_logger
 from keysvc_console.calls import Call, Go, Pages, Place
 from keysvc_console.gate import COOKIE, LONGEST_SECONDS, Gate
-from keysvc_console.pages import overview, servers, versions
+from keysvc_console.pages import (
+    applications,
+    audit,
+    config_store,
+    importing,
+    mappings,
+    mine,
+    operations,
+    overview,
+    servers,
+    settings,
+    versions,
+)
 from keysvc_console.reach import Reach
 from keysvc_console.rendering import render
 from keysvc_console.shield import REPORTS, SESSION, START, STATIC, Shield
 
 log = get_logger("keysvc.console")
 KINDS = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
-MENU: abc.Sequence[Place] = (*overview.PLACES, *versions.PLACES, *servers.PLACES)
+MODULES = (
+    overview,
+    versions,
+    servers,
+    settings,
+    mine,
+    applications,
+    mappings,
+    config_store,
+    importing,
+    audit,
+    operations,
+)
+MENU: abc.Sequence[Place] = tuple(place for module in MODULES for place in module.PLACES)
 MAXIMUM_REPORTS = 100
 
 
@@ -66,11 +91,7 @@ def console_app(reach: Reach, gate: Gate) -> Shield:
         Route(f"{STATIC}{{name}}", static),
         Route(REPORTS, report, methods=["POST"]),
         pages.route("/sign-out", sign_out, posts=True),
-        *(
-            pages.route(path, handler, posts=posts)
-            for module in (overview, versions, servers)
-            for path, handler, posts in module.ROUTES
-        ),
+        *(pages.route(path, handler, posts=posts) for module in MODULES for path, handler, posts in module.ROUTES),
     ]
     return Shield(Starlette(routes=routes), gate, reports)
 

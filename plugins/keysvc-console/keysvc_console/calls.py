@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import abc
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,8 @@ from keysvc_console.shield import SESSION, Refused, require_csrf
 log = get_logger("keysvc.console")
 MAXIMUM_FIELDS = 1000
 MAXIMUM_FILES = 50
+BELOW = {"/application": "/applications", "/mapping": "/applications", "/mappings": "/applications", "/bag": "/bags"}
+"""The page of the menu for those that are reached from it under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +205,13 @@ class Pages:
         return HTMLResponse(render(page.template, {**shared, **page.values}), page.status, headers)
 
 
+def lines(text: str) -> tuple[str, ...]:
+    """The lines of a text field that say something."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def next_best(menu: abc.Sequence[Place], path: str) -> str:
     """Return the page of the menu that a path is below."""
+    path = BELOW.get(f"/{path.split('/')[1]}", path)
     above = [place.path for place in menu if place.path != "/" and path.startswith(place.path)]
     return max(above, key=len, default="")
-
-
-def parsed(text: str) -> Any:
-    """JSON that a form carries between two steps. Raises InvalidInput."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise InvalidInput("the form was changed on its way", hint="begin again") from None

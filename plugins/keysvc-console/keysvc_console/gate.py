@@ -29,6 +29,8 @@ class Session:
     seen: float
     notes: list[tuple[str, str]] = field(default_factory=list)
     """What the next page says once: a kind (`done`, `problem`) and a text."""
+    kept: tuple[str, object] | None = None
+    """What one page shows and the next one carries out, by a name."""
 
     def note(self, text: str, kind: str = "done") -> None:
         """Say it on the next page."""

@@ -56,6 +56,17 @@ def what_and_hint(text: str) -> tuple[str, str]:
     return (what, hint) if what else (hint, "")
 
 
+def twice(text: str) -> tuple[str, str]:
+    """As an option of a choice whose value is what it says."""
+    return text, text
+
+
+def first_two(option: tuple[str, tuple[str, str]]) -> tuple[str, str]:
+    """A value with the first of its texts, as an option of a choice."""
+    value, (label, _) = option
+    return value, label
+
+
 def made_environment() -> Environment:
     """Everything is escaped, and a name that is not there is an error."""
     environment = Environment(
@@ -66,6 +77,7 @@ def made_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(ago=ago, when=when, count=count, span=span, what_and_hint=what_and_hint)
+    environment.filters.update(twice=twice, first_two=first_two)
     environment.globals["with_query"] = with_query
     return environment
 

@@ -114,6 +114,27 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> abc.Iterator[Estate]:
     system.close()
 
 
+@pytest.fixture(scope="session")
+def commands() -> abc.Callable[[str], str]:
+    """What is wrong with a command that is shown, as the tests of the documentation find it."""
+    import html
+    import importlib.util
+    import shlex
+
+    path = Path(__file__).parents[3] / "tests/docs/test_commands_in_docs.py"
+    spec = importlib.util.spec_from_file_location("commands_in_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def problem(line: str) -> str:
+        first = html.unescape(line).partition(", keysvc ")[0].partition(" > ")[0]
+        return str(module.problem(shlex.split(first)))
+
+    return problem
+
+
 @pytest.fixture
 def boss(estate: Estate) -> PlainBrowser:
     """The browser of an SSO administrator."""

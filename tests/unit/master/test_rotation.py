@@ -60,7 +60,7 @@ def test_a_second_request_while_one_is_announced_is_the_same_rotation(system: Sy
 
 def test_a_version_that_was_sealed_but_never_announced_is_used_by_the_next_master(system: System) -> None:
     master = system.start()
-    secret = master.rotation._secrets.generate([1])
+    secret = master.rotation._secrets.generate(system.store().versions())
     system.stop()
     master = system.start()
     assert master.rotate("administrator").check_value == secret.check_value

@@ -23,8 +23,16 @@ from keysvc.errors import (
     MappingStoreUnavailable,
     NotConfigured,
 )
-from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Mapping
-from keysvc.plugin.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping
+from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Event, Mapping
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    AppendEvent,
+    ParkEvent,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+)
 from keysvc.plugin.interfaces import Opening
 from keysvc.plugin.location import Location
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
@@ -433,3 +441,23 @@ def test_to_prepare_waits_for_another_that_writes_until_the_time_out(path):
     assert patient.epoch() == 0
     for each in (impatient, patient, other):
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("edit", "read"),
+    [
+        ("applications SET fields = ?", lambda store: store.application("SAP")),
+        ("applications SET flags = ?", lambda store: store.look_up("SAP", "alice")),
+        ("credentials SET version = ?", lambda store: store.rows_by_version()),
+        ("deliveries SET parked_at = ?", lambda store: store.parked_events(9)),
+        ("deliveries SET reason = CAST(? AS BLOB)", lambda store: store.parked_events(9)),
+    ],
+)
+def test_a_value_that_somebody_edited_is_one_error_that_names_its_table(store, path, edit, read):
+    store.commit([AppendEvent(Event("e1", "k", AT, {}))], UNGUARDED)
+    store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)
+    read(store)
+    with sqlite3.connect(path) as editing:
+        editing.execute(f"UPDATE {edit}", ("[" * 100_000,))
+    with pytest.raises(MappingStoreError, match=edit.split()[0]):
+        read(store)

@@ -92,6 +92,42 @@ function copying(button) {
   });
 }
 
+function following(button) {
+  const rows = document.querySelector("[data-rows]");
+  const says = document.querySelector("[data-followed]");
+  let after = button.dataset.after;
+  let timer = 0;
+
+  async function look() {
+    const response = await fetch(`${button.dataset.follow}&after=${after}`, { headers: { Accept: "application/json" } });
+    if (!response.ok) return;
+    const found = await response.json();
+    after = found.newest;
+    for (const cells of found.rows) {
+      const row = document.createElement("tr");
+      cells.forEach((text, index) => {
+        const cell = document.createElement(index === 2 ? "th" : "td");
+        if (index === 2) cell.scope = "row";
+        if (index === 0) cell.className = "number";
+        cell.textContent = text;
+        row.append(cell);
+      });
+      rows.prepend(row);
+    }
+    if (found.rows.length) says.textContent = `${found.rows.length} new.`;
+  }
+
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    says.textContent = on ? "Following." : "";
+    clearInterval(timer);
+    if (on) timer = setInterval(look, LIVE_SECONDS * 1000);
+  });
+}
+
+document.querySelectorAll("[data-follow]").forEach(following);
 document.querySelectorAll("[data-live]").forEach(follow);
 document.querySelectorAll("form[data-reveal]").forEach(revealing);
 document.querySelectorAll("[data-copy]").forEach(copying);

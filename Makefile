@@ -11,7 +11,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --n
 LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types relock python failover deaths chaos fuzz oldest newest trixie bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all lint types relock python console failover deaths chaos fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -26,7 +26,7 @@ test: $(TOX)  ## lint, types, the whole suite, the plugins', and the quick part 
 	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(TOX) run
 
 # What takes longer than `make test` adds its target here.
-test-all: test deaths failover chaos oldest newest trixie  ## `make test`, and all that takes longer: hours
+test-all: test console deaths failover chaos oldest newest trixie systemd reproducible  ## `make test`, and all that takes longer: hours
 
 lint: $(TOX)  ## ruff, import-linter, codespell
 	@$(TOX) run -e lint
@@ -38,6 +38,10 @@ deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; p
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every or dies_at_any" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py tests/faults/test_released_data.py tests/faults/test_upgrade_deaths.py
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e postgresql -- -n 4 -rP plugins/keysvc-postgresql/tests/test_postgresql_deaths.py plugins/keysvc-postgresql/tests/test_postgresql_upgrade.py
 
+console: $(TOX)  ## the console in Chromium and Firefox: every page, state and theme, every task by keyboard, a million mappings
+	@.ci/packages
+	@KEYSVC_ALL_PAGES=1 $(TOX) run -e console -- -s plugins/keysvc-console/tests
+
 oldest: $(TOX)  ## the suite on the oldest releases of what keysvc depends on
 	@$(TOX) run -e oldest
 
@@ -48,6 +52,12 @@ newest: $(TOX)  ## the suite and the plugins' on the newest releases, whatever r
 trixie:  ## `make demo` and `make test` in a root of Debian trixie: as root
 	@.ci/trixie make demo
 	@.ci/trixie make test
+
+systemd:  ## the Debian package and its units under a real systemd, in a machine of its own: as root, with uv
+	@.ci/systemd
+
+reproducible:  ## the release, built twice in two directories: the same bytes, or it fails; with uv
+	@.ci/reproducible
 
 relock: $(TOX)  ## write requirements/ anew, with the newest releases
 	@$(TOX) run -q -e relock

@@ -57,16 +57,20 @@ class KeysvcError(Exception):
     """Root of every error that keysvc raises on purpose.
 
     `str()` is one line that says what happened, never a secret. `hint` says what to do next. `code` is a stable
-    string for programs. `retryable` tells whether the same call may succeed later without anyone's help.
+    string for programs. `retryable` tells whether the same call may succeed later without anyone's help. `logged` is
+    what a service may write of it into its log: nothing of what a caller sent, where a secret may have been typed.
     """
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = "run `keysvc doctor`"
     retryable: ClassVar[bool] = False
+    repeats_input: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, logged: str | None = None) -> None:
+        """`logged` stands in the log in place of a message that repeats what a caller sent."""
         super().__init__(" ".join(message.split()))
         self.hint = hint or self.default_hint
+        self.logged = logged if logged is not None else "" if self.repeats_input else str(self)
 
 
 class ConfigurationError(KeysvcError):
@@ -108,6 +112,7 @@ class InvalidInput(KeysvcError):
     """Input from outside was refused whole; nothing was changed."""
 
     code = "invalid-input"
+    repeats_input = True
     default_hint = "correct the input and run the same command again; nothing was changed"
 
     MOST: ClassVar[int] = 50
@@ -158,6 +163,7 @@ class NotFound(KeysvcError):
     """No application, mapping, credential, server or version of that name."""
 
     code = "not-found"
+    repeats_input = True
     default_hint = "the `list` command of the same group shows what exists"
 
 

@@ -13,7 +13,7 @@ import keysvc
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("keysvc/**/*.py"), *ROOT.glob("plugins/*/keysvc_*/**/*.py")])
-TEXT_ROOTS = ("keysvc", "plugins", "tests", "docs", "hsm", "benchmarks", ".ci", ".github")
+TEXT_ROOTS = ("keysvc", "plugins", "tests", "docs", "hsm", "benchmarks", "deploy", ".ci", ".github")
 TEXTS = sorted(
     path
     for path in [*ROOT.glob("*"), *(path for name in TEXT_ROOTS for path in (ROOT / name).rglob("*"))]

@@ -127,7 +127,11 @@ def set_(
     fields = fields_from_file(fields_file) if fields_file is not None else _asked(settings, name)
     server = sso_server(settings)
     try:
-        version = _set(server, name, user, fields, replace)
+        if replace:
+            version = server.set_credential(name, fields, user=user)
+        else:
+            given = {label: value for label, value in fields.items() if value}
+            version = server.change_credential(name, given, user=user)
     finally:
         server.close()
     typer.echo(f"stored the credential of {user} for {name} under version {version}")
@@ -181,22 +185,6 @@ def sso_server(config: Config) -> SSO | AgentClient:
         agent.close()
         return assembly.open_sso(config)
     return agent
-
-
-def _set(server: SSO | AgentClient, name: str, user: str, fields: dict[str, str], replace: bool) -> int:
-    """Return the version that encrypted it. Raises Changed when another stored the credential meanwhile."""
-    if replace:
-        return server.set_credential(name, fields, user=user)
-    given = {label: value for label, value in fields.items() if value}
-    try:
-        found = server.credential(name, user=user, fresh=True)
-    except NotFound:
-        return server.set_credential(name, given, user=user, expected_revision=0)
-    from keysvc.sso.credentials import same_label
-
-    named = {same_label(label) for label in given}
-    kept = {label: value.reveal() for label, value in found.fields.items() if same_label(label) not in named}
-    return server.set_credential(name, {**kept, **given}, user=user, expected_revision=found.revision)
 
 
 def fields_from_file(path: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import time
 from collections import abc
@@ -10,10 +11,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from keysvc.cli.prompts import key_store_prompt
-from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable
+from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable, NotActive
 from keysvc.installation import assembly, config as configuration
 from keysvc.installation.config import Config, host_and_port
+from keysvc.installation.notifiers import Notifiers, close
+from keysvc.master.cluster_member import Member
 from keysvc.model import Role
+from keysvc.operating.health import of_agent, of_master
+from keysvc.operating.measuring import Unmeasured, measured
+from keysvc.operating.probes import answered
+from keysvc.operating.reloading import Reloading
+from keysvc.operating.service import Service
+from keysvc.operating.systemd import passed_sockets
 from keysvc.plugin.logs import get_logger, log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, interrupt_at_end, listen
@@ -22,23 +31,35 @@ from keysvc.web.tls.renewal import kept_renewed
 
 log = get_logger("keysvc.service")
 ASK_AGAIN_SECONDS = 1.0
+AGENT, AGENT_SOCKET, CREDENTIALS = "agent", "agent-socket", "credentials"
+"""What sockets that systemd hands over are called: FileDescriptorName=."""
+BEATS_IN_LEASE = 12
+"""How often the threads are asked for a sign of life while a lease lasts: four times before each renewal."""
 
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
-    from keysvc.installation.doctor import this_machine
-    from keysvc.web.master.app import JoinInfo, master_app
-
     settings = configuration.load(config)
-    log_to_stderr()
+    log_to_stderr(settings.log.level, settings.log.format)
     interrupt_at_end()
     assembly.require_safe_files(settings)
     if settings.listen is None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
     identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
-    context = identity.server_context()
-    _await_mapping_store(settings)
-    waiting = Waiting()
+    with contextlib.ExitStack() as ending:
+        service = ending.enter_context(Service(settings.lease.total_seconds() / BEATS_IN_LEASE))
+        metrics = measured(settings, service.heart, identity)
+        metrics.watch(assembly.plugins_of(settings))
+        ending.enter_context(answered(settings, identity, service.health, metrics.text()))
+        _await_mapping_store(settings)
+        _serve_master(settings, identity, service, metrics)
+
+
+def _serve_master(settings: Config, identity: IdentityFiles, service: Service, metrics: Unmeasured) -> None:
+    from keysvc.installation.doctor import this_machine
+    from keysvc.web.master.app import JoinInfo, master_app
+
+    context, waiting, notifiers = identity.server_context(), Waiting(), assembly.named_notifiers(settings)
     problems: list[KeysvcError] = []
 
     def fail(error: KeysvcError) -> None:
@@ -54,49 +75,123 @@ def serve(config: Path | None) -> None:
     )
     with (
         assembly.opened_member(
-            settings, key_store_prompt(settings), changed=waiting.changed, failed=fail, ask=waiting.ask
+            settings,
+            key_store_prompt(settings),
+            changed=waiting.changed,
+            failed=fail,
+            silent=service.heart.silent,
+            notifiers=notifiers,
         ) as member,
-        listen(*host_and_port("listen", settings.listen)) as at,
+        listen(*host_and_port("listen", settings.listen or "")) as at,
     ):
-        app = master_app(member, waiting, facts, this_machine(settings))
-        server = Server(app, at, context, before_end=member.stop, at_start=waiting.serve)
+
+        def begin() -> None:
+            waiting.serve()
+            service.serves(lambda: of_master(member))
+
+        def end() -> None:
+            service.stops()
+            member.stop()
+
+        reloading = Reloading(
+            settings, lambda _: identity.load_pair(context), lambda found: _renotify(found, notifiers, member)
+        )
+        app = master_app(member, waiting, facts, this_machine(settings), metrics.observe)
+        server = Server(
+            app,
+            at,
+            context,
+            before_end=end,
+            at_start=begin,
+            reload=lambda: service.reload(reloading.reload),
+        )
+        service.heart.watch("event loop", server.ask)
+        service.heart.watch("worker", member.ask)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
-        with kept_renewed(assembly.master_renewal(settings, member, context)):
+        with (
+            metrics.of_master(server, member, lambda: assembly.open_mapping_store(settings)),
+            kept_renewed(assembly.master_renewal(settings, member, context)),
+        ):
             server.run()
     if problems:
         raise problems[0]
 
 
+def _renotify(settings: Config, notifiers: Notifiers, member: Member) -> None:
+    """Deliver to those whom the configuration names now; a standby will when it becomes active."""
+    gone = notifiers.name(settings.notifier_settings)
+    with contextlib.suppress(NotActive):
+        member.active.subscribe(notifiers.subscriptions)
+    for each in gone:
+        close(each)
+
+
 def agent(config: Path | None) -> None:
     """Be an SSO server for local applications until SIGTERM or Ctrl-C."""
+    settings = configuration.load(config)
+    log_to_stderr(settings.log.level, settings.log.format)
+    interrupt_at_end()
+    passed = passed_sockets()
+    assembly.require_safe_files(settings)
+    assembly.tell_of_plugins(settings)
+    identity = assembly.identity(settings)
+    identity.require(Role.SERVER)
+    with contextlib.ExitStack() as ending:
+        service = ending.enter_context(Service())
+        metrics = measured(settings, service.heart, identity)
+        metrics.watch(assembly.plugins_of(settings))
+        ending.enter_context(answered(settings, identity, service.health, metrics.text()))
+        _await_mapping_store(settings)
+        _serve_agent(settings, identity, service, metrics, passed)
+
+
+def _serve_agent(
+    settings: Config,
+    identity: IdentityFiles,
+    service: Service,
+    metrics: Unmeasured,
+    passed: abc.Mapping[str, socket.socket],
+) -> None:
+    from keysvc.operating.unit_credentials import UnitCredentials
     from keysvc.web.agent.admission import Admission
     from keysvc.web.agent.app import agent_app
     from keysvc.web.agent.local_socket import LocalCallers, listen_at
 
-    settings = configuration.load(config)
-    log_to_stderr()
-    interrupt_at_end()
-    assembly.require_safe_files(settings)
-    assembly.tell_of_plugins(settings)
-    identity = assembly.identity(settings)
-    peer = identity.require(Role.SERVER)
-    _await_mapping_store(settings)
+    name, context = identity.peer().name, identity.server_context()
     with contextlib.ExitStack() as ending:
-        at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
-        local = None
-        if settings.agent_socket is not None:
+        at = ending.enter_context(passed.get(AGENT) or listen(*host_and_port("agent", settings.agent)))
+        local = passed.get(AGENT_SOCKET)
+        if local is None and settings.agent_socket is not None:
             local = ending.enter_context(listen_at(settings.resolve(settings.agent_socket)))
         sso = ending.enter_context(assembly.open_sso(settings))
         store = assembly.open_mapping_store(settings)
         admission = ending.enter_context(Admission(store, settings.system_id, identity.authority(), sso.poll_interval))
-        callers = LocalCallers(peer.name, settings.agent_callers)
-        app = agent_app(sso, admission, callers)
+        callers = LocalCallers(name, settings.agent_callers)
+        app = agent_app(sso, admission, callers, metrics.observe)
         if local is not None:
-            ending.enter_context(Server(app, local, None, knows=callers.knows).in_background())
+            on_socket = Server(app, local, None, knows=callers.knows)
+            service.heart.watch("event loop of the socket", on_socket.ask)
+            ending.enter_context(on_socket.in_background())
+        if CREDENTIALS in passed:
+            for_units = UnitCredentials(sso, name, settings.unit_credentials, passed[CREDENTIALS])
+            ending.callback(for_units.stop)
+            for_units.start()
         places = [f"https://{settings.agent}", *([settings.agent_socket] if settings.agent_socket else [])]
-        _tell(f"the SSO server {peer.name} is on {' and '.join(places)}")
-        Server(app, at, identity.server_context()).run()
+        _tell(f"the SSO server {name} is on {' and '.join(places)}")
+        reloading = Reloading(settings, lambda _: identity.load_pair(context))
+        server = Server(
+            app,
+            at,
+            context,
+            before_end=service.stops,
+            at_start=lambda: service.serves(lambda: of_agent(sso)),
+            reload=lambda: service.reload(reloading.reload),
+        )
+        service.heart.watch("event loop", server.ask)
+        service.heart.watch("worker", sso.ask)
+        metrics.of_agent(server, sso)
+        server.run()
 
 
 SERVICES: abc.Mapping[str, abc.Callable[[Path | None], None]] = MappingProxyType({"serve": serve, "agent": agent})

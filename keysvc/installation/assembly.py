@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
-from keysvc.installation.config import Config, NotifierSettings
+from keysvc.installation.config import Config
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.plugin.location import Location
 from keysvc.plugin.logs import get_logger
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import ssl
 
     from keysvc.crypto.certificates import KeyPair, Peer
+    from keysvc.installation.notifiers import Notifiers
     from keysvc.master.cluster_member import Member
-    from keysvc.master.delivery import Subscription
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
-    from keysvc.master.term import Ask
+    from keysvc.plugin.heartbeat import Silent
     from keysvc.plugin.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
     from keysvc.plugin.isolation import PluginFailure, Tell
     from keysvc.plugin.loading import Plugins
@@ -79,6 +79,11 @@ def _pinned(config: Config) -> tuple[str, ...] | None:
     return None if config.plugins is None else tuple(sorted(set(config.plugins)))
 
 
+def plugins_of(config: Config) -> Plugins:
+    """The plugins that the configuration allows."""
+    return plugins(_pinned(config))
+
+
 def no_prompt(what: str) -> NoReturn:
     """A prompt for where nobody can be asked."""
     raise ConfigurationError(
@@ -109,7 +114,7 @@ def verified(config: Config, store: MappingStore, *roles: Role) -> Peer:
 
 def open_mapping_store(config: Config) -> MappingStore:
     """Raises UnknownScheme, ConfigurationError, MappingStoreUnavailable."""
-    return plugins(_pinned(config)).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
+    return plugins_of(config).mapping_stores.open(config.mapping_store, no_prompt, config.system_id)
 
 
 def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
@@ -138,46 +143,34 @@ def recovery(config: Config, url: str) -> Recovery:
 
 def open_key_store_at(config: Config, url: str, prompt: Prompt) -> KeyStore:
     """Any key store, for this system."""
-    return plugins(_pinned(config)).key_stores.open(url, prompt, config.system_id)
+    return plugins_of(config).key_stores.open(url, prompt, config.system_id)
 
 
 def open_notifier(config: Config, url: str) -> Notifier:
     """Any notifier, for this system."""
-    return plugins(_pinned(config)).notifiers.open(url, no_prompt, config.system_id)
+    return plugins_of(config).notifiers.open(url, no_prompt, config.system_id)
 
 
 def open_authorizer(config: Config) -> Authorizer | None:
     """The one that is configured. Raises UnknownScheme, ConfigurationError."""
     if config.authorizer is None:
         return None
-    return plugins(_pinned(config)).authorizers.open(config.authorizer, no_prompt, config.system_id)
+    return plugins_of(config).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
-def subscriptions(config: Config) -> list[Subscription]:
-    """All notifiers that are configured, with what they want. One that cannot be opened is logged, and tried again."""
-    from keysvc.master.delivery import Subscription
+def named_notifiers(config: Config) -> Notifiers:
+    """All notifiers that are configured, opened."""
+    from keysvc.installation.notifiers import Notifiers
 
-    return [
-        Subscription(each.shown, _open_or_later(config, each), each.events, each.severity)
-        for each in config.notifier_settings
-    ]
-
-
-def _open_or_later(config: Config, settings: NotifierSettings) -> Notifier:
-    open_it = functools.partial(open_notifier, config, settings.url)
-    try:
-        return open_it()
-    except KeysvcError as error:
-        from keysvc.master.lazy_notifier import OpenedLater
-
-        log.error("a notifier cannot be opened", notifier=settings.shown, problem=str(error), hint=error.hint)
-        return OpenedLater(settings.shown, open_it)
+    made = Notifiers(functools.partial(open_notifier, config))
+    made.name(config.notifier_settings)
+    return made
 
 
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
     """Log which plugins could not be loaded, and from now on which fail: each plugin and method once an hour. `also` is
     told then."""
-    found = plugins(_pinned(config))
+    found = plugins_of(config)
     told: dict[tuple[str, str], float] = {}
 
     def tell(failure: PluginFailure) -> None:
@@ -357,10 +350,12 @@ def opened_member(
     *,
     changed: abc.Callable[[], None],
     failed: abc.Callable[[KeysvcError], None],
-    ask: Ask,
+    silent: Silent,
+    notifiers: Notifiers,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`, `ask` as of `Term.keep`."""
+    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`.
+    The `notifiers` are closed too."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -375,9 +370,7 @@ def opened_member(
         protectors = opened.enter_context(_closing(open_protectors(config, prompt)))
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
-        told_of = subscriptions(config)
-        for each in told_of:
-            opened.enter_context(_closing(each.notifier))
+        opened.callback(notifiers.close)
         standby = Standby(
             store,
             protectors,
@@ -390,7 +383,7 @@ def opened_member(
         )
 
         def make_master() -> MasterSecretServer:
-            if configuration.load(Path(config.path)) != config:  # a reseal moved the versions elsewhere
+            if configuration.load(Path(config.path)).needs_restart(config):  # a reseal moved the versions elsewhere
                 raise ConfigurationError(f"{config.path} was changed meanwhile", hint="start keysvc serve again")
             return MasterSecretServer(
                 store,
@@ -399,12 +392,12 @@ def opened_member(
                 poll_interval=config.polling,
                 lease_ttl=config.lease,
                 rotate_every=config.rotate_every,
-                subscriptions=told_of,
+                subscriptions=notifiers.subscriptions,
                 name=name,
                 url=config.own_url,
                 secrets=standby.secrets,
                 changed=changed,
-                ask=ask,
+                silent=silent,
                 plugin_failures=plugin_failures,
             )
 

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import abc
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +28,11 @@ from keysvc.text import NoText, read_text
 
 FILE_NAME = "keysvc.toml"
 MAXIMUM_DURATION: Final = timedelta(days=36500)
+HTTPS, UNIX = "https://", "unix:"
+"""How `probes` begins where it is no HOST:PORT alone."""
 EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+RELOADED: Final = frozenset({"log", "notifiers"})
+"""The settings that SIGHUP reads again."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -54,6 +59,47 @@ class RotationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     every: str | None = None
     """How old the active version becomes before the next rotation begins; never by itself when absent."""
+
+
+class UnitCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one unit of systemd may have from the agent."""
+
+    unit: str
+    """Name of the unit, `sap-adapter.service`; `*` in it for anything."""
+    credential: str
+    """The name in its LoadCredential=."""
+    application: str
+    """The affiliate application."""
+    user: str
+    """The user whose credential it is."""
+    field: str | None = None
+    """Label of the field; all of them, as JSON, when absent."""
+
+
+class LogLevel(StrEnum):
+    """The least severe lines that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log is written: `auto` is text on a terminal, and JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The log of a service."""
+
+    level: LogLevel = LogLevel.INFO
+    """The least severe lines; read again at SIGHUP."""
+    format: LogFormat = LogFormat.AUTO
+    """Text for people, or JSON."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,15 +137,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     agent_callers: tuple[str, ...] = ()
     """Accounts of this machine by name or number, and groups as @GROUP, that may use that socket; the account that runs
     the agent always may."""
+    unit_credentials: tuple[UnitCredential, ...] = ()
+    """Which units of systemd may have which credentials from the agent's socket `credentials`."""
     authorizer: str | None = None
     """URL of the authorizer, which says who is in which group; without one, accounts are names of certificates alone.
     Only on an SSO server."""
+    probes: str | None = None
+    """HOST:PORT on which probes and metrics are answered, without a certificate; `https://HOST:PORT` demands one of
+    this system, `unix:PATH` is a UNIX socket."""
     poll_interval: str = "30s"
     """How often SSO servers ask for a change. The master secret server's setting counts."""
     lease_ttl: str = "15s"
     """How long a master secret server that stopped still keeps others from taking over."""
     rotation: RotationConfig = RotationConfig()
     """`rotation.every`: how old the active version becomes before the next rotation begins by itself."""
+    log: LogConfig = LogConfig()
+    """`log.level` and `log.format` of a service."""
     notifiers: tuple[str | NotifierSettings, ...] = ("log:",)
     """Notifiers: each a URL, or a table of url, name, events and severity. Only on the master secret server."""
     plugins: tuple[str, ...] | None = None
@@ -127,6 +180,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def notifier_settings(self) -> tuple[NotifierSettings, ...]:
         """Every notifier, with what is not written."""
         return tuple(NotifierSettings(url=each) if isinstance(each, str) else each for each in self.notifiers)
+
+    def needs_restart(self, before: Config) -> tuple[str, ...]:
+        """Return the names of the settings that differ, and that a running service does not read again."""
+        return tuple(
+            name
+            for name in self.__struct_fields__
+            if name not in RELOADED and getattr(self, name) != getattr(before, name)
+        )
 
     @property
     def masters(self) -> tuple[str, ...]:
@@ -207,7 +268,8 @@ def _check(config: Config) -> None:
     if not config.masters:
         raise ConfigurationError(f"{config.path}: master must name at least one URL")
     _check_advertised(config)
-    for name, value in (("listen", config.listen), ("agent", config.agent)):
+    probes = config.probes if config.probes is None else _probes_address(config.probes)
+    for name, value in (("listen", config.listen), ("agent", config.agent), ("probes", probes)):
         if value is not None:
             host_and_port(name, value)
     names = [each.shown for each in config.notifier_settings]
@@ -231,6 +293,13 @@ def _check_advertised(config: Config) -> None:
                 f"{config.path}: advertise names {advertised}, which is every machine itself",
                 hint="write a name or an address at which others reach this machine",
             )
+
+
+def _probes_address(text: str) -> str | None:
+    """Return what is to be HOST:PORT, or None for a UNIX socket."""
+    if text.startswith(UNIX):
+        return None
+    return text.removeprefix(HTTPS)
 
 
 def duration(name: str, text: str) -> timedelta:

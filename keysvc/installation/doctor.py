@@ -13,7 +13,7 @@ from keysvc.installation import assembly
 from keysvc.installation.config import Config
 from keysvc.master.enrolment import AUTHORITY_ENDING
 from keysvc.master.status import backup_warnings
-from keysvc.model import Role, VersionState, utc_now
+from keysvc.model import Role, utc_now
 from keysvc.plugin.location import Location
 from keysvc.web.master.administration import Here
 from keysvc.web.master.messages import FindingEntry, PluginEntry
@@ -101,8 +101,8 @@ def _mapping_store(config: Config) -> abc.Iterator[Finding]:
 def _backup(config: Config) -> abc.Iterator[Finding]:
     store = assembly.open_mapping_store(config)
     try:
-        active = next((r.version for r in store.versions() if r.state is VersionState.ACTIVE), None)
-        warnings = backup_warnings(store.backup(), active)
+        active = store.versions().active
+        warnings = backup_warnings(store.backup(), active.version if active else None)
         yield from (Finding(warning, ok=False, mend="and rehearse it") for warning in warnings)
         if not warnings:
             yield Finding("a backup holds the active version", ok=True)

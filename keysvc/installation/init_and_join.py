@@ -18,7 +18,7 @@ from keysvc.installation.config import FILE_NAME, Config
 from keysvc.master import lifecycle
 from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
 from keysvc.plugin.interfaces import Prompt
-from keysvc.plugin.safe_files import create_directory, write_durably
+from keysvc.plugin.safe_files import Unsafe, create_directory, write_durably
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 
 ADMINISTRATOR, MASTER = "administrator", "master"
@@ -127,6 +127,8 @@ def _write_configuration(path: Path, wishes: InitOptions) -> None:
         if any(directory.iterdir()):
             raise ConfigurationError(f"{directory} is not empty", hint="give --dir a new or an empty directory")
         write_durably(path, configuration.dump(settings).encode())
+    except Unsafe as unsafe:
+        raise ConfigurationError(unsafe.problem, hint=unsafe.hint) from None
     except OSError as error:
         raise ConfigurationError(f"{directory}: {error.strerror or type(error).__name__}") from None
 

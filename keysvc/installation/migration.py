@@ -216,12 +216,12 @@ class _Move:
         """Or they could be redeemed again in the target."""
         known = {ticket.ticket_id for ticket in paging.used_tickets(self._target)}
         unknown = (ticket for ticket in paging.used_tickets(self._source) if ticket.ticket_id not in known)
-        for page in paging.batches(unknown):
+        for page in paging.batches(unknown, paging.PAGE):
             self._put([UseTicket(ticket, LONG_AGO) for ticket in page])
 
     def _copy_mappings(self, application: str) -> None:
         there = {mapping.user: mapping for mapping in paging.mappings(self._target, application)}
-        for page in paging.batches(paging.mappings(self._source, application)):
+        for page in paging.batches(paging.mappings(self._source, application), paging.PAGE):
             changed: list[Mapping] = []
             for mapping in page:
                 old = there.pop(mapping.user, None)
@@ -233,7 +233,7 @@ class _Move:
     def _copy_credentials(self) -> None:
         there = {row.key: (row.revision, _fingerprint(row)) for row in paging.credentials(self._target)}
         copied = 0
-        for page in paging.batches(paging.credentials(self._source)):
+        for page in paging.batches(paging.credentials(self._source), paging.PAGE):
             changed: list[EncryptedCredential] = []
             for row in page:
                 revision, fingerprint = there.pop(row.key, (0, b""))
@@ -259,7 +259,7 @@ class _Move:
             there = replace(head, sequence=head.base_sequence, link=head.base_link)
             self._put([PutAuditHead(there)])
         entries = paging.audit_entries(self._source, head.trail, there.sequence)
-        for page in paging.batches(entry for entry in entries if entry.sequence <= head.sequence):
+        for page in paging.batches((entry for entry in entries if entry.sequence <= head.sequence), paging.PAGE):
             self._put([AppendAudit(entry) for entry in page])
         self._put([PutAuditHead(head)])
 

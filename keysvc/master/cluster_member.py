@@ -12,6 +12,7 @@ from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
+from keysvc.plugin.heartbeat import NoOp, Resting
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
@@ -50,9 +51,10 @@ class Member:
         self._abstains_until = 0.0
         self._epoch = 0
         self._changing = threading.Lock()
-        self._wake = threading.Event()
+        self._resting = Resting()
         self._stopping = False
         self._problem = ""
+        self._is_informed = False
         self._thread = lasting("cluster", self._run, lambda: self._stopping)
 
     @property
@@ -69,6 +71,16 @@ class Member:
         """This process as a standby."""
         return self._standby
 
+    @property
+    def can_take_over(self) -> bool:
+        """Whether this standby could take over, as far as it knows: it asks nobody."""
+        return self._is_informed and not (self._problem or self._standby.problem)
+
+    def ask(self, no_op: NoOp) -> None:
+        """Hand a no-op to the worker: while active, who attends to the members; else, who watches the lease."""
+        active = self._active
+        (self._resting.ask if active is None else active.ask)(no_op)
+
     def start(self) -> None:
         """Become active at once when that is possible, else a standby. Raises what keeps it from being either, unless
         that is an outage of the mapping store."""
@@ -82,7 +94,7 @@ class Member:
     def stop(self) -> None:
         """Hand the lease over and end. Repeatable."""
         self._stopping = True
-        self._wake.set()
+        self._resting.wake()
         self._end_term()
         self._standby.stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -109,8 +121,7 @@ class Member:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(min(LONGEST_LOOK_SECONDS, self._ttl / 10))
-            self._wake.clear()
+            self._resting.rest(min(LONGEST_LOOK_SECONDS, self._ttl / 10))
             try:
                 self._look()
             except MappingStoreUnavailable as error:
@@ -129,6 +140,7 @@ class Member:
                 self._changed()
             return
         lease = self._store.lease()
+        self._is_informed = True
         if lease is not None and lease.epoch == self._epoch:
             return  # of its own term, which ends at this moment: it says nothing of who comes next
         self._standby.follow(lease.url if lease else "")
@@ -163,7 +175,7 @@ class Member:
 
     def look_soon(self) -> None:
         """The one that was followed went away, perhaps."""
-        self._wake.set()
+        self._resting.wake()
 
     def _lost(self, error: Fenced) -> None:
         log.warning("another is the master secret server now; this one is a standby", problem=str(error))
@@ -175,7 +187,7 @@ class Member:
         if active is not None:  # not under the lock: it waits for the thread that renews, which may come here as well
             active.stop()
             self._changed()
-            self._wake.set()
+            self._resting.wake()
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._problem:

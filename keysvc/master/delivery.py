@@ -49,18 +49,28 @@ class Delivery:
         self._store = store
         self._term = term
         self._couriers = [_Courier(store, term, subscription) for subscription in subscriptions]
+        self._is_started = False
 
     def start(self) -> None:
         """Deliver what is pending, and what comes, while the lease is held."""
+        self._is_started = True
         for courier in self._couriers:
             courier.start()
 
+    def subscribe(self, subscriptions: abc.Sequence[Subscription]) -> None:
+        """Deliver to these from now on. Those that stay go on where they are; nothing is delivered to the others any
+        more, unless one hangs. Call it from one thread at a time."""
+        before = {courier.subscription: courier for courier in self._couriers}
+        after = {each: before.get(each) or _Courier(self._store, self._term, each) for each in subscriptions}
+        self._couriers = list(after.values())
+        _stop([courier for subscription, courier in before.items() if subscription not in after])
+        for courier in self._couriers:
+            if self._is_started and not courier.is_alive():
+                courier.start()
+
     def stop(self) -> None:
         """A notifier that hangs is not waited for: what it was given is offered again by the next master."""
-        for courier in self._couriers:
-            courier.stop()
-        for courier in self._couriers:
-            courier.join(STOP_SECONDS)
+        _stop(self._couriers)
 
     def wake(self) -> None:
         """There may be something new."""
@@ -81,6 +91,14 @@ class Delivery:
     def problems(self) -> abc.Mapping[str, str]:
         """Which notifiers do not accept now, and why."""
         return {each.subscription.name: each.problem for each in self._couriers if each.problem}
+
+
+def _stop(couriers: abc.Sequence[_Courier]) -> None:
+    for courier in couriers:
+        courier.stop()
+    for courier in couriers:
+        if courier.is_alive():
+            courier.join(STOP_SECONDS)
 
 
 class _Courier(threading.Thread):

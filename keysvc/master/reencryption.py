@@ -77,6 +77,12 @@ class FullReencryption:
         self.pace = Pace()
         self.undecryptable = 0
 
+    @property
+    def remaining(self) -> int:
+        """How many rows the walk under way has still to look at; 0 without one."""
+        walk = self._walk
+        return 0 if walk is None else max(0, walk.total - walk.done)
+
     def step(self, active: int, urgent: tuple[int, ...], max_rows_per_second: int | None) -> Progress:
         """Re-encrypt a batch of rows under `active`; those under the `urgent` versions come first."""
         if self._walk is None or (self._walk.active, self._walk.urgent) != (active, urgent):

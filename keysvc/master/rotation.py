@@ -122,6 +122,16 @@ class Rotation:
         return [*self._problems.values(), *([named] if left else []), *unfinished]
 
     @property
+    def remaining_rows(self) -> int:
+        """As `FullReencryption.remaining`."""
+        return self._reencryption.remaining
+
+    @property
+    def undecryptable_rows(self) -> int:
+        """Of the last whole walk."""
+        return self._reencryption.undecryptable
+
+    @property
     def rest_seconds(self) -> float:
         """How long re-encryption rests, so that it is not faster than allowed."""
         return self._reencryption.pace.rest_seconds

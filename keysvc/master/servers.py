@@ -114,6 +114,12 @@ class LiveServers:
                 if seen.said.role is Role.MASTER and now - seen.at <= self._permission
             ]
 
+    def alive(self) -> abc.Mapping[Role, int]:
+        """How many processes polled lately, by role."""
+        now = time.monotonic()
+        with self._lock:
+            return Counter(seen.said.role for seen in self._seen.values() if now - seen.at <= self._permission)
+
     def schema_versions(self) -> dict[tuple[str, str], int]:
         """The newest schema that each server knows, by name and instance; of those that polled within a day."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""The master secret server: the parts of `keysvc.master` put together, with the two threads that drive them."""
+"""The master secret server: the parts of `keysvc.master` put together, with the threads that drive them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
 from keysvc.master import audit_trails, backup, notifier_states, status, switch
 from keysvc.master.audit_trails import Trails, Verified
+from keysvc.master.condition import Condition
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
@@ -22,8 +23,9 @@ from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.server_registry import Attendance
 from keysvc.master.servers import PollRequest
-from keysvc.master.term import Ask, Term
+from keysvc.master.term import Term
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
+from keysvc.master.worker import Worker
 from keysvc.model import (
     Announcement,
     AuditTrail,
@@ -36,7 +38,7 @@ from keysvc.model import (
     Versions,
 )
 from keysvc.plugin.allowance import RateLimit
-from keysvc.plugin.background import lasting
+from keysvc.plugin.heartbeat import NoOp, Silent, nobody_silent
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.isolation import PluginFailure
 from keysvc.plugin.logs import get_logger
@@ -67,11 +69,11 @@ class MasterSecretServer:
         url: str = "",
         secrets: UnsealedVersions | None = None,
         changed: abc.Callable[[], None] = lambda: None,
-        ask: Ask = lambda answered: answered(),
+        silent: Silent = nobody_silent,
         plugin_failures: deque[PluginFailure] | None = None,
     ) -> None:
         """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
-        already. `changed` is called, by any thread, when polls have a new answer; `ask` as of `Term.keep`. What
+        already. `changed` is called, by any thread, when polls have a new answer; `silent` as of `Term.keep`. What
         is appended to `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
         system = store.system()
         if system is None:
@@ -82,7 +84,7 @@ class MasterSecretServer:
         self._poll_interval = poll_interval
         self._name, self._url = name, url
         self._changed = changed
-        self._ask = ask
+        self._silent = silent
         self._rotate_every = rotate_every
         self._term = Term(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
@@ -99,10 +101,10 @@ class MasterSecretServer:
         self._trails = Trails(store, self._term, lambda: self._secrets.audit_keys(self.system_id))
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         self._failures: deque[PluginFailure] = deque() if plugin_failures is None else plugin_failures
-        self._wake = threading.Event()
-        self._stopping = False
-        self._problem = ""
-        self._worker = lasting("master", self._work, lambda: self._stopping)
+        self._warn_at = 0.0
+        self._pause = min(FLUSH_SECONDS, poll_interval.total_seconds() / 2)
+        self._attending = Worker("the master secret server", self._attend, self._pause)
+        self._rotating = Worker("the rotation", self._rotate, self._pause)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
         self._announcement = Announcement(self.system_id, 0, Versions(), poll_interval)
@@ -129,8 +131,9 @@ class MasterSecretServer:
             raise
         for version, problem in self._secrets.problems.items():
             log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
-        self._term.keep(on_lost, self._ask)
-        self._worker.start()
+        self._term.keep(on_lost, self._silent)
+        self._attending.start()
+        self._rotating.start()
         self._key_store_watch.start()
         self._trails.start()
         self._delivery.start()
@@ -143,12 +146,12 @@ class MasterSecretServer:
 
     def stop(self) -> None:
         """Finish what is being written, release the lease. Repeatable."""
-        self._stopping = True
-        self._wake.set()
+        self._attending.stop()
+        self._rotating.stop()
         self._key_store_watch.stop()
         self._delivery.stop()
-        if self._worker.is_alive() and self._worker is not threading.current_thread():
-            self._worker.join()
+        self._attending.join()
+        self._rotating.join()
         self._trails.stop()
         self._term.release()
 
@@ -195,6 +198,26 @@ class MasterSecretServer:
         """Whether it surely holds the lease now."""
         return self._term.valid
 
+    def condition(self) -> Condition:
+        """What this process knows of itself now. Reads memory alone."""
+        term, standbys = self._term, self.standbys()
+        notifiers, problems = self._delivery.subscriptions, self._delivery.problems()
+        return Condition(
+            lease_held=term.valid,
+            epoch=term.epoch if term.valid else 0,
+            lease_remaining_seconds=term.remaining_seconds,
+            lease_renewals=term.renewals,
+            versions=self._announcement.versions,
+            sealed_versions=len(self._secrets.problems),
+            key_store_answers=not self._key_store_watch.problem,
+            remaining_rows=self.rotation.remaining_rows,
+            undecryptable_rows=self.rotation.undecryptable_rows,
+            members=self._attendance.live.alive(),
+            standbys_ready=sum(not standby.problem for standby in standbys),
+            notifiers={each.name: each.name not in problems for each in notifiers},
+            damaged_trails=len(self._trails.problems),
+        )
+
     def standbys(self) -> abc.Sequence[Server]:
         """Those that are alive, and could or could not take over."""
         return self._attendance.live.standbys()
@@ -203,7 +226,7 @@ class MasterSecretServer:
         """A process encrypts no more: nobody needs to wait for it."""
         self._term.require()
         self._attendance.left(name, instance)
-        self._wake.set()
+        self._rotating.wake()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
         """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError,
@@ -237,7 +260,7 @@ class MasterSecretServer:
             self.announce()
         finally:
             self._key_store_watch.look_soon(prove=True)
-            self._wake.set()
+            self._rotating.wake()
         return record
 
     def change_rotation(
@@ -245,7 +268,7 @@ class MasterSecretServer:
     ) -> RotationSettings:
         """As `Rotation.change_settings`."""
         settings = self.rotation.change_settings(actor, paused=paused, max_rows_per_second=max_rows_per_second)
-        self._wake.set()
+        self._rotating.wake()
         return settings
 
     def destroy(self, version: int, actor: str, *, force: bool) -> None:
@@ -255,7 +278,11 @@ class MasterSecretServer:
         finally:
             self.announce()
             self._key_store_watch.look_soon(prove=True)
-            self._wake.set()
+            self._rotating.wake()
+
+    def subscribe(self, subscriptions: abc.Sequence[Subscription]) -> None:
+        """As `Delivery.subscribe`."""
+        self._delivery.subscribe(subscriptions)
 
     def record_step_down(self, actor: str) -> None:
         """An SSO administrator asked for it."""
@@ -326,45 +353,41 @@ class MasterSecretServer:
         if self._announcement.etag != before:
             self._changed()
 
-    # -- the worker ------------------------------------------------------------------------------------------------
+    # -- the workers -----------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        since_warning = REPEAT_WARNINGS_SECONDS
-        while not self._stopping:
-            more = False
-            try:
-                if self._term.valid:
-                    self._outage.ended()
-                    self._attendance.record()
-                    more = self.rotation.advance()
-                    self.announce_if_changed()
-                    if more:
-                        self._delivery.wake()
-                    self._delivery.forget_delivered()
-                    self._attendance.tell()
-                    self.identities.record_seen()
-                    self.identities.tell_of_ending()
-                    self._releases.raise_oldest_reader()
-                    self._tell_of_plugins()
-                self._tell("")
-            except Fenced:
-                return
-            except MappingStoreUnavailable as error:
-                self._outage.began(error)
-                self._tell(str(error))
-            except KeysvcError as error:
-                self._tell(str(error))
-            except Exception as error:  # noqa: BLE001  the one worker must not end in silence
-                self._tell(f"unexpected {type(error).__name__}")
-            if since_warning >= REPEAT_WARNINGS_SECONDS:
-                since_warning = 0.0
-                self._warn()
-            if not more:
-                pause = min(FLUSH_SECONDS, self._poll_interval.total_seconds() / 2)
-                pause = min(pause, self.rotation.rest_seconds or pause)
-                self._wake.wait(pause)
-                since_warning += pause
-                self._wake.clear()
+    def ask(self, no_op: NoOp) -> None:
+        """Hand a no-op to the worker that attends to the members. That of rotations may be in the key store."""
+        self._attending.ask(no_op)
+
+    def _attend(self) -> float:
+        """Do what is due for the members, the outbox and the store. No key store is called here."""
+        try:
+            if self._term.valid:
+                self._outage.ended()
+                self._attendance.record()
+                self._delivery.forget_delivered()
+                self._attendance.tell()
+                self.identities.record_seen()
+                self.identities.tell_of_ending()
+                self._releases.raise_oldest_reader()
+                self._tell_of_plugins()
+        except MappingStoreUnavailable as error:
+            self._outage.began(error)
+            raise
+        finally:
+            self._warn_when_due()
+        return self._pause
+
+    def _rotate(self) -> float:
+        """Do the next step of a rotation, which may call the key store and scan the mapping store."""
+        if not self._term.valid:
+            return self._pause
+        more = self.rotation.advance()
+        self.announce_if_changed()
+        if more:
+            self._delivery.wake()
+            return 0.0
+        return min(self._pause, self.rotation.rest_seconds or self._pause)
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
@@ -372,17 +395,10 @@ class MasterSecretServer:
             self.announce()
         self._attendance.live.activated()
 
-    def _tell(self, problem: str) -> None:
-        """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""
-        if problem == self._problem:
+    def _warn_when_due(self) -> None:
+        if time.monotonic() < self._warn_at:
             return
-        if problem:
-            log.warning("the master secret server tries again", problem=problem)
-        else:
-            log.info("the master secret server works again")
-        self._problem = problem
-
-    def _warn(self) -> None:
+        self._warn_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         try:
             active = self._announcement.active
             overdue = status.backup_warnings(self._store.backup(), active.version if active else None)

@@ -15,13 +15,11 @@ from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailabl
 from keysvc.model import Guard, Lease
 from keysvc.plugin.changes import Change
 from keysvc.plugin.clock import elapsed
+from keysvc.plugin.heartbeat import Silent, nobody_silent
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.lease")
-
-Ask = abc.Callable[[abc.Callable[[], object]], object]
-"""Asks those who do the work for a sign of life: they call what it is given. Does not wait."""
 
 
 def holder_name() -> str:
@@ -48,6 +46,7 @@ class Term:
         self._lease: Lease | None = None
         self._valid_until = 0.0
         self._unsure = False
+        self.renewals = 0
         self._renewing = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,6 +70,11 @@ class Term:
     def valid(self) -> bool:
         """Whether the lease surely still runs."""
         return self._lease is not None and elapsed() < self._valid_until
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the lease surely still runs."""
+        return max(0.0, self._valid_until - elapsed()) if self._lease is not None else 0.0
 
     def require(self) -> None:
         """Raises MasterSecretServerUnavailable unless the lease surely still runs."""
@@ -114,20 +118,18 @@ class Term:
         self._lease, self._valid_until = lease, before + self._ttl.total_seconds()
         return True
 
-    def keep(self, lost: abc.Callable[[Fenced], None], ask: Ask = lambda answered: answered()) -> None:
-        """Renew in the background until `release`; call `lost` once when another epoch was granted. A renewal waits for
-        the answer to `ask`: a lease without service would keep a standby from taking over."""
-        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost, ask), name="lease", daemon=True)
+    def keep(self, lost: abc.Callable[[Fenced], None], silent: Silent = nobody_silent) -> None:
+        """Renew in the background, every third of the lease, until `release`; call `lost` once when another epoch was
+        granted. A renewal waits until nobody was `silent` for a third: a lease without service would keep a standby
+        from taking over."""
+        self._thread = threading.Thread(target=self._renew_for_ever, args=(lost, silent), name="lease", daemon=True)
         self._thread.start()
 
-    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None], ask: Ask) -> None:
-        while True:
-            answered = threading.Event()
-            ask(answered.set)
-            if self._stopping.wait(self._ttl.total_seconds() / 3):
-                return
-            if not answered.is_set():
-                log.warning("the lease is not renewed: the service does not answer", still_valid=self.valid)
+    def _renew_for_ever(self, lost: abc.Callable[[Fenced], None], silent: Silent) -> None:
+        third = self._ttl.total_seconds() / 3
+        while not self._stopping.wait(third):
+            if names := silent(third):
+                log.warning("the lease is not renewed: a thread does not answer", silent=names, still_valid=self.valid)
                 continue
             try:
                 self.renew()
@@ -149,6 +151,7 @@ class Term:
                 self._valid_until = 0.0
                 raise
             self._unsure = False
+            self.renewals += 1
             self._valid_until = before + self._ttl.total_seconds()
 
     def _as_recorded(self) -> Lease:
@@ -165,8 +168,9 @@ class Term:
     def release(self) -> None:
         """Stop renewing and let another take over at once. Repeatable."""
         self._stopping.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join()
         lease, self._lease, self._valid_until = self._lease, None, 0.0
         if lease is not None:
             try:

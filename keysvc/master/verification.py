@@ -71,7 +71,7 @@ class _Verifying:
         began = time.monotonic()
         self._take_versions()
         done = 0
-        for page in paging.batches(paging.credentials(self._store)):
+        for page in paging.batches(paging.credentials(self._store), paging.PAGE):
             for row in page:
                 self._look_at(row)
             done += len(page)

@@ -79,6 +79,10 @@ class Registration(Generic[Part]):
     distribution: str
 
 
+def _as_it_is(part: Part) -> Part:
+    return part
+
+
 @dataclass(slots=True)
 class Registry(Generic[Part]):
     """The URL schemes of one kind of part, whose `interface` every part has, and the `error` that a plugin's mistake in
@@ -90,6 +94,8 @@ class Registry(Generic[Part]):
     tell: Tell
     reports: list[PluginReport]
     registrations: dict[str, Registration[Part]] = field(default_factory=dict)
+    wrap: abc.Callable[[Part], Part] = _as_it_is
+    """What becomes of each part that is opened from now on: a service counts the calls of its stores."""
 
     def of_plugin(self, plugin: str, distribution: str) -> abc.Callable[..., None]:
         """The `register` callable that is handed to one plugin."""
@@ -125,9 +131,8 @@ class Registry(Generic[Part]):
             raise ConfigurationError(f"the {location.scheme}: URL gives an option twice")
         location = replace(location, options=MappingProxyType(options))
         opening = Opening(location, sourced(location, prompt), system_id)
-        if registration.distribution == OWN:
-            return registration.opener(opening)
-        return self._isolated(registration, opening)
+        own = registration.distribution == OWN
+        return self.wrap(registration.opener(opening) if own else self._isolated(registration, opening))
 
     def _isolated(self, registration: Registration[Part], opening: Opening) -> Part:
         guard = Guard(registration.plugin, registration.distribution, self.error, self.tell)

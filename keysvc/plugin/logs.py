@@ -24,6 +24,8 @@ REPEATED_SECONDS = 10.0
 """How long equal lines are counted before their number is written."""
 END_SECONDS = 1.0
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+"""Of syslog (RFC 5424)."""
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 
 
@@ -120,15 +122,32 @@ def get_logger(name: str) -> Log:
     return Log(logging.getLogger(name))
 
 
-def log_to_stderr() -> None:
-    """One line an event: for people on a terminal, JSON elsewhere. What plugins warn of looks the same. Nobody waits
-    until a line is written."""
+def log_to_stderr(level: str = "info", form: str = "auto") -> None:
+    """One line an event: with the `form` auto, text on a terminal and JSON elsewhere; else json or text. What plugins
+    warn of looks the same. Nobody waits until a line is written. In systemd's journal, a line has its priority."""
     handler = _Queued(sys.stderr.fileno())
     atexit.register(handler.finish)
-    handler.setFormatter(_ForPeople() if sys.stderr.isatty() else _AsJSON())
+    colours = sys.stderr.isatty()
+    is_text = form == "text" or (form == "auto" and colours)
+    made = _ForPeople(colours=colours) if is_text else _AsJSON()
+    handler.setFormatter(_WithPriority(made) if _is_journal(sys.stderr.fileno()) else made)
     handler.addFilter(lambda record: isinstance(record.msg, Line) or record.levelno >= logging.WARNING)
     logging.getLogger().addHandler(handler)
-    logging.getLogger(_OURS).setLevel(logging.INFO)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log lines of this level and above from now on: debug, info, warning or error."""
+    logging.getLogger(_OURS).setLevel(level.upper())
+
+
+def _is_journal(descriptor: int) -> bool:
+    """Whether the descriptor is the stream to systemd's journal that JOURNAL_STREAM names (systemd.exec(5))."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def log_nothing() -> None:
@@ -231,12 +250,29 @@ class _AsJSON(logging.Formatter):
         return json.dumps(told, default=repr)
 
 
+class _WithPriority(logging.Formatter):
+    """Each line begins with its priority, which the journal takes off (sd-daemon(3))."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelno, _PRIORITIES[logging.INFO])}>{self._inner.format(record)}"
+
+
 class _ForPeople(logging.Formatter):
-    """As above."""
+    """As above; in colours on a terminal."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
         line, level = _line(record), _level(record)
         event, values = " ".join(line.event.splitlines()), line.shown_values()
+        if not self._colours:
+            return f"{_at(record)} [{level:<8}] {event:<30}{values}"
         return f"{_at(record)} [{_COLOURS.get(level, '')}{level:<8}{_PLAIN}] {_BOLD}{event:<30}{_PLAIN}{values}"
 
 

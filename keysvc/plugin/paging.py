@@ -29,7 +29,7 @@ def rows(
         after = place(page[-1])
 
 
-def batches(items: abc.Iterable[Row], size: int = PAGE) -> abc.Iterator[list[Row]]:
+def batches(items: abc.Iterable[Row], size: int) -> abc.Iterator[list[Row]]:
     """Yield lists of `size` items; the last may be shorter."""
     rest = iter(items)
     while batch := list(itertools.islice(rest, size)):

@@ -62,8 +62,10 @@ class Access:
             return scope
         of_what = f" of {found.application_name}" if found.application_name is not None else ""
         whose = f" for {found.user}" if found.user is not None else ""
+        denied = f"{principal.name} has no role that allows {right.value}"
         raise AccessDenied(
-            f"{principal.name} has no role that allows {right.value}{whose}{of_what}",
+            f"{denied}{whose}{of_what}",
+            logged=denied,
             hint="docs/reference/roles.md says which role does; `keysvc role of NAME --app APP` says which it has",
         )
 

@@ -80,6 +80,21 @@ class Calls:
         values = _secrets({**(fields or {}), **named})
         return self.perform(credentials.SetCredential(application, user, values, external_user, expected_revision))
 
+    def change_credential(
+        self,
+        application: str,
+        fields: abc.Mapping[str, Text] | None = None,
+        /,
+        *,
+        user: str,
+        external_user: str | None = None,
+        **named: Text,
+    ) -> int:
+        """As `set_credential`, but fields that are not given keep their values. Raises CannotDecrypt when these cannot
+        be read, and stores nothing then."""
+        values = _secrets({**(fields or {}), **named})
+        return self.perform(credentials.ChangeCredential(application, user, values, external_user))
+
     def delete_credential(self, application: str, *, user: str) -> None:
         """Raises NotFound."""
         self.perform(credentials.DeleteCredential(application, user))

@@ -102,9 +102,11 @@ class Storing:
         expected_revision: int | None = None,
         *,
         own: bool = False,
+        keep: bool = False,
     ) -> int:
         """The version that encrypted it. `found` is what there is of its user. `own` is by its user, who gets no
-        external user that another has. Raises NotFound, Changed, AccessDenied, MasterSecretServerUnavailable."""
+        external user that another has. With `keep`, fields that are not given keep their values. Raises NotFound,
+        Changed, AccessDenied, MasterSecretServerUnavailable; with `keep` CannotDecrypt."""
         attempts = _anew(found)
 
         def put(cipher: CredentialCipher) -> int:
@@ -114,7 +116,9 @@ class Storing:
                 raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
             put_mapping = list(mapped(application, new, mapping))
             claims = [claimed(put.mapping) for put in put_mapping if own]
-            written = _written(application, new, row, cipher, _after(put_mapping, mapping))
+            before = self._opened(application, row, replace_all=False) if keep else None
+            merged = dataclasses.replace(new, fields={**(before or {}), **new.fields})
+            written = _written(application, merged, row, cipher, _after(put_mapping, mapping))
             self._commit(application, [*claims, *put_mapping], [written], audit, cipher)
             return cipher.version
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from keysvc.errors import NotConfigured, NotFound
+import contextlib
+from typing import Final
+
+from keysvc.errors import InvalidInput, NotConfigured, NotFound
 from keysvc.model import Application, EncryptedCredential, Mapping, Settings, SystemRecord
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
+
+UNKNOWN: Final = "(unknown)"
+NONE: Final = "*"
 
 
 class Found:
@@ -64,6 +70,16 @@ class Found:
             self.mapped[application, user] = self._store.mapping(application, user) is not None
         return self.mapped[application, user]
 
+    def known_names(self) -> tuple[str, str]:
+        """The application and the user, as far as the mapping store has them: another name may be a secret that was
+        typed in its place."""
+        application, user = self.application_name, self.user
+        is_known, is_mapped = False, False
+        with contextlib.suppress(InvalidInput):  # what can be no name
+            is_known = application is not None and self.application(application) is not None
+            is_mapped = is_known and user is not None and self.is_mapped(application or "", user)
+        return _shown(application, is_known=is_known), _shown(user, is_known=is_mapped)
+
     @property
     def definition(self) -> Application:
         """The application of the request. Raises NotFound."""
@@ -86,6 +102,10 @@ class Found:
         definition, self._mapping, self._credential = (None, None, None) if found is None else found
         self.applications[application] = definition
         self.mapped[application, user] = self._mapping is not None
+
+
+def _shown(name: str | None, *, is_known: bool) -> str:
+    return NONE if name is None else name if is_known else UNKNOWN
 
 
 def existing(application: Application | None, name: str) -> Application:

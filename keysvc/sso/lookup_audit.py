@@ -23,6 +23,7 @@ from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, SealAudit
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.entries import of_user
+from keysvc.sso.found import Found
 
 BY_EXTERNAL_USER: Final = 1
 FROM_STORE: Final = 2
@@ -91,7 +92,8 @@ class LookupAudit:
         except MappingStoreUnavailable:
             raise  # nor could its entry be written
         except KeysvcError as error:
-            self._failed(error, of_user(actor, LOOKED_UP, application, user, result=error.code))
+            if self._is_due(error):
+                self._record(of_user(actor, LOOKED_UP, application, user, result=error.code))
             raise
         self.succeeded(actor, application, user, level)
 
@@ -100,14 +102,14 @@ class LookupAudit:
         if self.settings.audit_positive_level >= level:
             self._record(of_user(actor, LOOKED_UP, application, user))
 
-    def refused(self, actor: str, right: str, application: str, user: str, error: KeysvcError) -> None:
-        """Records, where the negative level asks for it, an operation that the caller has no `right` to. Raises
-        AuditUnavailable."""
-        self._failed(error, of_user(actor, DENIED, application, user, {"right": right}, result=error.code))
+    def refused(self, actor: str, right: str, found: Found, error: KeysvcError) -> None:
+        """Records, where the negative level asks for it, an operation that the caller has no `right` to. Names that
+        the mapping store does not know are left out. Raises AuditUnavailable."""
+        if self._is_due(error):
+            self._record(of_user(actor, DENIED, *found.known_names(), {"right": right}, result=error.code))
 
-    def _failed(self, error: KeysvcError, entry: AuditEntry) -> None:
-        if self.settings.audit_negative_level >= negative_level(error):
-            self._record(entry)
+    def _is_due(self, error: KeysvcError) -> bool:
+        return self.settings.audit_negative_level >= negative_level(error)
 
     def _record(self, entry: AuditEntry) -> None:
         """With others that wait, in one commit: a disk that takes a millisecond to be sure is waited for once."""

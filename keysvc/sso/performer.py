@@ -67,7 +67,7 @@ class Performer:
         found, own = Found(self._store, *request.about()), False
         for right in () if certified else request.rights():
             scope = self._require(caller, right, found)
-            own = own or (scope is Scope.OWN and right in CHANGING)
+            own = own or (scope is Scope.OWN and (right in CHANGING or request.always_recorded))
         if own:
             self._own_changes.spend(caller.name)
         return request.act(Work(self._store, self._access, caller, found, own, self._keys, services))
@@ -90,5 +90,5 @@ class Performer:
         try:
             return self._access.require(caller, right, found)
         except AccessDenied as error:
-            self._denials.refused(caller.name, right.value, found.application_name or "*", found.user or "*", error)
+            self._denials.refused(caller.name, right.value, found, error)
             raise

@@ -12,6 +12,7 @@ from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolEr
 from keysvc.model import Announcement, MasterSecret, SecretBytes, Versions
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
+from keysvc.plugin.heartbeat import NoOp, Resting
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 from keysvc.sso.sealed_cache import SealedCache
@@ -67,6 +68,7 @@ class Poller:
         self._system_id = system_id
         self._one_at_a_time = threading.Lock()
         self._stopping = threading.Event()
+        self._resting = Resting()
         self._thread = lasting("poller", self._poll_for_ever, self._stopping.is_set)
         self.problem: KeysvcError | None = None
 
@@ -79,12 +81,17 @@ class Poller:
         """Stop polling and say goodbye. Repeatable."""
         if not self._stopping.is_set():
             self._stopping.set()
+            self._resting.wake()
             if self._thread.is_alive() and not self._waiting:
                 self._thread.join()
             self._master.leave()
             self._master.close()
             if self._sealed is not None:
                 self._sealed.close()
+
+    def ask(self, no_op: NoOp) -> None:
+        """Hand the thread that polls a no-op, which it calls when it gets to it."""
+        self._resting.ask(no_op)
 
     def poll_now(self) -> None:
         """Poll, fetch what is new, and tell the master that it is held. Raises what the master secret server's client
@@ -167,7 +174,7 @@ class Poller:
             self._cache.permit(before, epoch)
             self._confirm(self._cache.announcement)
             if elapsed() - before < wait / 2:  # it does not wait, and is not to be hurried
-                self._stopping.wait(self._cache.interval())
+                self._resting.rest(self._cache.interval())
         return not nothing_new
 
     def _check(self, answer: Announcement) -> None:
@@ -202,7 +209,10 @@ class Poller:
     def _poll_for_ever(self) -> None:
         retry = FIRST_RETRY_SECONDS
         pause = self._first_pause() if self.problem is None else retry
-        while not self._stopping.wait(pause * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311  spreads polls
+        while True:
+            self._resting.rest(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  spreads polls
+            if self._stopping.is_set():
+                return
             back = self.problem is not None
             if self._try(wait=self._long_poll and not back):
                 retry, pause = FIRST_RETRY_SECONDS, self._first_pause() if back else self._pause()

@@ -8,6 +8,7 @@ from typing import Self
 
 from keysvc.errors import NotConfigured
 from keysvc.model import Role, SystemRecord
+from keysvc.plugin.heartbeat import NoOp
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.authorization import Access
 from keysvc.sso.calls import Calls
@@ -87,6 +88,10 @@ class SSO(Performer, Calls):
     def poll_interval(self) -> float:
         """In seconds: within it, what changed elsewhere is known here."""
         return self._cache.interval()
+
+    def ask(self, no_op: NoOp) -> None:
+        """Hand the thread that polls a no-op, which it calls when it gets to it."""
+        self._poller.ask(no_op)
 
     @property
     def authorizer(self) -> Authorizer | None:

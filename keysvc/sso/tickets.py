@@ -60,7 +60,7 @@ class Tickets:
                 f"{application.name} takes a ticket only with the user whom it was sent by", hint="give its sender"
             )
         if sender is not None and sender != claims.user:
-            raise AccessDenied(f"the ticket is not of {sender}")
+            raise AccessDenied(f"the ticket is not of {sender}", logged="the ticket is of another user")
         now = utc_now()
         ends = min(claims.expires_at, claims.issued_at + self._lifetime(application))
         if now >= ends or claims.issued_at > now + CLOCKS_DIFFER:

@@ -24,7 +24,7 @@ def keysvc_key_stores(register: Register[KeyStore]) -> None:
         summary="files in a directory, sealed under a key file or a passphrase",
         options={
             "unlock": "key-file (the default) or passphrase",
-            "passphrase-source": "file:/PATH or env:NAME",
+            "passphrase-source": "file:/PATH, env:NAME or credential:NAME",
             "key-file": "the file of the root key; the directory's path with .key unless given",
         },
     )

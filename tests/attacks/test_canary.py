@@ -244,11 +244,14 @@ def test_no_notifier_writes_its_secret(site: Site, tmp_path: Path, inputs: abc.M
 
 # -- operations ----------------------------------------------------------------------------------------------------
 
-SECRET_MEMBERS = {"fields", "password", "ticket", "token", "secret", "properties", "sealed"}
+SECRET_MEMBERS = {"fields", "password", "ticket", "token", "secret", "properties", "sealed", "files"}
 PLAIN_MEMBERS = {
-    "administrator_accounts", "application", "contact", "created_at", "description", "enable", "enabled",
-    "external_user", "flags", "instance", "kem", "max_rows_per_second", "name", "paused", "public_key", "reminder",
-    "request", "role", "sender", "ticket_timeout_minutes", "type", "user", "user_accounts", "versions",
+    "administrator_accounts", "administrators", "affiliate", "application", "audit_changes",
+    "audit_credential_lookups", "audit_deleted_applications", "audit_deleted_mappings", "audit_members", "contact",
+    "created_at", "credential_cache_minutes", "description", "dry_run", "enable", "enabled", "event_id",
+    "external_user", "flags", "instance", "kem", "label", "max_rows_per_second", "name", "negative", "notifier",
+    "paused", "positive", "public_key", "reminder", "request", "role", "sender", "ticket_timeout_minutes", "type",
+    "user", "user_accounts", "versions",
 }  # fmt: skip
 UNKNOWN = b"unknown-"
 AGENT = agent_app.operations(None)  # type: ignore[arg-type]  # nothing is asked of it

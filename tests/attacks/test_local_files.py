@@ -153,6 +153,7 @@ def test_init_makes_nothing_in_a_directory_that_another_account_controls(
         refused = keysvc("init", "--dir", directory, "--no-backup")
         assert refused.status == 1
         assert f"{place} {'belongs to' if owner else 'can be written by others'}" in refused.err
+        assert refused.err.rstrip().endswith("or change the owner: chown" if owner else f"chmod go-w {place}")
         assert [entry for entry in place.rglob("*") if entry.is_file()] == []
 
 

@@ -30,6 +30,7 @@ LOCKS[WINDOWS] = (ROOT / "plugins/keysvc-dpapi/wine/requirements.txt").read_text
 OLDEST = "oldest.txt"
 HELD = {
     "keysvc.txt": [*RUN, *GROUPS["build"]],
+    "services.txt": [*RUN, *PROJECT["project"]["optional-dependencies"]["metrics"]],
     "tests.txt": [*TESTING, *GROUPS["build"], *GROUPS["test"]],
     "plugins.txt": [*TESTING, *GROUPS["build"], *GROUPS["test"], *GROUPS["openapi"], *OF_PLUGINS],
     "bench.txt": [*RUN, *GROUPS["build"], *GROUPS["bench"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,24 @@ def hang_up_not_ignored() -> abc.Iterator[None]:
 
 
 @pytest.mark.usefixtures("hang_up_not_ignored")
-def test_a_hang_up_ends_a_master_and_an_agent_in_order(site: Site, keysvc: Keysvc) -> None:
+def test_a_hang_up_ends_a_master_on_a_terminal_in_order(site: Site) -> None:
+    site.init("--no-backup")
+    config = configuration.load(site.machine.config)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "keysvc", "--config", str(site.machine.config), "serve"]
+    process = subprocess.Popen(command, stderr=theirs)
+    os.close(theirs)
+    with open(ours, "rb", buffering=0) as terminal:
+        eventually(lambda: site.state()["state"] == "ready")
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) == 0
+        assert b"a master secret server of" in terminal.read(65536)
+    with contextlib.closing(open_mapping_store(config)) as store:
+        assert store.lease() is None, "the lease was released"
+
+
+@pytest.mark.usefixtures("hang_up_not_ignored")
+def test_sighup_reloads_a_master_and_an_agent_that_are_on_no_terminal(site: Site, keysvc: Keysvc) -> None:
     site.init("--no-backup")
     serving = site.serve()
     config = configuration.load(site.machine.config)
@@ -49,13 +67,14 @@ def test_a_hang_up_ends_a_master_and_an_agent_in_order(site: Site, keysvc: Keysv
     agent = machine.start("agent")
     eventually(lambda: "the SSO server web-01 is on" in agent.log.read_text("utf-8"))
     client = agent_client(configuration.load(machine.config))
-    client.status()
+    client.status()  # it serves, and so takes SIGHUP for what it is
     client.close()
-    for process in (agent, serving):
+    for process, path in ((agent, machine.config), (serving, site.machine.config)):
+        path.write_text(f'log.level = "debug"\n{path.read_text("utf-8")}', "utf-8")
         process.popen.send_signal(signal.SIGHUP)
+        eventually(lambda log=process.log: "the configuration was reloaded" in log.read_text("utf-8"))
+        process.popen.send_signal(signal.SIGTERM)
         assert process.popen.wait(timeout=60) == 0
-    with contextlib.closing(open_mapping_store(config)) as store:
-        assert store.lease() is None, "the lease was released"
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="mounts need unshare, of Linux")

@@ -93,7 +93,7 @@ def test_a_version_that_dies_on_its_way_into_several_key_stores_is_the_same_in_a
     settings = config.load(path)
 
     def generate() -> None:
-        UnsealedVersions(assembly.open_protectors(settings, nobody(""))).generate([1])
+        UnsealedVersions(assembly.open_protectors(settings, nobody(""))).generate(store.versions())
 
     def look(_death: int) -> None:
         generate()

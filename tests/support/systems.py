@@ -21,6 +21,7 @@ from keysvc.master import lifecycle
 from keysvc.master.delivery import Subscription
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import Announcement, Event, Field, Flags, Identity, Role, SecretBytes, utc_now
+from keysvc.plugin.heartbeat import Silent, nobody_silent
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
@@ -126,6 +127,7 @@ class System:
         poll_interval: timedelta = POLL_INTERVAL,
         subscriptions: abc.Sequence[Subscription] = (),
         rotate_every: timedelta | None = None,
+        silent: Silent = nobody_silent,
     ) -> MasterSecretServer:
         self.master = MasterSecretServer(
             self.store(),
@@ -135,6 +137,7 @@ class System:
             lease_ttl=lease_ttl,
             subscriptions=subscriptions,
             rotate_every=rotate_every,
+            silent=silent,
         )
         self.master.start(self.lost.append)
         return self.master

@@ -20,6 +20,7 @@ from keysvc.web.agent.app import agent_app
 from keysvc.web.agent.client import AgentClient
 from keysvc.web.agent.local_socket import LocalCallers, listen_at
 from keysvc.web.asgi.long_poll import Waiting
+from keysvc.web.asgi.routing import Observe, unobserved
 from keysvc.web.asgi.server import Server, listen
 from keysvc.web.master.app import JoinInfo, master_app
 from keysvc.web.master.client import MasterClient
@@ -80,6 +81,7 @@ def serving_agent(
     allowed: tuple[str, ...] = (),
     *,
     administrators: str = "payroll",
+    observe: Observe = unobserved,
 ) -> abc.Iterator[Served]:
     name_administrators(system, administrators)
     own = certificate(system, "web-01", Role.SERVER, folder)
@@ -91,7 +93,7 @@ def serving_agent(
         authority = system.authority.certificate
         admission = ending.enter_context(Admission(store, SYSTEM_ID, authority, sso.poll_interval))
         callers = LocalCallers("web-01", allowed)
-        app = agent_app(sso, admission, callers)
+        app = agent_app(sso, admission, callers, observe)
         ending.enter_context(Server(app, at, own.server_context()).in_background())
         ending.enter_context(Server(app, listen_at(path), None, knows=callers.knows).in_background())
         yield Served(f"https://127.0.0.1:{at.getsockname()[1]}", path, theirs)

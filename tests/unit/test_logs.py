@@ -46,6 +46,40 @@ def test_a_line_is_json_with_the_event_its_values_its_level_and_when_it_was() ->
     assert said.stdout == ""
 
 
+FORMED = """
+import os, sys
+from keysvc.plugin.logs import get_logger, log_to_stderr, set_level
+status = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}" if "journal" in sys.argv else "1:2"
+log_to_stderr(sys.argv[1], sys.argv[2])
+log = get_logger("keysvc.test")
+log.debug("seen before")
+log.warning("a token is slow", seconds=3)
+set_level("debug")
+log.debug("seen after")
+"""
+
+
+def formed(*arguments: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", FORMED, *arguments], capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()
+
+
+def test_text_without_a_terminal_has_no_colours_and_the_level_changes_at_run_time() -> None:
+    lines = formed("warning", "text")
+    assert [line[28:].rstrip() for line in lines] == [
+        "[warning ] a token is slow                seconds=3",
+        "[debug   ] seen after",
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="systemd is of Linux")
+def test_in_the_journal_a_line_begins_with_its_priority() -> None:
+    lines = formed("info", "json", "journal")
+    assert [line[:4] for line in lines] == ["<4>{", "<7>{"]
+    assert [json.loads(line[3:])["event"] for line in lines] == ["a token is slow", "seen after"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_on_a_terminal_a_line_is_for_people_and_only_we_colour_it() -> None:
     ours, theirs = os.openpty()

@@ -25,11 +25,27 @@ def test_or_an_environment_variable(monkeypatch):
     assert ask("x://h?password-source=env:DATABASE_PASSWORD") == "secret"
 
 
+def test_or_a_credential_that_systemd_gives_the_unit(monkeypatch, tmp_path):
+    (tmp_path / "database").write_text("secret\n", encoding="utf-8")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert ask("x://h?password-source=credential:database") == "secret"
+
+
+@pytest.mark.parametrize("name", ["..", "../database", "/etc/passwd"])
+def test_a_credential_is_a_name_and_no_path(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    (tmp_path / "database").write_text("secret\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="systemd gave this process none of that name"):
+        ask(f"x://h?password-source=credential:{name}")
+
+
 def test_without_a_source_the_operator_is_asked():
     assert ask("x://h?pin-source=env:X") == "asked"
 
 
-@pytest.mark.parametrize("source", ["", "secret", "file:", "env:", "env:NOT_SET_ANYWHERE", "file:/not/there"])
+@pytest.mark.parametrize(
+    "source", ["", "secret", "file:", "env:", "env:NOT_SET_ANYWHERE", "file:/not/there", "credential:", "credential:x"]
+)
 def test_a_source_that_gives_nothing_is_an_error_that_names_it_and_holds_no_secret(source):
     with pytest.raises(ConfigurationError, match="password"):
         ask(f"x://h?password-source={source}")

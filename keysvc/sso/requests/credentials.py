@@ -86,12 +86,29 @@ class SetCredential(Request[int], frozen=True):
         return store(work, self.user, self.fields, self.external_user, self.expected_revision)
 
 
+class ChangeCredential(Request[int], frozen=True):
+    """Some fields by label; the others keep their values. Needs no right to look them up, and shows none."""
+
+    application: ApplicationName
+    user: User
+    fields: dict[str, SecretText]
+    external_user: str | None = None
+
+    needs = (Right.CHANGE_CREDENTIALS,)
+
+    def act(self, work: Work) -> int:
+        refuse_config_store(work.found.definition)
+        return store(work, self.user, self.fields, self.external_user, keep=True)
+
+
 def store(
     work: Work,
     user: str,
     fields: dict[str, SecretText],
     external_user: str | None,
     expected_revision: int | None = None,
+    *,
+    keep: bool = False,
 ) -> int:
     """Encrypt and store one credential of the application of `work`. Return the version that encrypted it."""
     work.require_enabled()
@@ -105,6 +122,7 @@ def store(
         lambda: work.recorded(work.entry("credential.set", definition.name, new.user)),
         expected_revision,
         own=work.own,
+        keep=keep,
     )
 
 

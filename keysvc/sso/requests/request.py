@@ -30,6 +30,9 @@ class Request(msgspec.Struct, Generic[Answer], frozen=True, forbid_unknown_field
 
     needs: ClassVar[tuple[Right, ...]] = ()
     """The rights that it may need."""
+    always_recorded: ClassVar[bool] = False
+    """Whether each one writes into the audit although it changes nothing: for what is its own, a caller may ask it no
+    oftener than it may change something."""
 
     def rights(self) -> abc.Iterable[Right]:
         """Return those of `needs` that just this request needs."""

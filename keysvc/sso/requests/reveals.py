@@ -60,6 +60,7 @@ class RevealField(Request[RevealedField], frozen=True):
     label: Label
 
     needs = (Right.LOOK_UP,)
+    always_recorded = True
 
     def act(self, work: Work) -> RevealedField:
         return _reveal(work, self.application, self.user, self.label)

@@ -13,21 +13,21 @@ from keysvc.web.agent.local_socket import LocalCallers
 from keysvc.web.agent.routes import WIRES
 from keysvc.web.agent.wire import Wire
 from keysvc.web.asgi.exchange import ASGI, Caller, Connected, Response, answer, etag
-from keysvc.web.asgi.routing import PRINCIPALS, Call, NoContent, Operation, Operations, application
+from keysvc.web.asgi.routing import PRINCIPALS, Call, NoContent, Observe, Operation, Operations, application, unobserved
 
 TITLE = "keysvc: an agent"
 
 
-def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None) -> ASGI:
+def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None, observe: Observe = unobserved) -> ASGI:
     """Answers certificates that are enrolled, and on a UNIX socket the accounts that `local` lets in. The domain says
-    what each may do."""
+    what each may do. `observe` hears of each answer."""
 
     def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
         if caller.local_socket is not None and local is not None:
             return local.admit(caller.local_socket)
         return caller.caller(admission.admit, roles)
 
-    return application(TITLE, operations(sso), admit)
+    return application(TITLE, operations(sso), admit, observe)
 
 
 def operations(sso: SSO) -> Operations:

@@ -16,6 +16,7 @@ _FIELDS = (Field("User Id", masked=False), Field("Password", masked=True))
 _EXAMPLES: tuple[Request[Any], ...] = (
     credentials.LookUpByExternalUser("SAP", "AWEBER", _PASSWORD),
     credentials.SetCredential("SAP", _USER, {"Password": _PASSWORD}, "AWEBER"),
+    credentials.ChangeCredential("SAP", _USER, {"Password": _PASSWORD}, "AWEBER"),
     reveals.RevealField("SAP", _USER, "Password"),
     reveals.RevealProperty("FTP", "ftp-adapter", "Password"),
     settings.ChangeSettings(ticket_timeout_minutes=5),

@@ -82,6 +82,15 @@ ROUTES: tuple[Route[Any], ...] = (
         errors=(NotFound, Conflict, Changed, RateLimited, MasterSecretServerUnavailable),
     ),
     Route(
+        method="PATCH",
+        path="/v1/credential",
+        request=credentials.ChangeCredential,
+        summary="Encrypt and store some fields of a credential; the others keep their values",
+        query=ONE,
+        shape=VERSION,
+        errors=(NotFound, Conflict, RateLimited, MasterSecretServerUnavailable),
+    ),
+    Route(
         method="DELETE",
         path="/v1/credential",
         request=credentials.DeleteCredential,
@@ -280,7 +289,7 @@ ROUTES: tuple[Route[Any], ...] = (
         request=reveals.RevealField,
         summary="One field of a credential, for a person who reads it; always in the audit",
         shape=REVEALED,
-        errors=(NotFound, *NEEDS_MASTER),
+        errors=(NotFound, RateLimited, *NEEDS_MASTER),
     ),
     Route(
         method="POST",

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from keysvc.crypto.certificates import Peer, peer_of
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotActive, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotActive, RateLimited
 from keysvc.model import Identity, Role, acting_from
 from keysvc.plugin.logs import Limited, get_logger
 from keysvc.sso.permissions import Principal
@@ -28,6 +28,8 @@ CALLERS_LOG = Limited(log, LINES_A_SECOND)
 MAXIMUM_BODY_BYTES = 2 * 1024 * 1024
 MAXIMUM_STRANGERS_BODY_BYTES = 64 * 1024
 MAXIMUM_THREADS = 40
+MAXIMUM_THREADS_OF_STRANGERS = 8
+"""While a mapping store does not answer, those without a certificate leave the other threads to those with one."""
 CONNECTED = "keysvc.connected"
 """Where a request's scope has its `Connected`."""
 
@@ -136,15 +138,13 @@ def _length(content: bytes) -> tuple[bytes, bytes]:
 
 
 def refusal(error: KeysvcError, path: str, *, is_known: bool) -> Response:
-    """What an error that was foreseen is answered with."""
+    """What an error that was foreseen is answered with. `path` is that of the operation, without what a caller sent."""
     found = problem_of(error)
     limited = CALLERS_LOG if is_known else STRANGERS_LOG
     if isinstance(error, NotActive):  # a standby's usual answer, which every server may ask for at each poll
         limited.info_if_new("refused", code=found.code, problem=found.detail)
         return problem(found)
-    repeats_what_was_sent = isinstance(error, InvalidInput | NotFound)  # a secret may have been typed in its place
-    problems = {} if repeats_what_was_sent else {"problem": found.detail}
-    limited.info("refused", path=path, code=found.code, **problems)
+    limited.info("refused", path=path, code=found.code, **({"problem": error.logged} if error.logged else {}))
     return problem(found)
 
 
@@ -174,7 +174,25 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MAXIMUM_THREADS, "request")
 
 
+_of_strangers: set[asyncio.Future[Any]] = set()
+
+
+async def in_strangers_thread(function: abc.Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result:
+    """As `in_thread`, for somebody who is unknown. Raises RateLimited while as many as may are asking: nobody waits,
+    so nothing is kept of those who were cut meanwhile."""
+    if len(_of_strangers) >= MAXIMUM_THREADS_OF_STRANGERS:
+        raise RateLimited("too many ask without a certificate", hint="try again in a few seconds")
+    running = _started(function, *arguments, **named)
+    _of_strangers.add(running)
+    running.add_done_callback(_of_strangers.discard)
+    return await running
+
+
 async def in_thread(function: abc.Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result:
     """What may block, in a thread with the context of this task."""
+    return await _started(function, *arguments, **named)
+
+
+def _started(function: abc.Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> asyncio.Future[Result]:
     call = functools.partial(contextvars.copy_context().run, function, *arguments, **named)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+    return asyncio.get_running_loop().run_in_executor(_threads(), call)

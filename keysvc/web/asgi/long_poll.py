@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import abc
 
 
 class ChangeSignal:
@@ -34,15 +33,6 @@ class Waiting:
     def serve(self) -> None:
         """In the event loop, before the first request."""
         self._loop = asyncio.get_running_loop()
-
-    def ask(self, answered: abc.Callable[[], object]) -> None:
-        """Call `answered` from the event loop as soon as that gets to it; at once while nothing is served yet. Any
-        thread may call it."""
-        if self._loop is None:
-            answered()
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(answered)
 
     def moment(self) -> ChangeSignal:
         """The present one. Take it, look at what there is, then let it pass: so no change is missed."""

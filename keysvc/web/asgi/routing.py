@@ -30,6 +30,7 @@ from keysvc.web.asgi.exchange import (
     Send,
     answer,
     failure,
+    in_strangers_thread,
     in_thread,
     problem,
     read_body,
@@ -40,6 +41,8 @@ from keysvc.web.asgi.problems import Problem
 from keysvc.web.asgi.secret_texts import hide_secret
 
 DESCRIPTION = "/openapi.json"
+PATH = "keysvc.path"
+"""Where a request's scope has the path of its operation, which names the parameters in it and does not hold them."""
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Content = TypeVar("Content", bound=msgspec.Struct)
@@ -102,8 +105,20 @@ Admit = abc.Callable[[Connected, abc.Collection[Role]], Caller]
 """Says who calls. Raises AccessDenied unless that is somebody with one of the roles."""
 
 
-def application(title: str, operations: Operations, admit: Admit) -> ASGI:
-    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem."""
+Observe = abc.Callable[[str, str, int, bool], object]
+"""Hears of each answer: the method, the path as its operation writes it, the status, whether it came from memory."""
+FROM_MEMORY = "keysvc.from-memory"
+"""In a request's scope when the answer came from memory."""
+OTHER = "other"
+
+
+def unobserved(_method: str, _path: str, _status: int, _from_memory: bool) -> None:
+    """Nobody wants to hear of answers."""
+
+
+def application(title: str, operations: Operations, admit: Admit, observe: Observe = unobserved) -> ASGI:
+    """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem. `observe`
+    hears of each answer."""
     document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
     by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
     table = _Table(by_path)
@@ -119,9 +134,11 @@ def application(title: str, operations: Operations, admit: Admit) -> ASGI:
             else:
                 response = await table.answered(scope, receive)
         except KeysvcError as error:
-            response = refusal(error, scope["path"], is_known=scope[CONNECTED].is_known)
+            response = refusal(error, scope.get(PATH, "none"), is_known=scope[CONNECTED].is_known)
         except Exception as error:  # noqa: BLE001  what it holds is neither told nor logged
-            response = failure(error, scope["path"])
+            response = failure(error, scope.get(PATH, "none"))
+        path = scope.get(PATH, OTHER)
+        observe(OTHER if path is OTHER else scope["method"], path, response.status, FROM_MEMORY in scope)
         await response.send(send)
 
     return serve
@@ -140,16 +157,23 @@ class _Endpoint:
 
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
+        scope[PATH] = operation.path
         caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
         if operation.cached is not None and (known := operation.cached(call)) is not None:
+            scope[FROM_MEMORY] = True
             return known
-        found = await (operation.handler(call) if self._is_coroutine else in_thread(operation.handler, call))
+        found = await self._performed(call, is_known=scope[CONNECTED].is_known)
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _performed(self, call: Call[Any, Any], *, is_known: bool) -> Any:
+        if self._is_coroutine:
+            return await self._operation.handler(call)
+        return await (in_thread if is_known else in_strangers_thread)(self._operation.handler, call)
 
     def _parameters(self, scope: Scope, in_path: abc.Mapping[str, str]) -> msgspec.Struct:
         given: dict[str, str] = dict(in_path)

@@ -11,11 +11,13 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections import abc
 from typing import Any
 
 from keysvc.errors import ConfigurationError
+from keysvc.plugin.heartbeat import NoOp
 from keysvc.plugin.logs import Limited, get_logger
 from keysvc.web.asgi.exchange import ASGI, STRANGERS_LOG, Connected, in_thread
 from keysvc.web.asgi.http1 import HEAD_SECONDS, HttpConnection
@@ -97,6 +99,12 @@ def _on_end(act: abc.Callable[[], None]) -> None:
             signal.signal(number, lambda *_: act())
 
 
+def _on_hang_up(act: abc.Callable[[], None]) -> None:
+    number = getattr(signal, "SIGHUP", None)
+    if number is not None and not sys.stderr.isatty() and signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: threading.Thread(target=act, name="reload", daemon=True).start())
+
+
 class _Company:
     """All connections of one server: who is a stranger, who took too long."""
 
@@ -156,8 +164,8 @@ class _Company:
 
 
 class Server:
-    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM,
-    SIGINT or SIGHUP: a certificate is loaded anew by itself, and everything else by a start."""
+    """One ASGI application on one socket, over TLS when there is a context. `run` blocks until `stop`, SIGTERM or
+    SIGINT. A certificate that was replaced is loaded by itself."""
 
     def __init__(
         self,
@@ -168,9 +176,11 @@ class Server:
         before_end: abc.Callable[[], None] = lambda: None,
         knows: abc.Callable[[Connected], bool] = has_certificate,
         at_start: abc.Callable[[], None] = lambda: None,
+        reload: abc.Callable[[], None] | None = None,
     ) -> None:
         """`at_start` is called in the event loop, `before_end` in a thread while requests that wait are still to be
-        answered. Whom `knows` does not know is a stranger: there may be few of them, and for a short time."""
+        answered, `reload` in a thread at SIGHUP; without it, and on a terminal that hangs up, SIGHUP is an end. Whom
+        `knows` does not know is a stranger: there may be few of them, and for a short time."""
         # asyncio zeroes a buffer of this size for each TLS connection, of which every SSO server keeps one
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
         at.setblocking(False)
@@ -180,8 +190,11 @@ class Server:
         self._before_end = before_end
         self._knows = knows
         self._at_start = at_start
+        self._reload = reload
         self._is_stopped = False
         self._wake: abc.Callable[[], object] = lambda: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._company: _Company | None = None
         self._full = Limited(log, 1)
 
     def run(self) -> None:
@@ -190,18 +203,38 @@ class Server:
         gc.collect()
         gc.freeze()  # what is there by now stays to the end: to look through it again and again is lost time
         _on_end(self.stop)
+        if self._reload is not None:
+            _on_hang_up(self._reload)
         self._run()
 
     @contextlib.contextmanager
-    def in_background(self) -> abc.Iterator[None]:
-        """Serve in a thread of its own while the context lasts."""
-        thread = threading.Thread(target=self._run, name="local-socket")
+    def in_background(self, name: str = "local-socket") -> abc.Iterator[None]:
+        """Serve in a thread of its own, of that name, while the context lasts."""
+        thread = threading.Thread(target=self._run, name=name)
         thread.start()
         try:
             yield
         finally:
             self.stop()
             thread.join()
+
+    def ask(self, no_op: NoOp) -> None:
+        """Call `no_op` from the event loop as soon as that gets to it; at once while nothing is served yet. Any thread
+        may call it."""
+        if self._loop is None:
+            no_op()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(no_op)
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open of those whom the server knows, and how many of strangers."""
+        company = self._company
+        if company is None:
+            return 0, 0
+        known = sum(connection.connected.is_known for connection in list(company.open))
+        return known, len(company.strangers)
 
     def stop(self) -> None:
         """From any thread. Repeatable."""
@@ -213,13 +246,14 @@ class Server:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
         loop.set_exception_handler(_note)
         self._wake = lambda: loop.call_soon_threadsafe(stopping.set)
         if self._is_stopped:
             stopping.set()
         self._at_start()
-        company = _Company(self._knows)
+        self._company = company = _Company(self._knows)
         tasks = [loop.create_task(self._accept(company)), loop.create_task(company.sweep())]
         try:
             await stopping.wait()

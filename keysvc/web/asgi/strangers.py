@@ -23,6 +23,10 @@ class Strangers:
         self._unknown: dict[object, Drop] = {}
         self._left = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many there are of both."""
+        return len(self._arriving) + len(self._unknown)
+
     def arrives(self, who: object, drop: Drop) -> None:
         """Its handshake begins; `drop` ends it."""
         self._arriving[who] = asyncio.get_running_loop().time(), drop

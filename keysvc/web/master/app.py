@@ -16,7 +16,16 @@ from keysvc.model import Announcement, BackupRecord, Identity, Role, RotationSet
 from keysvc.web.asgi import messages, parameters
 from keysvc.web.asgi.exchange import ASGI, NO_STORE, Caller, Connected, Response, answer, etag, in_thread
 from keysvc.web.asgi.long_poll import Waiting
-from keysvc.web.asgi.routing import Call, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.asgi.routing import (
+    Call,
+    NoContent,
+    NoParameters,
+    Observe,
+    Operation,
+    Operations,
+    application,
+    unobserved,
+)
 from keysvc.web.master.administration import Administration, Here
 
 TITLE = "keysvc: the master secret server"
@@ -41,13 +50,15 @@ class JoinInfo:
     lease_ttl: timedelta
 
 
-def master_app(member: Member, waiting: Waiting, facts: JoinInfo, here: Here = NOTHING_KNOWN) -> ASGI:
-    """`waiting` is told by `member` when polls have a new answer."""
+def master_app(
+    member: Member, waiting: Waiting, facts: JoinInfo, here: Here = NOTHING_KNOWN, observe: Observe = unobserved
+) -> ASGI:
+    """`waiting` is told by `member` when polls have a new answer. `observe` hears of each answer."""
 
     def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
         return caller.caller(member.active.identities.admit, roles)
 
-    return application(TITLE, MasterOperations(member, waiting, facts, here).all(), admit)
+    return application(TITLE, MasterOperations(member, waiting, facts, here).all(), admit, observe)
 
 
 class MasterOperations:
@@ -261,6 +272,7 @@ class MasterOperations:
                 summary="The authority's certificate, worth nothing before its fingerprint was compared",
                 handler=self.authority,
                 answer=messages.AuthorityAnswer,
+                errors=(errors.RateLimited,),
             ),
             Operation(
                 method="POST",
@@ -269,7 +281,7 @@ class MasterOperations:
                 handler=self.join,
                 content=messages.JoinRequest,
                 answer=messages.JoinAnswer,
-                errors=(errors.AccessDenied, *NOT_MASTER),
+                errors=(errors.AccessDenied, errors.RateLimited, *NOT_MASTER),
             ),
         ]
 

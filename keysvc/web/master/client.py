@@ -195,10 +195,14 @@ class MasterClient:
         found: list[messages.IdentityEntry] = []
         after: str | None = ""
         while after is not None:
-            page = self._master.get(with_query("/v1/identities", after=after, limit=500), messages.IdentityPage)
+            page = self.identity_page(after)
             found.extend(page.items)
             after = page.next
         return found
+
+    def identity_page(self, after: str = "", limit: int = 500) -> messages.IdentityPage:
+        """Those whose names follow `after`, by name."""
+        return self._master.get(with_query("/v1/identities", after=after, limit=limit), messages.IdentityPage)
 
     def tokens(self) -> tuple[messages.TokenEntry, ...]:
         """The join tokens that can be redeemed."""

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from keysvc.plugin import ConfigurationError
+from keysvc.plugin.logs import log_to_stderr
 
 LOOPBACK = "127.0.0.1"
 SIGN_IN_FILE = "open-the-console.html"
@@ -44,6 +45,7 @@ def console(
     settings = load(config)
     if agent is not None and (":" not in agent or "/" in agent):
         raise ConfigurationError(f"{agent!r} is not HOST:PORT", hint="--agent 127.0.0.1:7444")
+    log_to_stderr()
     interrupt_at_end()
     with contextlib.ExitStack() as ending:
         at = ending.enter_context(listen(LOOPBACK, port))

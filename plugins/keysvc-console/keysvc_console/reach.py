@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections import abc
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from keysvc.errors import KeysvcError
 from keysvc.installation.config import Config
-from keysvc.model import Role
+from keysvc.model import Role, utc_now
 from keysvc.plugin.clock import elapsed
 from keysvc.sso.permissions import CallerRights, Right, Scope
 from keysvc.web.agent.client import AgentClient
+from keysvc.web.asgi.messages import IdentityEntry
 from keysvc.web.master.client import MasterClient
 from keysvc.web.tls.identity_files import IdentityFiles
 
 REMEMBERED_SECONDS = 5.0
+ENDING_SECONDS = 300.0
+SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,12 @@ class Rights:
         return Right(right).value in self.reach
 
 
+def ends_soon(entry: IdentityEntry) -> bool:
+    """Whether a certificate is in force and ends within a month."""
+    now = utc_now()
+    return entry.revoked_at is None and entry.expires_at is not None and now < entry.expires_at < now + SOON
+
+
 class Reach:
     """Both clients of one identity. Thread-safe."""
 
@@ -55,6 +65,7 @@ class Reach:
         self.master = MasterClient(config.masters, identity, config.system_id)
         self._lock = threading.Lock()
         self._known: dict[str | None, tuple[float, Rights]] = {}
+        self._ending: tuple[float, list[IdentityEntry]] = (-ENDING_SECONDS, [])
 
     def rights(self, application: str | None = None) -> Rights:
         """What the caller may do in the system, or in an application. Never raises: without an agent, what the
@@ -74,6 +85,13 @@ class Reach:
                 self._known.clear()
             self._known[application] = now, found
         return found
+
+    def ending(self) -> list[IdentityEntry]:
+        """The certificates in force that end within a month: looked for once in a while, since it takes all of them."""
+        now = elapsed()
+        if now - self._ending[0] > ENDING_SECONDS:
+            self._ending = now, [each for each in self.master.identities() if ends_soon(each)]
+        return self._ending[1]
 
     def forget_rights(self) -> None:
         """Ask again: they may have been changed."""

@@ -11,7 +11,7 @@ from keysvc.model import Role, VersionState
 from keysvc.sso.permissions import SSORole
 
 if TYPE_CHECKING:
-    from conftest import Estate
+    from consoles import Estate
     from plain_browser import PlainBrowser
 
 

@@ -9,7 +9,7 @@ from keysvc_console import gate as gates
 from plain_browser import PlainBrowser
 
 if TYPE_CHECKING:
-    from conftest import Console, Estate
+    from consoles import Console, Estate
 
 
 @pytest.fixture

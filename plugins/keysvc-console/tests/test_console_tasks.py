@@ -15,7 +15,7 @@ from keysvc.sso.permissions import SSORole
 from keysvc.sso.requests.reveals import REVEALED
 
 if TYPE_CHECKING:
-    from conftest import Estate
+    from consoles import Estate
     from plain_browser import PlainBrowser
 
 

@@ -71,7 +71,7 @@ class Server:
 
     def hint(self, error: DBAPIError) -> str | None:
         """What to do about an error, where its own words do not say so."""
-        strict = "Encrypt=strict" in self.connection_string.reveal()
+        strict = "encrypt=strict" in self.connection_string.reveal().lower()
         if strict and error.statement is None and "login" not in str(error.orig).lower():
             return "is the server reachable? one before SQL Server 2022 has no TDS 8: write Encrypt=yes"
         return None

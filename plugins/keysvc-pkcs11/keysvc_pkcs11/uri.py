@@ -13,7 +13,7 @@ from keysvc.plugin import ConfigurationError
 OPTIONS = {
     "module-path": "the absolute path of the token's PKCS#11 library",
     "module-name": "the library's name instead, such as softhsm2 for libsofthsm2.so in a usual directory",
-    "pin-source": "file:/PATH or env:NAME; without it the operator is asked",
+    "pin-source": "file:/PATH, env:NAME or credential:NAME; without it the operator is asked",
     "pin-value": "refused: a PIN does not belong into a configuration file",
     "allow-extractable-kek": "yes: accept a KEK that could leave the token, or was once outside",
     "timeout": "seconds that one call of the library may take before it is stopped; 30",
@@ -156,8 +156,10 @@ def _module(options: abc.Mapping[str, bytes]) -> str:
 
 def _pin_source(options: abc.Mapping[str, bytes]) -> str:
     source = _text("pin-source", options.get("pin-source", b""))
-    if not re.fullmatch(r"(file:/.+|env:.+)?", source):
-        raise ConfigurationError("pkcs11: pin-source is file:/PATH or env:NAME", hint="leave it out to be asked")
+    if not re.fullmatch(r"(file:/.+|env:.+|credential:.+)?", source):
+        raise ConfigurationError(
+            "pkcs11: pin-source is file:/PATH, env:NAME or credential:NAME", hint="leave it out to be asked"
+        )
     return source
 
 

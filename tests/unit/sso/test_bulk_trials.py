@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from systems import System
 
-from keysvc.errors import InvalidInput
-from keysvc.model import Field, Flags
+from keysvc.errors import CannotDecrypt, InvalidInput
+from keysvc.model import AuditTrail, Field, Flags, Guard
+from keysvc.plugin.changes import PutCredential
 from keysvc.sso import SSO
 from keysvc.sso.credential_files import Line, prepared, read_lines
 from keysvc.sso.credential_writer import Stored
@@ -29,6 +31,28 @@ def run(sso: SSO, content: bytes, *, dry_run: bool = False, replace_all: bool = 
     news = prepared(read_lines(content, "x"), "x", sso.application)
     (stored,) = sso.store_credentials("SAP", news["SAP"], dry_run=dry_run, replace_all=replace_all)
     return stored
+
+
+def test_a_change_of_one_field_keeps_the_others_and_looks_nothing_up(sso: SSO, system: System) -> None:
+    run(sso, (SAMPLES / "06-0-first.csv").read_bytes())
+    before = len(system.store().audit(AuditTrail.LOOKUPS))
+    assert sso.change_credential("SAP", user="NORDWIND\\gina", pin="43") == 1
+    assert len(system.store().audit(AuditTrail.LOOKUPS)) == before
+    assert fields(sso) == ("GINA", {"Password": "secret1", "PIN": "43"})
+
+
+def test_a_change_of_a_credential_that_does_not_decrypt_is_refused_and_a_replacement_is_not(
+    sso: SSO, system: System
+) -> None:
+    run(sso, (SAMPLES / "06-0-first.csv").read_bytes())
+    store = system.store()
+    row = store.credential("SAP", "NORDWIND\\gina")
+    assert row is not None
+    store.commit([PutCredential(replace(row, ciphertext=row.ciphertext[:-1] + b"?"))], Guard())
+    with pytest.raises(CannotDecrypt, match="a merge would lose it"):
+        sso.change_credential("SAP", user="NORDWIND\\gina", pin="43")
+    sso.set_credential("SAP", user="NORDWIND\\gina", pin="43")
+    assert fields(sso)[1] == {"PIN": "43"}
 
 
 def lines(text: str) -> list[Line]:

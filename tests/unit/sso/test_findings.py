@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from systems import System, eventually
 
-from keysvc.errors import InvalidInput, NotFound, SystemDisabled
+from keysvc.errors import InvalidInput, NotFound, RateLimited, SystemDisabled
 from keysvc.master.switch import switch_system
-from keysvc.model import AuditTrail, Mapping
+from keysvc.model import AuditTrail, Mapping, Role
 from keysvc.plugin.changes import UNGUARDED, PutMapping
 from keysvc.sso import SSO
+from keysvc.sso.performer import OWN_BURST
+from keysvc.sso.permissions import Principal
 from keysvc.sso.requests import audit, mapping_search
 from keysvc.sso.requests.audit import ReadAudit
 from keysvc.sso.requests.mapping_search import SearchMappings
@@ -106,6 +108,19 @@ def test_one_field_is_revealed_and_the_audit_always_says_to_whom(system: System)
     ]
     switch_system(system.store(), "administrator", enabled=False)
     eventually(lambda: is_refused(sso))
+
+
+def test_a_user_is_shown_its_own_no_oftener_than_it_may_change_it(system: System) -> None:
+    system.with_users("anna")
+    system.start()
+    sso, _ = system.sso()
+    sso.set_credential("SAP", {"Password": "geheim"}, user="anna")
+    anna = Principal("anna", Role.USER)
+    for _ in range(OWN_BURST):
+        sso.perform(RevealField("SAP", "anna", "Password"), as_=anna)
+    with pytest.raises(RateLimited):
+        sso.perform(RevealField("SAP", "anna", "Password"), as_=anna)
+    sso.perform(RevealField("SAP", "anna", "Password"))
 
 
 def is_refused(sso: SSO) -> bool:

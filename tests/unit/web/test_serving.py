@@ -11,14 +11,25 @@ import sys
 import threading
 from collections import abc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keysvc.crypto import certificates
 from keysvc.model import Role, utc_now
 from keysvc.web.asgi import server
-from keysvc.web.asgi.exchange import ASGI, Receive, Response, Scope, Send, in_thread, read_body
-from keysvc.web.asgi.long_poll import Waiting
+from keysvc.web.asgi.exchange import (
+    ASGI,
+    MAXIMUM_THREADS_OF_STRANGERS,
+    NOBODY,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    in_thread,
+    read_body,
+)
+from keysvc.web.asgi.routing import Operation, application
 from keysvc.web.asgi.server import Server, listen
 from keysvc.web.tls.identity_files import IdentityFiles
 
@@ -144,8 +155,38 @@ def test_who_has_too_many_connections_under_one_certificate_loses_the_oldest(
             assert connection.recv(4096)
 
 
+def test_strangers_whose_answers_take_long_leave_threads_to_those_who_are_known() -> None:
+    go_on, asking = threading.Event(), threading.Semaphore(0)
+
+    def wait(_call: object) -> None:
+        asking.release()
+        go_on.wait(60)
+
+    operation: Operation[Any, Any] = Operation(method="GET", path="/", summary="", handler=wait)
+    at = listen("127.0.0.1", 0)
+
+    def ask(source: str) -> socket.socket:
+        connection = ending.enter_context(socket.create_connection(at.getsockname(), 60, (source, 0)))
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return connection
+
+    app = application("keysvc", [operation], lambda *_: NOBODY)
+    serving = Server(app, at, None, knows=lambda connected: connected.address == "127.0.0.2")
+    with serving.in_background(), contextlib.ExitStack() as ending:
+        waiting = [ask("127.0.0.1") for _ in range(MAXIMUM_THREADS_OF_STRANGERS)]
+        for _ in waiting:
+            assert asking.acquire(timeout=60)
+        assert ask("127.0.0.1").recv(4096).startswith(b"HTTP/1.1 429 ")
+        known = ask("127.0.0.2")
+        assert asking.acquire(timeout=60)
+        go_on.set()
+        for connection in (known, *waiting):
+            assert connection.recv(4096).startswith(b"HTTP/1.1 204 ")
+        assert ask("127.0.0.1").recv(4096).startswith(b"HTTP/1.1 204 ")
+
+
 def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
-    waiting, is_held, go_on, answered = Waiting(), threading.Event(), threading.Event(), threading.Event()
+    is_held, go_on, answered = threading.Event(), threading.Event(), threading.Event()
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         is_held.set()
@@ -153,14 +194,14 @@ def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:
         await Response(204).send(send)
 
     at = listen("127.0.0.1", 0)
-    serving = Server(app, at, None, at_start=waiting.serve)
-    waiting.ask(answered.set)
+    serving = Server(app, at, None)
+    serving.ask(answered.set)
     assert answered.is_set()  # nothing is served yet
     answered.clear()
     with serving.in_background(), socket.create_connection(at.getsockname()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert is_held.wait(60)
-        waiting.ask(answered.set)
+        serving.ask(answered.set)
         assert not answered.wait(0.2)
         go_on.set()
         assert answered.wait(60)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keysvc.errors import KeysvcError
-from keysvc.model import utc_now
 from keysvc_console.calls import Call, Data, Equivalent, Page, Place
 from keysvc_console.charts import versions_chart
 from keysvc_console.rendering import span, what_and_hint
 
 if TYPE_CHECKING:
-    from keysvc.master.status import RotationStatus, SystemStatus
+    from keysvc.master.status import RotationStatus, ServerStatus, SystemStatus
     from keysvc.web.asgi.messages import IdentityEntry
 
-SOON = timedelta(days=30)
+SHOWN_SERVERS = 50
 TO_DO = "Everything works, and something is to be done."
 NO_AGENT = "start one with `keysvc agent`, or name it: keysvc console --agent HOST:PORT"
 STATES = {
@@ -36,7 +34,7 @@ def overview(call: Call) -> Page:
     if rights.administers:
         try:
             status = call.reach.master.status()
-            ending = ending_soon(call.reach.master.identities())
+            ending = call.reach.ending()
         except KeysvcError as error:
             problems.append((str(error), error.hint))
     try:
@@ -62,6 +60,7 @@ def overview(call: Call) -> Page:
         "tone": STATES.get(state, ("bad", ""))[0],
         "says": TO_DO if alerts and state == "ready" else STATES.get(state, ("bad", "See below."))[1],
         "alerts": alerts,
+        "servers": shown_servers(status) if status is not None else [],
         "chart": versions_chart(status.versions) if status is not None else None,
     }
     equivalents = [
@@ -72,14 +71,9 @@ def overview(call: Call) -> Page:
     return Page("overview.html", "Overview", values, equivalents if rights.administers else equivalents[1:])
 
 
-def ending_soon(identities: list[IdentityEntry]) -> list[IdentityEntry]:
-    """Those in force that end within a month."""
-    now = utc_now()
-    return [
-        each
-        for each in identities
-        if each.revoked_at is None and each.expires_at is not None and now < each.expires_at < now + SOON
-    ]
+def shown_servers(status: SystemStatus) -> list[ServerStatus]:
+    """At most so many, first those that may not encrypt."""
+    return sorted(status.servers, key=lambda server: server.can_encrypt)[:SHOWN_SERVERS]
 
 
 def progress(call: Call) -> Data:

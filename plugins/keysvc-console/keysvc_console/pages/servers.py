@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from keysvc.errors import InvalidInput
 from keysvc.model import Role, utc_now
 from keysvc_console.calls import Call, Equivalent, Go, Page, Place
-from keysvc_console.pages.overview import SOON
+from keysvc_console.reach import SOON
 from keysvc_console.rendering import shell
 
 if TYPE_CHECKING:
     from keysvc.web.asgi.messages import IdentityEntry
 
+PAGE = 100
 ROLES = {
     "server": "An SSO server: an agent, or an application with keysvc in it",
     "application": "An application that asks an agent",
@@ -41,11 +42,12 @@ def servers(call: Call) -> Page:
     master = call.reach.master
     status = master.status()
     seen = {each.name: each for each in status.servers} | {each.name: each for each in status.standbys}
-    enrolled = [_enrolled(entry, seen.get(entry.name)) for entry in master.identities()]
+    page = master.identity_page(call.given("after"), PAGE)
     asked = call.given("role")
-    shown = [each for each in enrolled if asked in {"", each.entry.role}]
+    shown = [entry for entry in page.items if asked in {"", entry.role}]
     values = {
-        "enrolled": shown,
+        "enrolled": [_enrolled(entry, seen.get(entry.name)) for entry in shown],
+        "next": page.next,
         "tokens": master.tokens(),
         "roles": ROLES,
         "asked": asked,

@@ -23,9 +23,9 @@ from keysvc.errors import InvalidInput
 MASTER_SECRET_BYTES = 32
 CHECK_VALUE_BYTES = 8
 MAXIMUM_VERSION = 2**32 - 1
+"""A version has four bytes in every format."""
 MAXIMUM_FIELDS = 1024
 """Of an application, the external user id included. A config store has a field for each setting."""
-"""A version has four bytes in every format."""
 
 _Hidden = TypeVar("_Hidden", bytes, str)
 
@@ -166,11 +166,22 @@ class RotationSettings:
 # -- the system ----------------------------------------------------------------------------------------------------
 
 
+class NameRule(StrEnum):
+    """Which names are one: those of one key, folded or not (`keysvc.names.key`)."""
+
+    FOLDED = "folded"
+    EXACT = "exact"
+
+    def key(self, name: str) -> str:
+        """Return what `name` is compared by."""
+        return names.key(name, folded=self is NameRule.FOLDED)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide settings, as Enterprise SSO's global info has them, the levels of the audit (0 to 3), and whether the
-    system is `enabled`: look-ups and changes are refused otherwise. Time-outs in minutes, audit sizes in rows; 0 rows
-    is no bound."""
+    """System-wide settings, as Enterprise SSO's global info has them, the levels of the audit (0 to 3), whether the
+    system is `enabled`: look-ups and changes are refused otherwise; and which `names` are one. Time-outs in minutes,
+    audit sizes in rows; 0 rows is no bound."""
 
     administrators: str = ""
     affiliate_administrators: str = ""
@@ -185,6 +196,7 @@ class Settings:
     audit_positive_level: int = 0
     audit_negative_level: int = 1
     enabled: bool = True
+    names: NameRule = NameRule.EXACT
 
 
 @dataclass(frozen=True, slots=True)

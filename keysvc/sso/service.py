@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from keysvc.errors import NotConfigured
-from keysvc.model import Role, SystemRecord
+from keysvc.model import NameRule, Role, SystemRecord
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.authorization import Access
 from keysvc.sso.calls import Calls
@@ -53,7 +53,7 @@ class SSO(Performer, Calls):
         self._system: SystemRecord = system
         self._cache = VersionCache()
         self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
-        self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
+        self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime, lambda: self._lookups.names)
         self._poller = Poller(
             master,
             self._cache,
@@ -88,6 +88,11 @@ class SSO(Performer, Calls):
     def poll_interval(self) -> float:
         """In seconds: within it, what changed elsewhere is known here."""
         return self._cache.interval()
+
+    @property
+    def names(self) -> NameRule:
+        """Which names are one in the system."""
+        return self._lookups.settings.names
 
     @property
     def authorizer(self) -> Authorizer | None:

@@ -77,9 +77,9 @@ chaos: $(TOX)  ## kills, pauses, partitions, rotations by a plan: make chaos STO
 	@.ci/packages
 	@$(TOX) run -e chaos -- --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(MADE)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
-	@$(INSTALL) -e ".[testing]" $(addprefix -e plugins/keysvc-,ldap mssql pkcs11 postgresql smtp syslog webhook)
-	@PYTHONPATH=tests/support $(VENV)/bin/python -m fuzzing --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+fuzz: $(TOX)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
+	@.ci/packages
+	@$(TOX) run -q -e fuzz -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

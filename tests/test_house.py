@@ -125,3 +125,14 @@ def test_nothing_unfinished_and_no_path_of_somebodys_machine_is_in_the_tree(patt
         if re.search(pattern, line)
     ]
     assert found == []
+
+
+def test_every_action_of_a_workflow_is_pinned_by_the_hash_of_its_commit() -> None:
+    used = [
+        line.partition("uses:")[2].strip()
+        for path in (ROOT / ".github/workflows").glob("*.yml")
+        for line in path.read_text("utf-8").splitlines()
+        if "uses:" in line
+    ]
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)] == []

@@ -124,7 +124,7 @@ def accept(
     keysvc audit accept changes
     """
     from keysvc.master import audit_trails
-    from keysvc.master.lease import Leadership
+    from keysvc.master.term import hold
 
     chosen = _trails(trail, 0)[0]
     settings = load(config)
@@ -132,12 +132,8 @@ def accept(
     if not yes:
         typer.confirm(f"Give up the proof of what the trail {trail} holds until now?", abort=True)
     keys = _keys_of_key_store(settings, found.store)
-    leadership = Leadership(found.store, settings.lease)
-    leadership.take_or_refuse()
-    try:
-        audit_trails.accept(found.store, leadership, chosen, keys, found.actor)
-    finally:
-        leadership.release()
+    with hold(found.store) as term:
+        audit_trails.accept(term, chosen, keys, found.actor)
     typer.echo(f"the trail {trail} is proved from now on")
 
 
@@ -180,9 +176,9 @@ def _trails(name: str | None, after: int) -> list[AuditTrail]:
 
 
 def _entries(store: MappingStore, trails: abc.Iterable[AuditTrail], after: int) -> abc.Iterator[AuditEntry]:
-    from keysvc.master.audit_trails import trail_entries
+    from keysvc.plugin.paging import audit_entries
 
-    return heapq.merge(*(trail_entries(store, trail, after) for trail in trails), key=lambda entry: entry.at)
+    return heapq.merge(*(audit_entries(store, trail, after) for trail in trails), key=lambda entry: entry.at)
 
 
 def _plain(entry: AuditEntry) -> dict[str, object]:
@@ -248,12 +244,10 @@ def _keys_of_key_store(settings: Config, store: MappingStore) -> AuditKeys:
     from keysvc.cli.prompts import key_store_prompt
     from keysvc.crypto.audit import audit_keys
     from keysvc.installation import assembly
-    from keysvc.model import VersionState
 
     key_store = assembly.open_key_store(settings, key_store_prompt(settings))
     try:
-        live = [record for record in store.versions() if record.state is not VersionState.DESTROYED]
-        secrets = [(record, key_store.unseal(record.version)) for record in live]
+        secrets = [(record, key_store.unseal(record.version)) for record in store.versions().live]
     finally:
         key_store.close()
     return audit_keys((secret for record, secret in secrets if record.describes(secret)), settings.system_id)

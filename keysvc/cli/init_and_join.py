@@ -123,17 +123,13 @@ def _require_free(backup: Path) -> None:
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:
-    from keysvc.master import backup as backups, lifecycle
-    from keysvc.master.lease import Leadership
+    from keysvc.master import backup as backups
+    from keysvc.master.term import hold
 
     store = open_store(made.config)
-    leadership = Leadership(store, lifecycle.CONFIGURING_TTL)
-    leadership.take_or_refuse()
-    try:
+    with hold(store) as term:
         record = backups.write_and_prove(backup, [made.secret], made.config.system_id, secret)
-        backups.record(store, leadership.guard, record, actor)
-    finally:
-        leadership.release()
+        backups.record(term, record, actor)
     typer.echo(f"the backup {backup.absolute()} is written and proved")
 
 

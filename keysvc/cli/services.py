@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections import abc
 from pathlib import Path
 from types import MappingProxyType
 
 from keysvc.cli.prompts import key_store_prompt
-from keysvc.errors import ConfigurationError, KeysvcError
+from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable
 from keysvc.installation import assembly, config as configuration
-from keysvc.installation.config import host_and_port
+from keysvc.installation.config import Config, host_and_port
 from keysvc.model import Role
-from keysvc.plugin.logs import log_to_stderr
+from keysvc.plugin.logs import get_logger, log_to_stderr
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
 
+log = get_logger("keysvc.service")
+ASK_AGAIN_SECONDS = 1.0
+
 
 def serve(config: Path | None) -> None:
     """Be a master secret server until SIGTERM or Ctrl-C."""
+    from keysvc.installation.doctor import this_machine
     from keysvc.web.master.app import JoinInfo, master_app
 
     settings = configuration.load(config)
@@ -32,6 +37,7 @@ def serve(config: Path | None) -> None:
         raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
     identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
     context = identity.server_context()
+    _await_mapping_store(settings)
     waiting = Waiting()
     problems: list[KeysvcError] = []
 
@@ -52,7 +58,8 @@ def serve(config: Path | None) -> None:
         ) as member,
         listen(*host_and_port("listen", settings.listen)) as at,
     ):
-        server = Server(master_app(member, waiting, facts), at, context, before_end=member.stop, at_start=waiting.serve)
+        app = master_app(member, waiting, facts, this_machine(settings))
+        server = Server(app, at, context, before_end=member.stop, at_start=waiting.serve)
         _tell(f"a master secret server of {settings.system_id} is on {settings.own_url}")
         member.start()
         with kept_renewed(assembly.master_renewal(settings, member, context)):
@@ -74,6 +81,7 @@ def agent(config: Path | None) -> None:
     assembly.tell_of_plugins(settings)
     identity = assembly.identity(settings)
     peer = identity.require(Role.SERVER)
+    _await_mapping_store(settings)
     with contextlib.ExitStack() as ending:
         at = ending.enter_context(listen(*host_and_port("agent", settings.agent)))
         local = None
@@ -93,6 +101,22 @@ def agent(config: Path | None) -> None:
 
 SERVICES: abc.Mapping[str, abc.Callable[[Path | None], None]] = MappingProxyType({"serve": serve, "agent": agent})
 """By the command that runs each."""
+
+
+def _await_mapping_store(settings: Config) -> None:
+    """Return once the mapping store answers, whatever it holds: a machine may start before its database."""
+    problem = ""
+    with contextlib.closing(assembly.open_mapping_store(settings)) as store:
+        while True:
+            try:
+                store.info()
+            except MappingStoreUnavailable as error:
+                if str(error) != problem:
+                    log.warning("the mapping store is away; this service waits for it", problem=str(error))
+                problem = str(error)
+                time.sleep(ASK_AGAIN_SECONDS)
+            else:
+                return
 
 
 def _tell(what: str) -> None:

@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape, quoteattr
 from keysvc.entsso.definitions import FLAGS, NUMBER_SETTINGS, TEXT_SETTINGS, TICKET_TIMEOUT
 from keysvc.errors import InvalidInput
 from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.plugin import paging
 from keysvc.plugin.interfaces import MappingStore
 
-PAGE = 2000
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<sso>\n'
 _FOOT = "</sso>\n"
@@ -44,14 +44,11 @@ def mapping_lines(store: MappingStore) -> abc.Iterator[str]:
     for application in store.applications():
         if application.type is ApplicationType.CONFIG_STORE:
             continue
-        after = ""
-        while page := store.mappings(application.name, after=after, limit=PAGE):
+        for mapping in paging.mappings(store, application.name):
             if empty:
                 yield _HEAD
             empty = False
-            for mapping in page:
-                yield _mapping(application, mapping)
-            after = page[-1].user
+            yield _mapping(application, mapping)
     if not empty:
         yield _FOOT
 

@@ -8,17 +8,26 @@ import secrets
 from collections import Counter, abc
 from dataclasses import asdict, dataclass, field, replace
 
-from keysvc import names
 from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, SettingsDefinition
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, NotConfigured, NotFound, SystemDisabled
-from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, NameRule, SystemRecord, utc_now
+from keysvc.model import (
+    Application,
+    ApplicationType,
+    AuditEntry,
+    Flags,
+    Mapping,
+    NameRule,
+    SystemRecord,
+    names,
+    utc_now,
+)
+from keysvc.plugin import paging
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 
 ATTEMPTS = 5
-PAGE = 2000
 PAGES_FROM = 200
 """So many mappings of one application are looked for in pages of all that it has, fewer one by one."""
 
@@ -205,7 +214,11 @@ class _Plan:
             of = self._mappings.setdefault(name, _Mappings())
             missing = {user for user in users if self._key(user) not in of.known}
             if self._key(name) in self._known:
-                found = self._pages(name) if len(missing) >= PAGES_FROM else self._one_by_one(name, missing)
+                found = (
+                    paging.mappings(self._store, name)
+                    if len(missing) >= PAGES_FROM
+                    else self._one_by_one(name, missing)
+                )
                 of.known.update((self._key(mapping.user), mapping) for mapping in found)
             for user in missing:
                 of.known.setdefault(self._key(user))
@@ -217,12 +230,6 @@ class _Plan:
         for user in (*other, *exact):
             if (mapping := self._store.mapping(application, user)) is not None:
                 yield mapping
-
-    def _pages(self, application: str) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(application, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].user
 
     def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
         application, line = self._applications[self._key(definition.application)], definition.line

@@ -9,7 +9,6 @@ import re
 from collections import abc
 from dataclasses import dataclass
 
-from keysvc import names
 from keysvc.entsso.definitions import (
     FLAGS,
     NUMBER_SETTINGS,
@@ -22,7 +21,7 @@ from keysvc.entsso.definitions import (
 )
 from keysvc.entsso.document import Node, fault, parse, shown
 from keysvc.errors import InvalidInput
-from keysvc.model import MAXIMUM_FIELDS, Field
+from keysvc.model import MAXIMUM_FIELDS, Field, names
 
 MAXIMUM_TEXT_LENGTH = 4096
 MAXIMUM_NUMBER = 100_000

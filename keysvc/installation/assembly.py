@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from keysvc.crypto.certificates import KeyPair, Peer
     from keysvc.master.cluster_member import Member
     from keysvc.master.delivery import Subscription
-    from keysvc.master.lease import Ask
     from keysvc.master.protectors import Protectors, Recovery
     from keysvc.master.service import MasterSecretServer
+    from keysvc.master.term import Ask
     from keysvc.plugin.interfaces import Authorizer, KeyStore, MappingStore, Notifier, Prompt
     from keysvc.plugin.isolation import PluginFailure, Tell
     from keysvc.plugin.loading import Plugins
@@ -360,7 +360,7 @@ def opened_member(
     ask: Ask,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`, `ask` as of `Leadership.keep`."""
+    uses is closed. `changed` and `failed` as of `Member`, `ask` as of `Term.keep`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -389,7 +389,7 @@ def opened_member(
             lost_sight=lambda: member.look_soon(),  # noqa: PLW0108  member is not made yet
         )
 
-        def term() -> MasterSecretServer:
+        def make_master() -> MasterSecretServer:
             if configuration.load(Path(config.path)) != config:  # a reseal moved the versions elsewhere
                 raise ConfigurationError(f"{config.path} was changed meanwhile", hint="start keysvc serve again")
             return MasterSecretServer(
@@ -408,7 +408,7 @@ def opened_member(
                 plugin_failures=plugin_failures,
             )
 
-        member = Member(store, standby, term, lease_ttl=config.lease, changed=changed, failed=failed)
+        member = Member(store, standby, make_master, lease_ttl=config.lease, changed=changed, failed=failed)
         opened.callback(member.stop)
         yield member
 

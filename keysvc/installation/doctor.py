@@ -15,6 +15,8 @@ from keysvc.master.enrolment import AUTHORITY_ENDING
 from keysvc.master.status import backup_warnings
 from keysvc.model import Role, VersionState, utc_now
 from keysvc.plugin.location import Location
+from keysvc.web.master.administration import Here
+from keysvc.web.master.messages import FindingEntry, PluginEntry
 from keysvc.web.tls.identity_files import CERTIFICATE
 
 SOON = timedelta(days=30)
@@ -40,6 +42,19 @@ def examine(config: Config) -> list[Finding]:
         except KeysvcError as error:
             found.append(Finding(str(error), ok=False, mend=error.hint))
     return found
+
+
+def this_machine(config: Config) -> Here:
+    """What the master secret server of this machine tells SSO administrators of it."""
+
+    def found() -> abc.Iterator[PluginEntry]:
+        reports = assembly.plugins(config.plugins).reports
+        return (
+            PluginEntry(r.name, r.distribution, r.version, tuple(r.kinds), tuple(r.schemes), r.problem, r.hint)
+            for r in reports
+        )
+
+    return Here(found, lambda: (FindingEntry(each.what, each.ok, each.mend) for each in examine(config)))
 
 
 def _plugins(config: Config) -> abc.Iterator[Finding]:

@@ -17,9 +17,9 @@ from keysvc.installation import assembly, config as configuration
 from keysvc.installation.config import Config
 from keysvc.master import resealing
 from keysvc.master.events import EventKind, told
-from keysvc.master.lease import Leadership
 from keysvc.master.protectors import seal_and_compare
 from keysvc.master.spot_check import check_sample
+from keysvc.master.term import Term
 from keysvc.model import MasterSecret
 from keysvc.plugin.interfaces import KeyStore, MappingStore, Prompt
 from keysvc.plugin.location import Location
@@ -34,7 +34,7 @@ class MaintenanceSession:
 
     config: Config
     store: MappingStore
-    leadership: Leadership
+    term: Term
     prompts: Prompts
 
     def open(self, url: str) -> KeyStore:
@@ -44,11 +44,11 @@ class MaintenanceSession:
     def prove(self, wanted: abc.Sequence[MasterSecret], url: str) -> None:
         """Open a key store anew, and compare all that was sealed there."""
         with contextlib.closing(self.open(url)) as again:
-            resealing.prove(wanted, again, self.leadership)
+            resealing.prove(wanted, again, self.term)
 
     def note(self, actor: str, kind: EventKind, subject: str) -> None:
         """Audit and tell; Fenced when another process has become the master meanwhile."""
-        self.store.commit(told(actor, kind, subject), self.leadership.guard)
+        self.term.commit(*told(actor, kind, subject))
 
     def change(self, **settings: str | tuple[str, ...] | None) -> None:
         """Rewrite settings, durably."""
@@ -60,12 +60,12 @@ def at_the_bench(path: Path, prompts: Prompts) -> abc.Iterator[MaintenanceSessio
     """Raises LeaseHeld while a master secret server runs; ConfigurationError on any other machine, and where the
     configuration cannot be changed."""
     config = configuration.load(path)
-    with contextlib.closing(assembly.open_mapping_store(config)) as store, resealing.alone(store) as leadership:
+    with contextlib.closing(assembly.open_mapping_store(config)) as store, resealing.alone(store) as term:
         config = configuration.load(path)
         if config.key_store is None:
             raise ConfigurationError(f"{config.path} names no key_store: this is not the master secret server's")
         configuration.require_changeable(path)
-        yield MaintenanceSession(config, store, leadership, prompts)
+        yield MaintenanceSession(config, store, term, prompts)
 
 
 def shown(url: str) -> str:
@@ -112,7 +112,7 @@ def protect(path: Path, url: str, actor: str, prompts: Prompts) -> tuple[int, ..
             with contextlib.closing(recovery.open()) as new:
                 resealing.refuse_same_place(primary, new)
         for secret in wanted:
-            bench.leadership.require()
+            bench.term.require()
             seal_and_compare(secret, recovery.open)
         versions = tuple(secret.version for secret in wanted)
         named = bench.config.recovery_key_stores
@@ -158,7 +158,7 @@ def _seal_afresh(bench: MaintenanceSession, wanted: abc.Sequence[MasterSecret], 
     try:
         with contextlib.closing(bench.open(fresh)) as store:
             resealing.refuse_same_place(given, store)
-            resealing.seal(wanted, store, bench.leadership)
+            resealing.seal(wanted, store, bench.term)
         bench.prove(wanted, fresh)
     except (ConfigurationError, KeyStoreError) as error:
         raise KeyStoreUnavailable(
@@ -171,7 +171,7 @@ def _move(bench: MaintenanceSession, current: str, to: str) -> tuple[int, ...]:
         wanted = resealing.read(bench.store.versions(), old)
         with contextlib.closing(bench.open(to)) as new:
             resealing.refuse_same_place(old, new)
-            resealing.seal(wanted, new, bench.leadership)
+            resealing.seal(wanted, new, bench.term)
     bench.prove(wanted, to)
     return tuple(secret.version for secret in wanted)
 
@@ -181,7 +181,7 @@ def _finish(bench: MaintenanceSession, here: str, leaving: str | None, *, keep: 
     with contextlib.ExitStack() as opened:
         stores = [opened.enter_context(contextlib.closing(bench.open(url))) for url in (here, leaving) if url]
         wanted = resealing.read(bench.store.versions(), *stores)
-        resealing.seal(wanted, stores[0], bench.leadership)
+        resealing.seal(wanted, stores[0], bench.term)
     bench.prove(wanted, here)
     if leaving is not None and keep:
         bench.change(resealed_from=None)
@@ -192,5 +192,5 @@ def _finish(bench: MaintenanceSession, here: str, leaving: str | None, *, keep: 
 
 def _leave(bench: MaintenanceSession, here: str, left: str) -> None:
     with contextlib.closing(bench.open(left)) as old, contextlib.closing(bench.open(here)) as new:
-        resealing.empty(bench.store.versions(), old, new, bench.leadership)
+        resealing.empty(bench.store.versions(), old, new, bench.term)
     bench.change(resealed_from=None)

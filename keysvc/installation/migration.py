@@ -6,32 +6,28 @@ on looking up in the old store; once the move is done nothing can be encrypted i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
 import secrets
 from collections import abc
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from keysvc.errors import Conflict, MappingStoreError, NotConfigured
-from keysvc.master.audit_trails import trail_entries
 from keysvc.master.events import audit
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term, hold
 from keysvc.model import (
     AuditTrail,
-    CredentialKey,
     EncryptedCredential,
     Enrolment,
     Mapping,
     SystemRecord,
-    UsedTicket,
     VersionRecord,
     VersionState,
 )
+from keysvc.plugin import paging
 from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.changes import (
     AppendAudit,
@@ -55,9 +51,7 @@ from keysvc.plugin.changes import (
 )
 from keysvc.plugin.interfaces import MappingStore
 
-TTL = timedelta(seconds=30)
 MOVED = "system.moved"
-PAGE = 2000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 MODULUS = 1 << 256
 Progress = abc.Callable[[int], object]
@@ -78,47 +72,27 @@ def migrate(
     target.prepare()
     if _is_done(source, target):
         return Contents.of(target)
-    with _alone(source) as old, _alone(target, above=old.epoch) as new:
+    # SSO servers take no answer of a lower epoch than they have seen: the new store's rises above the old one's.
+    with hold(source, wait=True) as old, hold(target, wait=True, above=old.epoch) as new:
         return _Move(source, target, old, new, progress).run(system, actor)
-
-
-@contextlib.contextmanager
-def _alone(store: MappingStore, above: int = 0) -> abc.Iterator[Leadership]:
-    """No master secret server works on it meanwhile. SSO servers take no answer of a lower epoch than they have seen:
-    that of the new store is raised `above` the old one's."""
-    leadership = Leadership(store, TTL)
-    leadership.acquire()
-    while leadership.epoch <= above:
-        leadership.raise_epoch()
-    leadership.keep(lambda _lost: None)
-    try:
-        yield leadership
-    finally:
-        leadership.release()
 
 
 def _is_done(source: MappingStore, target: MappingStore) -> bool:
     """An earlier run came to its end: the target works, and what was active in the source is frozen there."""
-    there = _in_state(target, VersionState.ACTIVE)
-    frozen = not _in_state(source, VersionState.ACTIVE)
-    if not there:
+    there, frozen = target.versions().active, source.versions().active is None
+    if there is None:
         if frozen and _was_moved_away(source):
             raise Conflict(f"this system was moved away from {source.info().url} already", hint="keysvc audit list")
         return False
-    moved = there[0].version, there[0].check_value
-    if frozen and any((record.version, record.check_value) == moved for record in source.versions()):
+    if frozen and any(record.id == there.id for record in source.versions()):
         return True
     raise Conflict(f"{target.info().url} holds a system that is at work", hint="name an empty database")
 
 
 def _was_moved_away(store: MappingStore) -> bool:
     """Whether the last move that its audit trail tells of led out of it; reads the whole trail."""
-    moves = [entry.subject for entry in trail_entries(store, AuditTrail.CHANGES) if entry.action == MOVED]
+    moves = [entry.subject for entry in paging.audit_entries(store, AuditTrail.CHANGES) if entry.action == MOVED]
     return bool(moves) and moves[-1].startswith("to ")
-
-
-def _in_state(store: MappingStore, state: VersionState) -> list[VersionRecord]:
-    return [record for record in store.versions() if record.state is state]
 
 
 @dataclass(slots=True)
@@ -157,14 +131,12 @@ def _everything(store: MappingStore) -> abc.Iterator[tuple[str, abc.Iterable[obj
     yield "identities", store.identities()
     yield "applications", applications
     for application in applications:
-        yield "mappings", _mappings(store, application.name)
-    yield "credentials", _credentials(store)
+        yield "mappings", paging.mappings(store, application.name)
+    yield "credentials", paging.credentials(store)
 
 
 class _Move:
-    def __init__(
-        self, source: MappingStore, target: MappingStore, old: Leadership, new: Leadership, progress: Progress
-    ) -> None:
+    def __init__(self, source: MappingStore, target: MappingStore, old: Term, new: Term, progress: Progress) -> None:
         self._source, self._target, self._old, self._new = source, target, old, new
         self._progress = progress
 
@@ -180,23 +152,21 @@ class _Move:
             self._thaw(active)
             raise
         self._put([PutVersion(active), audit(actor, MOVED, self._source.info().url)])
-        self._source.commit([audit(actor, MOVED, f"to {self._target.info().url}")], self._old.guard)
+        self._old.commit(audit(actor, MOVED, f"to {self._target.info().url}"))
         return moved
 
     def _copy_versions(self, system: SystemRecord) -> VersionRecord:
         """The active one as announced: a target that is not complete has none, and no master serves from it."""
         versions = self._source.versions()
-        announced = _in_state(self._source, VersionState.ANNOUNCED)
-        if announced:
+        if versions.announced is not None:
             raise Conflict(
-                f"version {announced[0].version} is announced and not active yet",
+                f"version {versions.announced.version} is announced and not active yet",
                 hint="start the master secret server, let that version become active, stop it, and repeat this",
             )
-        frozen = _in_state(self._source, VersionState.RETIRING)  # by an earlier run: the newest was the active one
-        found = [*frozen, *_in_state(self._source, VersionState.ACTIVE)]
-        if not found:
+        if not versions.live:
             raise NotConfigured(f"{self._source.info().url} has no version of the master secret")
-        active = replace(found[-1], state=VersionState.ACTIVE)
+        # where an earlier run froze the source, all are retiring: the newest was the active one
+        active = replace(versions.live[-1], state=VersionState.ACTIVE)
         others = [record for record in versions if record.version != active.version]
         waiting = replace(active, state=VersionState.ANNOUNCED)
         self._put([PutSystem(system), *map(PutVersion, [*others, waiting])])
@@ -204,10 +174,10 @@ class _Move:
 
     def _freeze(self, active: VersionRecord) -> None:
         """Without an active version nobody can encrypt into the source."""
-        self._source.commit([PutVersion(replace(active, state=VersionState.RETIRING))], self._old.guard)
+        self._old.commit(PutVersion(replace(active, state=VersionState.RETIRING)))
 
     def _thaw(self, active: VersionRecord) -> None:
-        self._source.commit([PutVersion(active)], self._old.guard)
+        self._old.commit(PutVersion(active))
 
     def _copy_rows(self) -> None:
         source, target = self._source, self._target
@@ -244,14 +214,14 @@ class _Move:
 
     def _copy_used_tickets(self) -> None:
         """Or they could be redeemed again in the target."""
-        known = {ticket.ticket_id for ticket in _used_tickets(self._target)}
-        unknown = (ticket for ticket in _used_tickets(self._source) if ticket.ticket_id not in known)
-        for page in _pages(unknown):
+        known = {ticket.ticket_id for ticket in paging.used_tickets(self._target)}
+        unknown = (ticket for ticket in paging.used_tickets(self._source) if ticket.ticket_id not in known)
+        for page in paging.batches(unknown):
             self._put([UseTicket(ticket, LONG_AGO) for ticket in page])
 
     def _copy_mappings(self, application: str) -> None:
-        there = {mapping.user: mapping for mapping in _mappings(self._target, application)}
-        for page in _pages(_mappings(self._source, application)):
+        there = {mapping.user: mapping for mapping in paging.mappings(self._target, application)}
+        for page in paging.batches(paging.mappings(self._source, application)):
             changed: list[Mapping] = []
             for mapping in page:
                 old = there.pop(mapping.user, None)
@@ -261,9 +231,9 @@ class _Move:
         self._put([DeleteMapping(application, user) for user in there])
 
     def _copy_credentials(self) -> None:
-        there = {row.key: (row.revision, _fingerprint(row)) for row in _credentials(self._target)}
+        there = {row.key: (row.revision, _fingerprint(row)) for row in paging.credentials(self._target)}
         copied = 0
-        for page in _pages(_credentials(self._source)):
+        for page in paging.batches(paging.credentials(self._source)):
             changed: list[EncryptedCredential] = []
             for row in page:
                 revision, fingerprint = there.pop(row.key, (0, b""))
@@ -288,8 +258,8 @@ class _Move:
         if not self._goes_on(there, head):
             there = replace(head, sequence=head.base_sequence, link=head.base_link)
             self._put([PutAuditHead(there)])
-        entries = trail_entries(self._source, head.trail, there.sequence)
-        for page in _pages(entry for entry in entries if entry.sequence <= head.sequence):
+        entries = paging.audit_entries(self._source, head.trail, there.sequence)
+        for page in paging.batches(entry for entry in entries if entry.sequence <= head.sequence):
             self._put([AppendAudit(entry) for entry in page])
         self._put([PutAuditHead(head)])
 
@@ -311,34 +281,8 @@ class _Move:
 
     def _put(self, changes: abc.Sequence[Change]) -> None:
         if changes:
-            self._target.commit(changes, self._new.guard)
+            self._new.commit(*changes)
 
 
 def _fingerprint(row: EncryptedCredential) -> bytes:
     return hashlib.sha256(row.version.to_bytes(4, "big") + row.ciphertext).digest()[:16]
-
-
-def _mappings(store: MappingStore, application: str) -> abc.Iterator[Mapping]:
-    after = ""
-    while page := store.mappings(application, after=after, limit=PAGE):
-        yield from page
-        after = page[-1].user
-
-
-def _credentials(store: MappingStore) -> abc.Iterator[EncryptedCredential]:
-    after: CredentialKey | None = None
-    while page := store.credentials(after=after, limit=PAGE):
-        yield from page
-        after = page[-1].key
-
-
-def _used_tickets(store: MappingStore) -> abc.Iterator[UsedTicket]:
-    after = ""
-    while page := store.used_tickets(after=after, limit=PAGE):
-        yield from page
-        after = page[-1].ticket_id
-
-
-def _pages(rows: abc.Iterator[Any]) -> abc.Iterator[list[Any]]:
-    while page := list(itertools.islice(rows, PAGE)):
-        yield page

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 from keysvc.errors import Conflict, Fenced, KeysvcError, MappingStoreError, MappingStoreUnavailable
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.lease import Leadership
-from keysvc.model import AuditEntry, AuditTrail, Settings, VersionState
+from keysvc.master.term import Term
+from keysvc.model import AuditEntry, AuditTrail, Settings
+from keysvc.plugin import paging
 from keysvc.plugin.audit_chain import AuditHead, AuditKeys, link
 from keysvc.plugin.changes import AcceptAudit, PruneAudit, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.audit")
-PAGE = 2000
 ATTEMPTS = 5
 SERVICE = "master secret server"
 BEGUN = "audit.trail-begun"
@@ -96,7 +96,7 @@ class _Walk:
             there = store.audit(self._head.trail, after=self._sequence - 1, limit=1)
             self._links_at[self._sequence] = there[0].link if there else b""
         try:
-            for entry in trail_entries(store, self._head.trail, self._sequence):
+            for entry in paging.audit_entries(store, self._head.trail, self._sequence):
                 self._step(entry)
         except MappingStoreUnavailable:
             raise
@@ -158,20 +158,13 @@ def _begins(entry: AuditEntry, trail: AuditTrail) -> bool:
     return entry.action == BEGUN and entry.subject == trail
 
 
-def trail_entries(store: MappingStore, trail: AuditTrail, after: int = 0) -> abc.Iterator[AuditEntry]:
-    """All of a trail behind `after`."""
-    while page := store.audit(trail, after=after, limit=PAGE):
-        yield from page
-        after = page[-1].sequence
-
-
 class Trails(threading.Thread):
     """A thread of its own: a long trail takes seconds to read. `problems` are what status shows."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, audit_keys: abc.Callable[[], AuditKeys]) -> None:
+    def __init__(self, store: MappingStore, term: Term, audit_keys: abc.Callable[[], AuditKeys]) -> None:
         super().__init__(name="audit", daemon=True)
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._audit_keys = audit_keys
         self._marks: dict[AuditTrail, Checkpoint] = {}
         self._verify_at = self._verify_all_at = 0.0
@@ -183,7 +176,7 @@ class Trails(threading.Thread):
         """Until `stop`, or until another process is the master secret server."""
         while not self._stopping.wait(SEAL_SECONDS):
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self.look()
             except Fenced:
                 return
@@ -194,7 +187,7 @@ class Trails(threading.Thread):
         """Seals what the last requests wrote. Does not wait for a trail that is being read."""
         self._stopping.set()
         try:
-            if self._leadership.valid:
+            if self._term.valid:
                 self.seal()
         except KeysvcError as error:
             log.warning("audit entries stay unsealed until a master secret server starts", problem=str(error))
@@ -209,20 +202,21 @@ class Trails(threading.Thread):
 
     def seal(self) -> None:
         """What others wrote without a key, and what is sealed under a version that is active no more."""
-        active = next((r.version for r in self._store.versions() if r.state is VersionState.ACTIVE), 0)
+        record = self._store.versions().active
+        active = record.version if record else 0
         for head in self._store.audit_heads():
             if self._is_added(head) and active in (keys := self._audit_keys()):
                 first = SealAudit(head.trail, keys, first=True), audit(SERVICE, BEGUN, head.trail.value)
-                self._store.commit(first, self._leadership.guard)
+                self._term.commit(*first)
             elif head.sealed_sequence != head.sequence or head.sealed_version != active:
-                self._store.commit([SealAudit(head.trail, self._audit_keys())], self._leadership.guard)
+                self._term.commit(SealAudit(head.trail, self._audit_keys()))
 
     def _is_added(self, head: AuditHead) -> bool:
         """Whether an upgrade added the trail and nothing sealed it yet. One that was sealed once and is not now was
         changed by somebody: it stays unsealed, and `verify` reports it."""
         if head.trail not in ADDED or head.sealed_version or head.base_sequence or head.trail in self._begun:
             return False
-        entries = trail_entries(self._store, AuditTrail.CHANGES)
+        entries = paging.audit_entries(self._store, AuditTrail.CHANGES)
         if any(_begins(entry, head.trail) for entry in entries):
             self._begun.add(head.trail)
         return head.trail not in self._begun
@@ -243,7 +237,7 @@ class Trails(threading.Thread):
 
     def _awaits(self, keys: AuditKeys) -> bool:
         """While the key store is away nobody can tell a good seal from a forged one: that is no sign of either."""
-        live = {record.version for record in self._store.versions() if record.state is not VersionState.DESTROYED}
+        live = self._store.versions().live.numbers
         return any(
             head.sealed_version in live and head.sealed_version not in keys for head in self._store.audit_heads()
         )
@@ -258,9 +252,7 @@ class Trails(threading.Thread):
         problem = f"the audit trail {trail}: {found.problems[0]}"
         if trail not in self.problems:
             log.error("an audit trail was changed", trail=trail.value, problem=problem)
-            self._store.commit(
-                told(SERVICE, EventKind.AUDIT_CHAIN_BROKEN, trail.value, problem=problem), self._leadership.guard
-            )
+            self._term.commit(*told(SERVICE, EventKind.AUDIT_CHAIN_BROKEN, trail.value, problem=problem))
         self.problems[trail] = problem
 
     def _prune(self, trail: AuditTrail, keys: AuditKeys, bound: int) -> None:
@@ -268,15 +260,15 @@ class Trails(threading.Thread):
         surplus = head.sealed_sequence - head.base_sequence - bound
         if bound and surplus > bound // SLACK and trail not in self.problems:
             try:
-                self._store.commit([PruneAudit(trail, head.base_sequence + surplus, keys)], self._leadership.guard)
+                self._term.commit(PruneAudit(trail, head.base_sequence + surplus, keys))
             except Conflict:
                 self._verify_at = 0.0
 
 
-def accept(store: MappingStore, leadership: Leadership, trail: AuditTrail, keys: AuditKeys, actor: str) -> None:
+def accept(term: Term, trail: AuditTrail, keys: AuditKeys, actor: str) -> None:
     """Go on with a trail that is broken: `AcceptAudit`, with an entry that says who did."""
     entry = audit(actor, "audit.accepted", trail.value)
-    store.commit([AcceptAudit(trail, keys), entry, SealAudit(AuditTrail.CHANGES, keys)], leadership.guard)
+    term.commit(AcceptAudit(trail, keys), entry, SealAudit(AuditTrail.CHANGES, keys))
 
 
 def bound_of(trail: AuditTrail, settings: Settings) -> int:

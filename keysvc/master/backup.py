@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 from collections import abc
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from keysvc.crypto import backup_file as age
 from keysvc.crypto.age import WORK_FACTOR
 from keysvc.errors import BackupDamaged, BackupError, NotConfigured
 from keysvc.master.events import STORE_RIGHTS, EventKind, told
-from keysvc.master.lease import Leadership
 from keysvc.master.spot_check import check_sample
-from keysvc.model import BackupRecord, Guard, MasterSecret, SecretText, VersionState, utc_now
+from keysvc.master.term import Term, hold
+from keysvc.model import BackupRecord, MasterSecret, SecretText, utc_now
 from keysvc.plugin.changes import PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.safe_files import create_durably
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
-RESTORING_TTL = timedelta(seconds=30)
 MAXIMUM_BYTES = 4 * 1024 * 1024
 
 
@@ -68,10 +67,10 @@ def _taken(path: Path) -> BackupError:
     return BackupError(f"{path} exists, and a backup never overwrites a file", hint="give another file name")
 
 
-def record(store: MappingStore, guard: Guard, backup: BackupRecord, actor: str) -> None:
+def record(term: Term, backup: BackupRecord, actor: str) -> None:
     """Make it known that a backup exists, so that keysvc stops asking for one."""
     versions = ",".join(map(str, backup.versions))
-    store.commit([PutBackup(backup), *told(actor, EventKind.BACKUP_MADE, f"versions {versions}")], guard)
+    term.commit(PutBackup(backup), *told(actor, EventKind.BACKUP_MADE, f"versions {versions}"))
 
 
 def read_file(path: Path) -> bytes:
@@ -104,13 +103,12 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     """
     backup = open_for(content, passphrase, store)
     versions = tuple(secret.version for secret in backup.secrets)
-    in_use = {r.version for r in store.versions() if r.state is not VersionState.DESTROYED}
     rows = store.rows_by_version()
     checked = check_sample(store, backup.header.system_id, backup.secrets)
     return Rehearsal(
         backup.header.created_at,
         versions,
-        tuple(sorted(in_use.difference(versions))),
+        tuple(sorted(store.versions().live.numbers.difference(versions))),
         sum(rows.values()),
         sum(count for version, count in rows.items() if version in versions),
         checked,
@@ -122,23 +120,16 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
     writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
     BackupDamaged, KeyStoreError."""
     backup = open_for(content, passphrase, store)
-    leadership = Leadership(store, RESTORING_TTL)
-    leadership.take_or_refuse()
-    try:
-        destroyed = {r.version for r in store.versions() if r.state is VersionState.DESTROYED}
+    with hold(store) as term:
+        destroyed = store.versions().destroyed
         wanted = [secret for secret in backup.secrets if secret.version not in destroyed]
         held = set(key_store.versions())
         for secret in sorted(wanted, key=lambda each: each.version not in held):  # one that differs is found first
-            leadership.require()
+            term.require()
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
-        store.commit(
-            told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"),
-            leadership.guard,
-        )
+        term.commit(*told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"))
         return versions
-    finally:
-        leadership.release()
 
 
 def open_for(content: bytes, passphrase: SecretText, store: MappingStore) -> age.Backup:
@@ -150,9 +141,9 @@ def open_for(content: bytes, passphrase: SecretText, store: MappingStore) -> age
     if header.system_id != system.system_id:
         raise BackupDamaged(f"the backup is of system {header.system_id}, and this one is {system.system_id}")
     backup = age.read(content, passphrase)
-    records = {record.version: record for record in store.versions()}
+    versions = store.versions()
     for secret in backup.secrets:
-        known = records.get(secret.version)
+        known = versions.find(secret.version)
         if known is not None and not known.describes(secret):
             raise BackupDamaged(f"version {secret.version} of the backup is another secret than this system's")
     return backup

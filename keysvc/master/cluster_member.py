@@ -19,7 +19,7 @@ log = get_logger("keysvc.cluster")
 LONGEST_LOOK_SECONDS = 0.5
 """How often a standby looks at the lease: it takes over so long after it ended, at most."""
 
-Term = abc.Callable[[], MasterSecretServer]
+MakeMaster = abc.Callable[[], MasterSecretServer]
 """Makes a master secret server, not started; it lives for one lease."""
 
 
@@ -31,7 +31,7 @@ class Member:
         self,
         store: MappingStore,
         standby: Standby,
-        term: Term,
+        make_master: MakeMaster,
         *,
         lease_ttl: timedelta,
         changed: abc.Callable[[], None],
@@ -40,7 +40,7 @@ class Member:
         """`changed` is called when waiting polls have a new answer; `failed` when it cannot go on."""
         self._store = store
         self._standby = standby
-        self._term = term
+        self._make_master = make_master
         self._ttl = lease_ttl.total_seconds()
         self._changed = changed
         self._failed = failed
@@ -70,9 +70,13 @@ class Member:
         return self._standby
 
     def start(self) -> None:
-        """Become active at once when that is possible, else a standby. Raises what keeps it from being either."""
+        """Become active at once when that is possible, else a standby. Raises what keeps it from being either, unless
+        that is an outage of the mapping store."""
         self._standby.start()
-        self._look()
+        try:
+            self._look()
+        except MappingStoreUnavailable as error:
+            self._say(str(error))
         self._thread.start()
 
     def stop(self) -> None:
@@ -147,7 +151,7 @@ class Member:
         with self._changing:
             if self._stopping:
                 return
-            master = self._term()
+            master = self._make_master()
             try:
                 master.start(self._lost, wait=False)
             except (LeaseHeld, Fenced):  # another was quicker, or it slept through its lease before it had begun

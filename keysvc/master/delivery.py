@@ -10,7 +10,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from keysvc.errors import Fenced, KeysvcError, NotifierRefused, NotifierUnavailable
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import Event, Severity, utc_now
 from keysvc.plugin.changes import Change, EventDelivered, ForgetEvents, ParkEvent
 from keysvc.plugin.interfaces import MappingStore, Notifier
@@ -45,10 +45,10 @@ class Subscription:
 class Delivery:
     """One thread a notifier, so that a slow or dead one delays no other and nothing else."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, subscriptions: abc.Sequence[Subscription]) -> None:
+    def __init__(self, store: MappingStore, term: Term, subscriptions: abc.Sequence[Subscription]) -> None:
         self._store = store
-        self._leadership = leadership
-        self._couriers = [_Courier(store, leadership, subscription) for subscription in subscriptions]
+        self._term = term
+        self._couriers = [_Courier(store, term, subscription) for subscription in subscriptions]
 
     def start(self) -> None:
         """Deliver what is pending, and what comes, while the lease is held."""
@@ -71,7 +71,12 @@ class Delivery:
         """Take out of the outbox what every notifier has. Raises Fenced, MappingStoreUnavailable."""
         if self._store.events(1):
             names = tuple(courier.subscription.name for courier in self._couriers)
-            self._store.commit([ForgetEvents(names)], self._leadership.guard)
+            self._term.commit(ForgetEvents(names))
+
+    @property
+    def subscriptions(self) -> abc.Sequence[Subscription]:
+        """What each notifier is told of."""
+        return [courier.subscription for courier in self._couriers]
 
     def problems(self) -> abc.Mapping[str, str]:
         """Which notifiers do not accept now, and why."""
@@ -81,12 +86,12 @@ class Delivery:
 class _Courier(threading.Thread):
     """Offers one notifier the oldest event that it has not accepted, until it does."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, subscription: Subscription) -> None:
+    def __init__(self, store: MappingStore, term: Term, subscription: Subscription) -> None:
         super().__init__(name=f"notifier {subscription.name}", daemon=True)
         self.subscription = subscription
         self.problem = ""
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._something = threading.Event()
         self._stopping = threading.Event()
         self._pause = FIRST_PAUSE_SECONDS
@@ -103,7 +108,7 @@ class _Courier(threading.Thread):
         while not self._stopping.is_set():
             self._something.clear()
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self._deliver_pending()
             except Fenced:
                 return
@@ -121,7 +126,7 @@ class _Courier(threading.Thread):
                 done = self._offered(event)
                 if done is None:
                     return
-                self._store.commit([done], self._leadership.guard)
+                self._term.commit(done)
                 if self._stopping.is_set():
                     return
 

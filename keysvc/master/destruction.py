@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import abc
+import contextlib
 from dataclasses import replace
 
-from keysvc.errors import CannotDecrypt, VersionInUse, VersionNotFound
+from keysvc.errors import CannotDecrypt, KeyStoreError, VersionInUse, VersionNotFound
 from keysvc.master.events import EventKind, told
-from keysvc.master.lease import Leadership
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.spot_check import check_sample
-from keysvc.model import AuditTrail, Guard, VersionRecord, VersionState
+from keysvc.master.term import Term
+from keysvc.model import AuditTrail, VersionRecord, Versions, VersionState
 from keysvc.plugin.changes import PutVersion, SealAudit
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -19,20 +19,28 @@ log = get_logger("keysvc.rotation")
 
 
 class Destruction:
-    """Called by one thread at a time."""
+    """One operation of two steps, which can be repeated: the mapping store records the end of a version, then the key
+    store removes it. `unfinished` says of which versions the key store refused the second step, and why."""
 
-    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, term: Term) -> None:
         self._store = store
         self._system_id = system_id
         self._secrets = secrets
-        self._leadership = leadership
+        self._term = term
+        self.unfinished: dict[int, KeyStoreError] = {}
 
     def destroy(self, version: int, active: VersionRecord, actor: str, *, force: bool = False) -> None:
-        """Destroy a version that retired. Raises VersionNotFound; VersionInUse while it is active or announced, while a
-        credential is under it, while a sample does not decrypt under the active version, or, unless forced, while no
-        backup holds the active version."""
-        record = next((r for r in self._store.versions() if r.version == version), None)
-        if record is None or record.state is VersionState.DESTROYED:
+        """Destroy a version that retired, or remove one from the key store whose end is recorded already.
+
+        Raises VersionNotFound; KeyStoreError when the second step is missing; VersionInUse while it is active or
+        announced, while a credential is under it, while a sample does not decrypt under the active version, or, unless
+        forced, while no backup holds the active version.
+        """
+        record = self._store.versions().find(version)
+        if record is not None and not record.is_live and version in self._secrets.sealed_versions():
+            self._remove(version)
+            return
+        if record is None or not record.is_live:
             raise VersionNotFound(f"there is no version {version} to destroy")
         if record.state is not VersionState.RETIRING:
             raise VersionInUse(f"version {version} is {record.state}, and only a retiring version can be destroyed")
@@ -51,8 +59,19 @@ class Destruction:
             *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
             *(SealAudit(trail, self._secrets.audit_keys(self._system_id)) for trail in AuditTrail),
         ]
-        self._store.commit(changes, Guard(self._leadership.epoch, active.version))
-        self._secrets.destroy(version)
+        self._term.commit(*changes, active=active.version)
+        self._remove(version)
+
+    def _remove(self, version: int) -> None:
+        try:
+            self._secrets.destroy(version)
+        except KeyStoreError as error:
+            if version not in self._secrets.sealed_versions():  # a recovery key store was away, and the error names it
+                raise
+            self.unfinished[version] = error
+            what = f"the mapping store records version {version} as destroyed, but the key store still has it: {error}"
+            raise type(error)(what, hint=f"{error.hint}; the master secret server then removes it by itself") from None
+        self.unfinished.pop(version, None)
         log.info("destroyed a version", version=version)
 
     def _refuse_while_needed(self, version: int) -> None:
@@ -73,8 +92,12 @@ class Destruction:
         """Whether a compromised version may go by itself: no row is under it, and a backup holds the active one."""
         return not self._store.credentials(under=version, limit=1) and self._backup_holds(active.version)
 
-    def finish(self, records: abc.Iterable[VersionRecord]) -> None:
-        """Remove from the key store what the mapping store records as destroyed: a master may have died in between."""
-        destroyed = {r.version for r in records if r.state is VersionState.DESTROYED}
-        for version in destroyed.intersection(self._secrets.sealed_versions()):
-            self._secrets.destroy(version)
+    def finish(self, versions: Versions) -> None:
+        """Remove from the key store what the mapping store records as destroyed. What the key store refuses stays in
+        `unfinished`, for the next call."""
+        sealed = versions.destroyed.intersection(self._secrets.sealed_versions())
+        for version in self.unfinished.keys() - sealed:
+            self.unfinished.pop(version, None)
+        for version in sealed:
+            with contextlib.suppress(KeyStoreError):
+                self._remove(version)

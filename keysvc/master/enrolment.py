@@ -10,7 +10,6 @@ from collections import abc
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keysvc import names
 from keysvc.crypto import certificates
 from keysvc.errors import (
     AccessDenied,
@@ -24,8 +23,8 @@ from keysvc.errors import (
 )
 from keysvc.master.events import STORE_RIGHTS, EventKind, audit, audit_of_member, event, told
 from keysvc.master.join_token import JoinToken
-from keysvc.master.lease import Leadership
-from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, utc_now
+from keysvc.master.term import Term
+from keysvc.model import Enrolment, Identity, Role, SecretText, host_name, names, utc_now
 from keysvc.plugin.changes import (
     UNGUARDED,
     Change,
@@ -89,12 +88,10 @@ class Identities:
     Identities are also kept in memory, so that a poll costs no database work.
     """
 
-    def __init__(
-        self, store: MappingStore, system_id: str, leadership: Leadership, authority: certificates.KeyPair
-    ) -> None:
+    def __init__(self, store: MappingStore, system_id: str, term: Term, authority: certificates.KeyPair) -> None:
         self._system_id = system_id
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._authority = authority
         self._lock = threading.Lock()
         self._told: set[str] = set()
@@ -131,7 +128,7 @@ class Identities:
                 raise InvalidInput(f"{other.name} is enrolled already", hint="names differ by more than case")
         token, enrolment = _token(self._authority, name, role)
         made = audit(actor, "identity.token-made", name, role=role.value)
-        self._store.commit([ForgetEnrolments(utc_now()), PutEnrolment(enrolment), made], self._leadership.guard)
+        self._term.commit(ForgetEnrolments(utc_now()), PutEnrolment(enrolment), made)
         return token
 
     def tokens(self) -> list[Enrolment]:
@@ -146,7 +143,7 @@ class Identities:
             if not ended:
                 raise NotFound(f"no join token of {name} can be redeemed", hint="keysvc server tokens")
             with contextlib.suppress(Conflict):  # one was redeemed meanwhile
-                self._store.commit(ended, self._leadership.guard)
+                self._term.commit(*ended)
                 return len(ended) - 1
         raise Conflict(f"the join tokens of {name} change too fast")
 
@@ -233,7 +230,7 @@ class Identities:
         if self.authority_warnings() and authority not in self._told:
             ends = certificates.not_after(self._authority.certificate)
             told_of = event(EventKind.AUTHORITY_ENDING, subject=self._system_id, expires_at=str(ends))
-            self._store.commit([told_of], self._leadership.guard)
+            self._term.commit(told_of)
             self._told.add(authority)
         ending = [i for i in self.all() if i.revoked_at is None and _ends_soon(i, now) and i.serial not in self._told]
         if ending:
@@ -241,7 +238,7 @@ class Identities:
                 event(EventKind.CERTIFICATE_ENDING, subject=i.name, role=i.role.value, expires_at=str(i.expires_at))
                 for i in ending
             ]
-            self._store.commit(events, self._leadership.guard)
+            self._term.commit(*events)
             self._told.update(identity.serial for identity in ending)
 
     def authority_warnings(self) -> tuple[str, ...]:
@@ -293,7 +290,7 @@ class Identities:
     def _commit(self, identity: Identity, changes: abc.Sequence[Change]) -> None:
         """And know what became of the identity, also when the answer of the mapping store was lost."""
         try:
-            self._store.commit(changes, self._leadership.guard)
+            self._term.commit(*changes)
         except KeysvcError:
             with contextlib.suppress(KeysvcError):
                 self._know(self._store.identity(identity.name))
@@ -311,7 +308,7 @@ class Identities:
         if serial not in self._contested:
             contested = event(EventKind.CERTIFICATE_CONTESTED, subject=known.name, role=known.role.value)
             with contextlib.suppress(KeysvcError):
-                self._store.commit([contested], self._leadership.guard)
+                self._term.commit(contested)
                 self._contested.add(serial)
 
     def _may_renew_again(self, known: Identity, serial: str) -> bool:

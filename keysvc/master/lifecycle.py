@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import AlreadyConfigured
 from keysvc.master.events import STORE_RIGHTS, EventKind, audit, event
-from keysvc.master.lease import Leadership
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import AuditTrail, Identity, MasterSecret, NameRule, Settings, SystemRecord, VersionState, utc_now
+from keysvc.master.term import hold
+from keysvc.model import (
+    AuditTrail,
+    Identity,
+    MasterSecret,
+    NameRule,
+    Settings,
+    SystemRecord,
+    Versions,
+    VersionState,
+    utc_now,
+)
 from keysvc.plugin.changes import PutIdentity, PutSystem, PutVersion, SealAudit
 from keysvc.plugin.interfaces import KeyStore, MappingStore
-
-CONFIGURING_TTL = timedelta(seconds=30)
 
 
 def refuse_if_configured(store: MappingStore) -> None:
@@ -36,22 +43,15 @@ def configure(
     """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
     run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
     refuse_if_configured(store)
-    leadership = Leadership(store, CONFIGURING_TTL)
-    leadership.take_or_refuse()
-    try:
+    with hold(store) as term:
         refuse_if_configured(store)
-        secret = UnsealedVersions(key_store).generate(known=())
-        store.commit(
-            [
-                PutSystem(SystemRecord(system_id, utc_now(), Settings(names=names))),
-                PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
-                *map(PutIdentity, (administrator, *others)),
-                audit(STORE_RIGHTS, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
-                event(EventKind.SYSTEM_CONFIGURED, subject=system_id),
-                *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
-            ],
-            leadership.guard,
+        secret = UnsealedVersions(key_store).generate(known=Versions())
+        term.commit(
+            PutSystem(SystemRecord(system_id, utc_now(), Settings(names=names))),
+            PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
+            *map(PutIdentity, (administrator, *others)),
+            audit(STORE_RIGHTS, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),
+            event(EventKind.SYSTEM_CONFIGURED, subject=system_id),
+            *(SealAudit(trail, audit_keys([secret], system_id), first=True) for trail in AuditTrail),
         )
         return secret
-    finally:
-        leadership.release()

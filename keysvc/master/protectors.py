@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keysvc.errors import KeyStoreUnavailable, KeysvcError, SealBroken, SharesNeeded
-from keysvc.model import MasterSecret, VersionRecord, VersionState, utc_now
+from keysvc.model import MasterSecret, Versions, utc_now
 from keysvc.plugin.interfaces import KeyStore, KeyStoreInfo
 
 
@@ -107,9 +107,9 @@ class Protectors:
                 away.append(recovery.url)
         return away
 
-    def prove(self, records: abc.Iterable[VersionRecord]) -> tuple[ProtectorStatus, ...]:
+    def prove(self, versions: Versions) -> tuple[ProtectorStatus, ...]:
         """Open every live version in every protector, now. Changes nothing."""
-        live = [record for record in records if record.state is not VersionState.DESTROYED]
+        live = versions.live
         first = _proved(self._primary, live, recovery=False)
         return (first, *(_proved_recovery(recovery, live) for recovery in self._recovery))
 
@@ -124,7 +124,7 @@ def seal_and_compare(secret: MasterSecret, open_store: abc.Callable[[], KeyStore
             raise SealBroken(f"version {secret.version} reads back as another secret")
 
 
-def _proved_recovery(recovery: Recovery, live: abc.Sequence[VersionRecord]) -> ProtectorStatus:
+def _proved_recovery(recovery: Recovery, live: Versions) -> ProtectorStatus:
     try:
         with contextlib.closing(recovery.open()) as store:
             return _proved(store, live, recovery=True)
@@ -132,7 +132,7 @@ def _proved_recovery(recovery: Recovery, live: abc.Sequence[VersionRecord]) -> P
         return ProtectorStatus(recovery.url, "", recovery=True, opens=(), problem=str(error), proved_at=utc_now())
 
 
-def _proved(store: KeyStore, live: abc.Sequence[VersionRecord], *, recovery: bool) -> ProtectorStatus:
+def _proved(store: KeyStore, live: Versions, *, recovery: bool) -> ProtectorStatus:
     opens: list[int] = []
     with_shares: list[int] = []
     problem = hint = ""

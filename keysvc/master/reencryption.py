@@ -13,10 +13,10 @@ from enum import Enum, auto
 from keysvc.crypto.credentials import CredentialCipher, Reencryption
 from keysvc.errors import KeyStoreError, KeyStoreUnavailable
 from keysvc.master.events import EventKind, event
-from keysvc.master.lease import Leadership
 from keysvc.master.rate_limit import Pace
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import CredentialKey, EncryptedCredential, Guard
+from keysvc.master.term import Term
+from keysvc.model import CredentialKey, EncryptedCredential
 from keysvc.plugin.changes import Change, Reencrypt
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -66,11 +66,11 @@ class _Walk:
 class FullReencryption:
     """Called by one thread at a time. `undecryptable` counts the rows that the last whole walk could not move."""
 
-    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, system_id: str, secrets: UnsealedVersions, term: Term) -> None:
         self._store = store
         self._system_id = system_id
         self._secrets = secrets
-        self._leadership = leadership
+        self._term = term
         self._walk: _Walk | None = None
         self._resting = 0, 0.0  # under which active version, until when
         self._named: set[CredentialKey] = set()
@@ -135,7 +135,7 @@ class FullReencryption:
         if not moved:
             return
         changes: list[Change] = [Reencrypt(moved), *self._progress(walk, len(moved))]
-        self._store.commit(changes, Guard(self._leadership.epoch, walk.active))
+        self._term.commit(*changes, active=walk.active)
         walk.moved += len(moved)
         walk.done += len(moved)
 

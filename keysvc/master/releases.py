@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from keysvc.master.events import audit
-from keysvc.master.lease import Leadership
 from keysvc.master.servers import LiveServers
+from keysvc.master.term import Term
 from keysvc.model import Role
 from keysvc.plugin.changes import RaiseOldestReader
 from keysvc.plugin.clock import elapsed
@@ -22,11 +22,9 @@ WAIT_INTERVALS = 10
 class Releases:
     """Of the members of one system. Only the worker of the master secret server calls it."""
 
-    def __init__(
-        self, store: MappingStore, leadership: Leadership, live: LiveServers, name: str, poll_interval: timedelta
-    ) -> None:
+    def __init__(self, store: MappingStore, term: Term, live: LiveServers, name: str, poll_interval: timedelta) -> None:
         """`name` is of the certificate of this master secret server."""
-        self._store, self._leadership, self._live, self._name = store, leadership, live, name
+        self._store, self._term, self._live, self._name = store, term, live, name
         self._wait_until = elapsed() + WAIT_INTERVALS * poll_interval.total_seconds()
         info = store.info()
         self._own, self._oldest = info.newest_schema, info.oldest_reader
@@ -41,7 +39,7 @@ class Releases:
         if lowest <= self._oldest or self._absent_masters(known):
             return
         entry = audit(self._name, RAISED, f"schema {lowest}", before=self._oldest)
-        self._store.commit([RaiseOldestReader(lowest), entry], self._leadership.guard)
+        self._term.commit(RaiseOldestReader(lowest), entry)
         log.info("releases that know no newer schema may not open the mapping store any more", schema=lowest)
         self._oldest = lowest
 

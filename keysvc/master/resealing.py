@@ -9,61 +9,48 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import abc
-from datetime import timedelta
 
 from keysvc.errors import ConfigurationError, KeyStoreError, NotConfigured, SealBroken, SharesNeeded, VersionNotFound
-from keysvc.master.lease import Leadership
-from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.master.term import Term, hold
+from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, Versions, utc_now
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 
-RESEALING_TTL = timedelta(seconds=30)
 PROBE = 2**32 - 1
 _ELSEWHERE = "one place has one root: name another directory, or another object of the token"
-Records = abc.Sequence[VersionRecord]
 
 
 @contextlib.contextmanager
-def alone(store: MappingStore) -> abc.Iterator[Leadership]:
+def alone(store: MappingStore) -> abc.Iterator[Term]:
     """Hold the lease, so that meanwhile no master secret server makes or destroys a version. Raises LeaseHeld."""
     if store.system() is None:
         raise NotConfigured(f"the mapping store {store.info().url} holds no system")
-    leadership = Leadership(store, RESEALING_TTL)
-    leadership.take_or_refuse()
-    try:
-        leadership.keep(lambda _fenced: None)  # `require` and every commit say it
-        yield leadership
-    finally:
-        leadership.release()
+    with hold(store) as term:
+        yield term
 
 
-def live(records: Records) -> list[VersionRecord]:
-    """Those that are not destroyed."""
-    return [record for record in records if record.state is not VersionState.DESTROYED]
-
-
-def read(records: Records, *sources: KeyStore) -> list[MasterSecret]:
+def read(versions: Versions, *sources: KeyStore) -> list[MasterSecret]:
     """Every live version from the first of the key stores that has it, compared with what the system knows of it; then
     one that was sealed and not announced yet. Raises KeyStoreError when any cannot be had."""
     held = [(source, frozenset(source.versions())) for source in sources]
     found = []
-    for record in live(records):
+    for record in versions.live:
         source = next((source for source, versions in held if record.version in versions), sources[0])
         found.append(_compared(record, source))
-    return found + _unannounced(records, sources[0])
+    return found + _unannounced(versions, sources[0])
 
 
-def read_what_opens(records: Records, source: KeyStore) -> tuple[list[MasterSecret], tuple[int, ...]]:
+def read_what_opens(versions: Versions, source: KeyStore) -> tuple[list[MasterSecret], tuple[int, ...]]:
     """As `read`, but what a recovery key store does not give is passed over, and named. Raises KeyStoreError when it
     gives nothing."""
     found, problems = [], {}
-    for record in live(records):
+    for record in versions.live:
         try:
             found.append(_compared(record, source))
         except (VersionNotFound, SealBroken) as error:
             problems[record.version] = error
     if problems and not found:
         raise next(iter(problems.values()))
-    return found + _unannounced(records, source), tuple(problems)
+    return found + _unannounced(versions, source), tuple(problems)
 
 
 def _compared(record: VersionRecord, source: KeyStore) -> MasterSecret:
@@ -73,22 +60,22 @@ def _compared(record: VersionRecord, source: KeyStore) -> MasterSecret:
     return secret
 
 
-def _unannounced(records: Records, source: KeyStore) -> list[MasterSecret]:
-    following = max((record.version for record in records), default=0) + 1
+def _unannounced(versions: Versions, source: KeyStore) -> list[MasterSecret]:
+    following = versions.newest + 1
     return [source.unseal(following)] if following in source.versions() else []
 
 
-def seal(wanted: abc.Sequence[MasterSecret], target: KeyStore, leadership: Leadership) -> None:
+def seal(wanted: abc.Sequence[MasterSecret], target: KeyStore, term: Term) -> None:
     """Seal all of them there. Raises KeyStoreError, MasterSecretServerUnavailable."""
     for secret in wanted:
-        leadership.require()
+        term.require()
         target.seal(secret)
 
 
-def prove(wanted: abc.Sequence[MasterSecret], target: KeyStore, leadership: Leadership) -> None:
+def prove(wanted: abc.Sequence[MasterSecret], target: KeyStore, term: Term) -> None:
     """Unseal all of them there, after a restart of it, and compare. Raises KeyStoreError."""
     for secret in wanted:
-        leadership.require()
+        term.require()
         if target.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back from {target.info().url} as another secret")
 
@@ -118,21 +105,20 @@ def _require_one_root(version: int, target: KeyStore) -> None:
         ) from None
 
 
-def empty(records: Records, left: KeyStore, kept: KeyStore, leadership: Leadership) -> None:
+def empty(versions: Versions, left: KeyStore, kept: KeyStore, term: Term) -> None:
     """Destroy in `left` each version that `kept` opens to the same secret, and what the system has destroyed.
 
     Raises SealBroken before it destroys anything when `kept` lacks a version that `left` has.
     """
-    destroyed = {record.version for record in records if record.state is VersionState.DESTROYED}
-    versions = left.versions()
-    for version in versions:
-        if version not in destroyed and not _same(version, left, kept):
+    present = left.versions()
+    for version in present:
+        if version not in versions.destroyed and not _same(version, left, kept):
             raise SealBroken(
                 f"version {version} in {left.info().url} is not in {kept.info().url}: nothing was removed",
                 hint="keep both: run the same command with --keep",
             )
-    for version in versions:
-        leadership.renew()
+    for version in present:
+        term.renew()
         left.destroy(version)
 
 

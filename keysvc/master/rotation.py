@@ -3,7 +3,6 @@ time: no progress file, every step repeatable, so that the next master goes on w
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import abc
@@ -15,20 +14,19 @@ from keysvc.errors import (
     InvalidInput,
     KeyStoreError,
     KeysvcError,
-    NotConfigured,
     VersionInUse,
     VersionNotFound,
 )
 from keysvc.master.destruction import Destruction
 from keysvc.master.events import EventKind, audit, told
-from keysvc.master.lease import Leadership
 from keysvc.master.reencryption import FullReencryption, Progress
 from keysvc.master.rotation_alerts import WAITING_LONG, Hindrances
 from keysvc.master.schedule import Schedule
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.servers import LiveServers
 from keysvc.master.spot_check import check_sample
-from keysvc.model import MasterSecret, RotationSettings, VersionRecord, VersionState, utc_now
+from keysvc.master.term import Term
+from keysvc.model import MasterSecret, RotationSettings, VersionRecord, Versions, VersionState, utc_now
 from keysvc.plugin.changes import Change, PutRotationSettings, PutVersion
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -46,7 +44,7 @@ class Rotation:
         store: MappingStore,
         system_id: str,
         secrets: UnsealedVersions,
-        leadership: Leadership,
+        term: Term,
         servers: LiveServers,
         *,
         every: timedelta | None = None,
@@ -54,12 +52,12 @@ class Rotation:
         self._store = store
         self._system_id = system_id
         self._secrets = secrets
-        self._leadership = leadership
+        self._term = term
         self._servers = servers
         self._changing = threading.Lock()
-        self._reencryption = FullReencryption(store, system_id, secrets, leadership)
-        self._destruction = Destruction(store, system_id, secrets, leadership)
-        self._hindrances = Hindrances(store, leadership)
+        self._reencryption = FullReencryption(store, system_id, secrets, term)
+        self._destruction = Destruction(store, system_id, secrets, term)
+        self._hindrances = Hindrances(store, term)
         self._schedule = Schedule(every)
         self._complete_under: int | None = None  # no row can come under another version while this one is active
         self._problems: dict[str, str] = {}
@@ -76,7 +74,7 @@ class Rotation:
         announced; else the answer is the active one. Raises VersionNotFound, KeyStoreError.
         """
         with self._changing:
-            self._leadership.require()
+            self._term.require()
             return self._start(self._store.versions(), actor, compromised)
 
     def change_settings(
@@ -87,7 +85,7 @@ class Rotation:
         if max_rows_per_second is not None and not 0 <= max_rows_per_second < 2**31:
             raise InvalidInput("max_rows_per_second must be a whole number, 0 for no limit")
         with self._changing:
-            self._leadership.require()
+            self._term.require()
             before = after = self._store.rotation_settings()
             if paused is not None:
                 after = replace(after, paused_at=(before.paused_at or utc_now()) if paused else None)
@@ -102,8 +100,8 @@ class Rotation:
     def destroy(self, version: int, actor: str, *, force: bool = False) -> None:
         """As `Destruction.destroy`."""
         with self._changing:
-            self._leadership.require()
-            self._destruction.destroy(version, active_of(self._store.versions()), actor, force=force)
+            self._term.require()
+            self._destruction.destroy(version, self._store.versions().require_active(), actor, force=force)
 
     # -- what status shows -----------------------------------------------------------------------------------------
 
@@ -117,7 +115,11 @@ class Rotation:
         """What an SSO administrator has to look at."""
         left = self._reencryption.undecryptable
         named = f"{left} credentials do not decrypt and stay under their old version, named by: keysvc secret verify"
-        return [*self._problems.values(), *([named] if left else [])]
+        unfinished = [
+            f"version {version} is destroyed, but still in the key store: {error}"
+            for version, error in sorted(self._destruction.unfinished.copy().items())
+        ]
+        return [*self._problems.values(), *([named] if left else []), *unfinished]
 
     @property
     def rest_seconds(self) -> float:
@@ -143,22 +145,22 @@ class Rotation:
         self._hindrances.tell(EventKind.ROTATION_FAILED, what, str(error))
 
     def _step(self) -> bool:
-        settings, records = self._store.rotation_settings(), self._store.versions()
-        active, waiting = active_of(records), announced_of(records)
+        settings, versions = self._store.rotation_settings(), self._store.versions()
+        active, waiting = versions.require_active(), versions.announced
         if settings.paused_at is not None:
             self._hindrances.paused(settings, waiting is not None or active.completed_at is None)
             return False
-        if self._destroy_compromised(records, active):
+        if self._destroy_compromised(versions, active):
             return True
         if waiting is None and self._schedule.is_due(active):
-            self._start_when_due(records)
+            self._start_when_due(versions)
             return True
         if waiting is not None:
             if self._activate(waiting, active):
                 return True
             if active.compromised_at is not None:
                 return False  # nothing more is to come under it
-        return self._reencrypt(records, active, settings)
+        return self._reencrypt(versions, active, settings)
 
     def _activate(self, new: VersionRecord, old: VersionRecord) -> bool:
         overdue = utc_now() - new.created_at >= WAITING_LONG
@@ -176,10 +178,10 @@ class Rotation:
         log.info("activated a version", version=new.version)
         return True
 
-    def _reencrypt(self, records: abc.Sequence[VersionRecord], active: VersionRecord, how: RotationSettings) -> bool:
+    def _reencrypt(self, versions: Versions, active: VersionRecord, how: RotationSettings) -> bool:
         if self._complete_under == active.version:
             return False
-        urgent = tuple(record.version for record in records if record.compromised_at is not None)
+        urgent = tuple(record.version for record in versions if record.compromised_at is not None)
         left = self._reencryption.step(active.version, urgent, how.max_rows_per_second)
         if left is Progress.NOTHING:
             self._complete(active)
@@ -200,13 +202,14 @@ class Rotation:
             log.info("re-encrypted all credentials", version=active.version, rows=rows, verified=verified)
         self._complete_under = active.version
 
-    def _destroy_compromised(self, records: abc.Sequence[VersionRecord], active: VersionRecord) -> bool:
+    def _destroy_compromised(self, versions: Versions, active: VersionRecord) -> bool:
         if time.monotonic() < self._destroy_again_at:
             return False
-        for record in records:
+        for record in versions:
             compromised = record.compromised_at is not None and record.state is VersionState.RETIRING
             if compromised and self._destruction.ready(record.version, active):
                 return self._destroy_by_itself(record.version, active)
+        self._problems.pop("destroying", None)
         return False
 
     def _destroy_by_itself(self, version: int, active: VersionRecord) -> bool:
@@ -226,18 +229,18 @@ class Rotation:
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def _start_when_due(self, records: abc.Sequence[VersionRecord]) -> None:
+    def _start_when_due(self, versions: Versions) -> None:
         try:
-            self._start(records, SERVICE, None)
+            self._start(versions, SERVICE, None)
         except KeyStoreError:
             self._schedule.tried_in_vain()
             raise
 
-    def _start(self, records: abc.Sequence[VersionRecord], actor: str, compromised: int | None) -> VersionRecord:
-        active, waiting = active_of(records), announced_of(records)
+    def _start(self, versions: Versions, actor: str, compromised: int | None) -> VersionRecord:
+        active, waiting = versions.require_active(), versions.announced
         changes: list[Change] = []
         if compromised is not None:
-            reported = self._reported(records, compromised)
+            reported = self._reported(versions, compromised)
             changes += [PutVersion(reported), *told(actor, EventKind.VERSION_COMPROMISED, f"version {compromised}")]
             if reported.state is VersionState.RETIRING:
                 self._commit(changes)
@@ -245,7 +248,7 @@ class Rotation:
             if reported.state is VersionState.DESTROYED:  # it was announced: no row is under it, and none ever will be
                 waiting = None
         if waiting is None:
-            secret = self._secrets.generate(record.version for record in records)
+            secret = self._secrets.generate(versions)
             waiting = announced(secret)
             named = f"version {waiting.version}"
             generated = told(actor, EventKind.SECRET_GENERATED, named)
@@ -253,35 +256,20 @@ class Rotation:
             log.info("announcing a new version", version=waiting.version)
         if changes:
             self._commit(changes)
-            with contextlib.suppress(KeyStoreError):  # the next master secret server does it, if this one cannot
-                self._destruction.finish(self._store.versions())
+            self._destruction.finish(self._store.versions())
         return waiting
 
-    def _reported(self, records: abc.Iterable[VersionRecord], version: int) -> VersionRecord:
-        for record in records:
-            if record.version == version and record.state is not VersionState.DESTROYED:
-                gone = record.state is VersionState.ANNOUNCED
-                state = VersionState.DESTROYED if gone else record.state
-                return replace(record, state=state, compromised_at=record.compromised_at or utc_now())
-        raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
+    def _reported(self, versions: Versions, version: int) -> VersionRecord:
+        record = versions.find(version)
+        if record is None or not record.is_live:
+            raise VersionNotFound(f"there is no version {version}", hint="keysvc secret list")
+        state = VersionState.DESTROYED if record.state is VersionState.ANNOUNCED else record.state
+        return replace(record, state=state, compromised_at=record.compromised_at or utc_now())
 
     def _commit(self, changes: abc.Sequence[Change]) -> None:
-        self._store.commit(changes, self._leadership.guard)
+        self._term.commit(*changes)
 
 
 def announced(secret: MasterSecret, state: VersionState = VersionState.ANNOUNCED) -> VersionRecord:
     """The record of a version that was just sealed."""
     return VersionRecord(secret.version, state, secret.created_at, secret.check_value)
-
-
-def announced_of(records: abc.Iterable[VersionRecord]) -> VersionRecord | None:
-    """The one that is announced, if any."""
-    return next((record for record in records if record.state is VersionState.ANNOUNCED), None)
-
-
-def active_of(records: abc.Iterable[VersionRecord]) -> VersionRecord:
-    """The one active version. Raises NotConfigured when there is none."""
-    for record in records:
-        if record.state is VersionState.ACTIVE:
-            return record
-    raise NotConfigured("no master secret has been generated")

@@ -8,7 +8,7 @@ from collections import abc
 from datetime import timedelta
 
 from keysvc.master.events import EventKind, event
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import RotationSettings, Server, VersionRecord, utc_now
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -22,9 +22,9 @@ REPEAT_SECONDS = 86400.0
 class Hindrances:
     """Called by the one worker of the master secret server."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, term: Term) -> None:
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._told: dict[tuple[EventKind, str], float] = {}
 
     def paused(self, settings: RotationSettings, goes_on: bool) -> None:
@@ -52,6 +52,6 @@ class Hindrances:
         now = time.monotonic()
         if now < self._told.get((kind, subject), 0.0):
             return
-        self._store.commit([event(kind, subject=subject, why=why)], self._leadership.guard)
+        self._term.commit(event(kind, subject=subject, why=why))
         self._told[kind, subject] = now + REPEAT_SECONDS
         log.warning("a rotation does not go on", subject=subject, why=why)

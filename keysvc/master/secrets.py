@@ -10,7 +10,7 @@ from collections import abc
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import KeyStoreError, SealBroken, VersionNotFound
-from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, Versions, utc_now
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.interfaces import KeyStore
 
@@ -24,15 +24,14 @@ class UnsealedVersions:
         self._lock = threading.Lock()
         self.problems: dict[int, KeyStoreError] = {}
 
-    def load(self, records: abc.Iterable[VersionRecord]) -> None:
+    def load(self, versions: Versions) -> None:
         """Unseal what is missing, forget what is destroyed. A version that cannot be had becomes a problem.
 
         What is held is given out meanwhile: a key store may take a minute to say that it cannot be reached.
         """
-        live = {record.version: record for record in records if record.state is not VersionState.DESTROYED}
         with self._lock:
-            self._held = {version: held for version, held in self._held.items() if version in live}
-            missing = [record for version, record in live.items() if version not in self._held]
+            self._held = {version: held for version, held in self._held.items() if versions.describe(held)}
+            missing = [record for record in versions.live if record.version not in self._held]
         problems: dict[int, KeyStoreError] = {}
         for record in missing:
             try:
@@ -60,14 +59,14 @@ class UnsealedVersions:
         with self._lock:
             return audit_keys(self._held.values(), system_id)
 
-    def generate(self, known: abc.Iterable[int]) -> MasterSecret:
+    def generate(self, known: Versions) -> MasterSecret:
         """A new version, sealed, read back and compared. One that an earlier run sealed and never announced is used."""
-        highest = max(known, default=0)
-        if highest + 1 in self._key_store.versions():
-            orphan = self._key_store.unseal(highest + 1)
+        following = known.newest + 1
+        if following in self._key_store.versions():
+            orphan = self._key_store.unseal(following)
             self._key_store.seal(orphan)  # in those protectors too that the earlier run did not reach
             return self.hold(orphan)
-        secret = MasterSecret(highest + 1, utc_now(), self._new_material())
+        secret = MasterSecret(following, utc_now(), self._new_material())
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back as another secret: it was not announced")
@@ -82,6 +81,12 @@ class UnsealedVersions:
         """The versions that the key store gave, ascending."""
         with self._lock:
             return tuple(sorted(self._held))
+
+    def hold_all(self, versions: Versions) -> bool:
+        """Whether every live version is held, with the key check value that is recorded."""
+        with self._lock:
+            held = {secret.id for secret in self._held.values()}
+        return held.issuperset(record.id for record in versions.live)
 
     def forget(self, versions: abc.Iterable[int]) -> None:
         """The key store does not have them any more."""

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from keysvc.errors import KeysvcError
 from keysvc.master.events import EventKind, event
-from keysvc.master.lease import Leadership
 from keysvc.master.servers import LiveServers, PollRequest
+from keysvc.master.term import Term
 from keysvc.model import Role, Server
 from keysvc.plugin.changes import ForgetServer, SeeServers
 from keysvc.plugin.interfaces import MappingStore
@@ -20,10 +20,10 @@ class Attendance:
     """What polls tell. `saw` and `left` may be called by any thread, the rest by the worker of the master secret server
     alone. Each raises Fenced, MappingStoreError."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership, name: str, poll_interval: timedelta) -> None:
+    def __init__(self, store: MappingStore, term: Term, name: str, poll_interval: timedelta) -> None:
         """`live` begins with whom earlier masters knew, but for this one, `name`, as the standby that it was."""
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._not_ready: set[str] = set()
         known = store.servers()
         mine = [server for server in known if server.role is Role.MASTER and server.name == name]
@@ -42,7 +42,7 @@ class Attendance:
         """It encrypts no more: nobody needs to wait for it."""
         if not self.live.left(name, instance):
             return
-        self._store.commit([ForgetServer(name, instance)], self._leadership.guard)
+        self._term.commit(ForgetServer(name, instance))
 
     def record(self) -> None:
         """Whom was seen lately."""
@@ -63,23 +63,23 @@ class Attendance:
             self._forget(gone)
 
     def _record(self, servers: abc.Sequence[Server]) -> None:
-        self._store.commit([SeeServers(servers)], self._leadership.guard)
+        self._term.commit(SeeServers(servers))
         self.live.were_recorded(servers)
 
     def _forget(self, servers: abc.Iterable[Server]) -> None:
-        self._store.commit([ForgetServer(s.name, s.instance) for s in servers], self._leadership.guard)
+        self._term.commit(*(ForgetServer(s.name, s.instance) for s in servers))
 
     def _tell_of_silent(self) -> None:
         silent = self.live.newly_silent()
         if silent:
             last = [(server.name, f"{server.seen_at:%Y-%m-%d %H:%M:%S} UTC") for server in silent]
             told = [event(EventKind.SERVER_STALE, subject=name, last_seen=at) for name, at in last]
-            self._store.commit(told, self._leadership.guard)
+            self._term.commit(*told)
 
     def _tell_of_standbys(self) -> None:
         problems = {server.name: server.problem for server in self.live.standbys() if server.problem}
         new = [(name, why) for name, why in problems.items() if name not in self._not_ready]
         if new:
             told = [event(EventKind.STANDBY_NOT_READY, subject=name, problem=why) for name, why in new]
-            self._store.commit(told, self._leadership.guard)
+            self._term.commit(*told)
         self._not_ready = set(problems)

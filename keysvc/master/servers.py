@@ -11,11 +11,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from keysvc.errors import MasterSecretServerUnavailable, RateLimited
-from keysvc.model import Role, Server, utc_now
+from keysvc.model import Role, Server, permission_length, utc_now
 from keysvc.plugin.allowance import RateLimit
 
-PERMISSION_INTERVALS = 2
-"""A good poll permits to encrypt for this many poll intervals."""
 MOST_INSTANCES = 256
 """How many processes of one certificate may be alive."""
 NEW_PER_MINUTE = 30
@@ -57,7 +55,7 @@ class LiveServers:
 
     def __init__(self, known: abc.Iterable[Server], poll_interval: timedelta) -> None:
         now = time.monotonic()
-        self._permission = PERMISSION_INTERVALS * poll_interval.total_seconds()
+        self._permission = permission_length(poll_interval).total_seconds()
         self._seen = {(server.name, server.instance): _Seen(_said(server), now, server.seen_at) for server in known}
         self._recorded = set(self._seen)
         self._unrecorded: set[tuple[str, str]] = set()

@@ -10,28 +10,30 @@ from datetime import timedelta
 from keysvc.crypto import transport
 from keysvc.crypto.certificates import KeyPair
 from keysvc.errors import Fenced, KeysvcError, MappingStoreUnavailable, NotConfigured, NotFound
-from keysvc.master import backup, status
-from keysvc.master.audit_trails import Trails
+from keysvc.master import audit_trails, backup, notifier_states, status, switch
+from keysvc.master.audit_trails import Trails, Verified
 from keysvc.master.delivery import Delivery, Subscription
 from keysvc.master.enrolment import Identities
 from keysvc.master.events import EventKind, audit, audit_of_member, event, told
-from keysvc.master.lease import Ask, Leadership
+from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.protectors import Protectors
 from keysvc.master.releases import Releases
 from keysvc.master.rotation import Rotation
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.server_registry import Attendance
 from keysvc.master.servers import PollRequest
+from keysvc.master.term import Ask, Term
 from keysvc.master.watch import KeyStoreWatch, MappingStoreOutage
 from keysvc.model import (
     Announcement,
+    AuditTrail,
     BackupRecord,
     Role,
     RotationSettings,
     SecretBytes,
     Server,
     VersionRecord,
-    VersionState,
+    Versions,
 )
 from keysvc.plugin.allowance import RateLimit
 from keysvc.plugin.background import lasting
@@ -69,7 +71,7 @@ class MasterSecretServer:
         plugin_failures: deque[PluginFailure] | None = None,
     ) -> None:
         """`name` is of its own certificate, `url` where it answers; `secrets` are what this process has unsealed
-        already. `changed` is called, by any thread, when polls have a new answer; `ask` as of `Leadership.keep`. What
+        already. `changed` is called, by any thread, when polls have a new answer; `ask` as of `Term.keep`. What
         is appended to `plugin_failures`, by any thread, becomes an event as soon as one can be written."""
         system = store.system()
         if system is None:
@@ -82,13 +84,19 @@ class MasterSecretServer:
         self._changed = changed
         self._ask = ask
         self._rotate_every = rotate_every
-        self._leadership = Leadership(store, lease_ttl, url=url)
+        self._term = Term(store, lease_ttl, url=url)
         self._protectors = key_store if isinstance(key_store, Protectors) else Protectors(key_store)
         self._secrets = secrets or UnsealedVersions(self._protectors)
-        self._key_store_watch = KeyStoreWatch(store, self._leadership, self._protectors, self._secrets)
-        self._delivery = Delivery(store, self._leadership, subscriptions)
-        self._outage = MappingStoreOutage(store, self._leadership)
-        self._trails = Trails(store, self._leadership, lambda: self._secrets.audit_keys(self.system_id))
+        self._key_store_watch = KeyStoreWatch(
+            store,
+            self._term,
+            self._protectors,
+            self._secrets,
+            lambda: self.rotation.finish_destroying(),  # noqa: PLW0108  it is made by start
+        )
+        self._delivery = Delivery(store, self._term, subscriptions)
+        self._outage = MappingStoreOutage(store, self._term)
+        self._trails = Trails(store, self._term, lambda: self._secrets.audit_keys(self.system_id))
         self._overdue_at = time.monotonic() + REPEAT_WARNINGS_SECONDS
         self._failures: deque[PluginFailure] = deque() if plugin_failures is None else plugin_failures
         self._wake = threading.Event()
@@ -97,31 +105,31 @@ class MasterSecretServer:
         self._worker = lasting("master", self._work, lambda: self._stopping)
         self._announcing = threading.Lock()
         self._fetches = RateLimit(FETCH_BURST, FETCHES_PER_MINUTE)
-        self._announcement = Announcement(self.system_id, 0, (), poll_interval)
+        self._announcement = Announcement(self.system_id, 0, Versions(), poll_interval)
 
     def start(self, on_lost: abc.Callable[[Fenced], None], *, wait: bool = True) -> None:
         """Take the lease, and `wait` for a holder that died. Raises LeaseHeld. A key store that lacks a version or
         cannot be reached does not stop it: it starts degraded and serves what it has."""
         if wait:
-            self._leadership.acquire()
+            self._term.acquire()
         else:
-            self._leadership.take_or_refuse()
+            self._term.take_or_refuse()
         try:
-            self.identities = Identities(self._store, self.system_id, self._leadership, self._authority)
-            self._attendance = Attendance(self._store, self._leadership, self._name, self._poll_interval)
+            self.identities = Identities(self._store, self.system_id, self._term, self._authority)
+            self._attendance = Attendance(self._store, self._term, self._name, self._poll_interval)
             live = self._attendance.live
-            self._releases = Releases(self._store, self._leadership, live, self._name, self._poll_interval)
-            parts = self._store, self.system_id, self._secrets, self._leadership, live
+            self._releases = Releases(self._store, self._term, live, self._name, self._poll_interval)
+            parts = self._store, self.system_id, self._secrets, self._term, live
             self.rotation = Rotation(*parts, every=self._rotate_every)
             self._secrets.load(self._store.versions())
             self.rotation.finish_destroying()
             self.announce()
         except BaseException:
-            self._leadership.release()
+            self._term.release()
             raise
         for version, problem in self._secrets.problems.items():
             log.error("a version cannot be unsealed", version=version, problem=str(problem), hint=problem.hint)
-        self._leadership.keep(on_lost, self._ask)
+        self._term.keep(on_lost, self._ask)
         self._worker.start()
         self._key_store_watch.start()
         self._trails.start()
@@ -130,8 +138,8 @@ class MasterSecretServer:
     def took_over(self, predecessor: str) -> None:
         """Tell of it: who holds the lease now, and who held it before, if anybody was seen to."""
         lost = [event(EventKind.LEASE_LOST, subject=predecessor, successor=self._url)] if predecessor else []
-        taken = told(self._name, EventKind.LEASE_TAKEN, self._leadership.holder, url=self._url)
-        self._store.commit([*lost, *taken], self._leadership.guard)
+        taken = told(self._name, EventKind.LEASE_TAKEN, self._term.holder, url=self._url)
+        self._term.commit(*lost, *taken)
 
     def stop(self) -> None:
         """Finish what is being written, release the lease. Repeatable."""
@@ -142,18 +150,18 @@ class MasterSecretServer:
         if self._worker.is_alive() and self._worker is not threading.current_thread():
             self._worker.join()
         self._trails.stop()
-        self._leadership.release()
+        self._term.release()
 
     # -- what SSO servers ask --------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
         """Of the lease held."""
-        return self._leadership.epoch
+        return self._term.epoch
 
     def heard_again(self, said: PollRequest) -> Announcement | None:
         """As `heard`, of a process that says what it said before: in memory. None when it is for `heard`."""
-        self._leadership.require()
+        self._term.require()
         return self._announcement if self._attendance.live.saw_again(said) else None
 
     def poll(
@@ -173,19 +181,19 @@ class MasterSecretServer:
 
     def heard(self, said: PollRequest) -> Announcement:
         """As `poll`, of what a process says."""
-        self._leadership.require()
+        self._term.require()
         self._attendance.saw(said)
         return self._announcement
 
     def announced(self) -> Announcement:
         """What is announced now, for a poll that waited. Raises MasterSecretServerUnavailable."""
-        self._leadership.require()
+        self._term.require()
         return self._announcement
 
     @property
     def valid(self) -> bool:
         """Whether it surely holds the lease now."""
-        return self._leadership.valid
+        return self._term.valid
 
     def standbys(self) -> abc.Sequence[Server]:
         """Those that are alive, and could or could not take over."""
@@ -193,31 +201,31 @@ class MasterSecretServer:
 
     def leave(self, name: str, instance: str) -> None:
         """A process encrypts no more: nobody needs to wait for it."""
-        self._leadership.require()
+        self._term.require()
         self._attendance.left(name, instance)
         self._wake.set()
 
     def fetch(self, version: int, kem: str, public: bytes, receiver: str, role: Role) -> bytes:
         """A version, sealed to `public` of the peer named `receiver`. Raises KeyStoreError, ProtocolError,
         RateLimited."""
-        self._leadership.require()
+        self._term.require()
         if role is not Role.ADMINISTRATOR:
             self._fetches.spend(receiver)
         secret = self._secrets.get(version)
         context = transport.fetch_context(self.system_id, version, receiver)
         sealed = transport.seal_to(kem, public, secret.material, context)
         entry = audit_of_member(receiver, "version.fetched", f"version {version}", role=role.value)
-        self._store.commit([entry], self._leadership.guard)
+        self._term.commit(entry)
         return sealed
 
     def fetch_authority_key(self, kem: str, public: bytes, receiver: str) -> bytes:
         """The certificate authority's private key, sealed to `public` of the standby named `receiver`: whoever becomes
         the master secret server enrols. Raises ProtocolError, RateLimited."""
-        self._leadership.require()
+        self._term.require()
         self._fetches.spend(receiver)
         context = transport.authority_context(self.system_id, receiver)
         sealed = transport.seal_to(kem, public, SecretBytes(self._authority.key.reveal()), context)
-        self._store.commit([audit_of_member(receiver, "authority-key.fetched", receiver)], self._leadership.guard)
+        self._term.commit(audit_of_member(receiver, "authority-key.fetched", receiver))
         return sealed
 
     # -- what SSO administrators ask -------------------------------------------------------------------------------
@@ -251,15 +259,14 @@ class MasterSecretServer:
 
     def record_step_down(self, actor: str) -> None:
         """An SSO administrator asked for it."""
-        self._store.commit([audit(actor, "master.stepped-down", self._leadership.holder)], self._leadership.guard)
+        self._term.commit(audit(actor, "master.stepped-down", self._term.holder))
 
     def record_backup(self, record: BackupRecord, actor: str) -> None:
         """A backup was written and proved by an SSO administrator. Raises NotFound for a version that is not ours."""
-        self._leadership.require()
-        live = {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
-        if not record.versions or not live.issuperset(record.versions):
+        self._term.require()
+        if not record.versions or not self._store.versions().live.numbers.issuperset(record.versions):
             raise NotFound("the backup names a version that this system does not have")
-        backup.record(self._store, self._leadership.guard, record, actor)
+        backup.record(self._term, record, actor)
 
     def status(self) -> status.SystemStatus:
         """Everything."""
@@ -278,12 +285,44 @@ class MasterSecretServer:
         )
         return status.with_pace(found, self.rotation.rows_per_second, self._rotate_every)
 
+    @property
+    def store(self) -> MappingStore:
+        """The mapping store of the system."""
+        return self._store
+
+    def switch_system(self, actor: str, *, enabled: bool) -> None:
+        """As `switch.switch_system`."""
+        self._term.require()
+        switch.switch_system(self._store, actor, enabled=enabled)
+
+    def notifiers(self) -> NotifierStates:
+        """What waits for each notifier, and what was parked."""
+        self._term.require()
+        return notifier_states.notifier_states(self._store, self._delivery.subscriptions, self._delivery.problems())
+
+    def retry_parked(self, actor: str, event_id: str = "", notifier: str = "") -> int:
+        """As `notifier_states.retry_parked`."""
+        done = notifier_states.retry_parked(self._store, self._term, actor, event_id, notifier)
+        self._delivery.wake()
+        return done
+
+    def send_test(self, actor: str) -> None:
+        """As `notifier_states.send_test`."""
+        notifier_states.send_test(self._term, actor)
+        self._delivery.wake()
+
+    def verify_audit(self) -> abc.Sequence[Verified]:
+        """Read every trail, and compare it with its links and its seal. Raises MappingStoreUnavailable."""
+        self._term.require()
+        keys = self._secrets.audit_keys(self.system_id)
+        return [audit_trails.verify(self._store, trail, keys) for trail in AuditTrail]
+
     def announce(self) -> None:
         """Read the versions again, after this process changed them."""
         self._secrets.load(self._store.versions())
         with self._announcing:  # else what was read first could be announced last
-            before = self._announcement.etag
-            self._announcement = Announcement(self.system_id, self.epoch, self._live_versions(), self._poll_interval)
+            before, live = self._announcement.etag, self._store.versions().live
+            self._announcement = Announcement(self.system_id, self.epoch, live, self._poll_interval)
         if self._announcement.etag != before:
             self._changed()
 
@@ -294,7 +333,7 @@ class MasterSecretServer:
         while not self._stopping:
             more = False
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self._outage.ended()
                     self._attendance.record()
                     more = self.rotation.advance()
@@ -329,12 +368,9 @@ class MasterSecretServer:
 
     def announce_if_changed(self) -> None:
         """After a step of the rotation, which may have activated a version, or a change whose answer was lost."""
-        if self._live_versions() != self._announcement.versions:
+        if self._store.versions().live != self._announcement.versions:
             self.announce()
         self._attendance.live.activated()
-
-    def _live_versions(self) -> tuple[VersionRecord, ...]:
-        return tuple(r for r in self._store.versions() if r.state is not VersionState.DESTROYED)
 
     def _tell(self, problem: str) -> None:
         """One line when something goes wrong, and one when it is over, however often it is tried meanwhile."""
@@ -353,7 +389,7 @@ class MasterSecretServer:
             for warning in (*overdue, *status.protector_warnings(self._key_store_watch.proved)):
                 log.warning(warning)
             if overdue and time.monotonic() >= self._overdue_at:
-                self._store.commit([event(EventKind.BACKUP_OVERDUE, why=overdue[0])], self._leadership.guard)
+                self._term.commit(event(EventKind.BACKUP_OVERDUE, why=overdue[0]))
                 self._overdue_at = time.monotonic() + REPEAT_OVERDUE_SECONDS
         except KeysvcError:
             return
@@ -361,7 +397,5 @@ class MasterSecretServer:
     def _tell_of_plugins(self) -> None:
         while self._failures:
             failed = self._failures[0].told
-            self._store.commit(
-                [event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed)], self._leadership.guard
-            )
+            self._term.commit(event(EventKind.PLUGIN_FAILED, subject=failed["plugin"], **failed))
             self._failures.popleft()

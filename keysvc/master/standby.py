@@ -11,7 +11,7 @@ from typing import Protocol
 
 from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, VersionState, utc_now
+from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, Versions, utc_now
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import KeyStore, MappingStore
@@ -116,8 +116,8 @@ class Standby:
     def why_not_ready(self) -> str:
         """What keeps it from taking over now, by the mapping store; empty when it can. One of several that lacks a
         version waits for another to take over; one that is alone serves what it has. Raises MappingStoreError."""
-        records = self._store.versions()
-        if not any(record.state is VersionState.ACTIVE for record in records):
+        versions = self._store.versions()
+        if versions.active is None:
             return "no version is active in the mapping store: was the system moved to another?"
         identities = self._store.identities()
         mine = next((identity for identity in identities if identity.name == self.name), None)
@@ -126,7 +126,7 @@ class Standby:
             return f"the certificate of {self.name} was revoked; on this machine: keysvc server readmit {self.name}"
         if not self._authority.is_here():
             return "the key of the certificate authority has not been fetched yet"
-        problem = self._load(records)
+        problem = self._load(versions)
         return problem if others else ""
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -190,16 +190,16 @@ class Standby:
         if answer.poll_interval != self._poll_interval:
             theirs, mine = answer.poll_interval.total_seconds(), self._poll_interval.total_seconds()
             return f"poll_interval is {mine:g}s here and {theirs:g}s on the active master secret server"
-        records = self._store.versions()
+        versions = self._store.versions()
         try:
             if not self._authority.is_here():
                 self._authority.keep(active.fetch_authority_key())
-            if self._load(records):
-                self._fetch_missing(active, records)
-            self._destroy_what_is_destroyed(records)
+            if self._load(versions):
+                self._fetch_missing(active, versions)
+            self._destroy_what_is_destroyed(versions)
         except KeysvcError as error:
             return str(error)
-        return self._load(records)
+        return self._load(versions)
 
     def _notice_loss(self) -> None:
         """A version that somebody took out of the key store is held no more, and fetched again."""
@@ -212,50 +212,48 @@ class Standby:
                 self.secrets.forget(gone)
                 self._etag = None
 
-    def _load(self, records: abc.Sequence[VersionRecord]) -> str:
+    def _load(self, versions: Versions) -> str:
         """Unseal what is not held; the first problem."""
-        live = {record.version for record in records if record.state is not VersionState.DESTROYED}
-        if not live.issubset(self.secrets.held()):
-            self.secrets.load(records)
+        if not self.secrets.hold_all(versions):
+            self.secrets.load(versions)
         for version, problem in sorted(self.secrets.problems.items()):
             return f"version {version}: {problem}"
         return ""
 
-    def _fetch_missing(self, active: ActiveMasterClient, records: abc.Sequence[VersionRecord]) -> None:
-        for record in records:
+    def _fetch_missing(self, active: ActiveMasterClient, versions: Versions) -> None:
+        for record in versions:
             problem = self.secrets.problems.get(record.version)
             if isinstance(problem, VersionNotFound | SealBroken):
                 secret = MasterSecret(record.version, record.created_at, active.fetch(record.version))
                 if not record.describes(secret):
                     raise SealBroken(f"version {record.version} arrived as another secret than this system's")
-                self._seal(record, secret, records)
+                self._seal(record, secret, versions)
 
-    def _seal(self, record: VersionRecord, secret: MasterSecret, records: abc.Sequence[VersionRecord]) -> None:
+    def _seal(self, record: VersionRecord, secret: MasterSecret, versions: Versions) -> None:
         """Durable first: it counts as held once it was sealed and opened again."""
         try:
             self._key_store.seal(secret)
         except VersionAlreadySealed:
-            self._remove_unannounced(record, records)
+            self._remove_unannounced(record, versions)
             self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:
             raise SealBroken(f"version {secret.version} reads back as another secret")
         self.secrets.hold(secret)
         log.info("sealed a version of the active master secret server", version=secret.version)
 
-    def _remove_unannounced(self, record: VersionRecord, records: abc.Sequence[VersionRecord]) -> None:
+    def _remove_unannounced(self, record: VersionRecord, versions: Versions) -> None:
         """This machine sealed a version, and died as the master secret server before it announced it; its successor
         used the number for another. Nothing was ever encrypted under it. Raises VersionAlreadySealed where it can be
         of another history: when an earlier version differs too, or none is the same."""
-        others = [r for r in records if r.version < record.version and r.state is not VersionState.DESTROYED]
+        others = [other for other in versions.live if other.version < record.version]
         same = [r for r in others if r.version in self.secrets.held()]
         if not same or len(same) < len(others):
             raise VersionAlreadySealed(f"the key store holds another secret as version {record.version}")
         log.warning("removes a version that was sealed here and never announced", version=record.version)
         self._key_store.destroy(record.version)
 
-    def _destroy_what_is_destroyed(self, records: abc.Sequence[VersionRecord]) -> None:
-        destroyed = {record.version for record in records if record.state is VersionState.DESTROYED}
-        for version in destroyed.intersection(self._key_store.versions()):
+    def _destroy_what_is_destroyed(self, versions: Versions) -> None:
+        for version in versions.destroyed.intersection(self._key_store.versions()):
             self.secrets.destroy(version)
             log.info("destroyed a version", version=version)
 

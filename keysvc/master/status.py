@@ -7,8 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keysvc.master.protectors import ProtectorStatus
-from keysvc.master.servers import PERMISSION_INTERVALS
-from keysvc.model import BackupRecord, Role, RotationSettings, Server, VersionRecord, VersionState, utc_now
+from keysvc.model import (
+    BackupRecord,
+    Role,
+    RotationSettings,
+    Server,
+    VersionRecord,
+    Versions,
+    VersionState,
+    permission_length,
+    utc_now,
+)
 from keysvc.plugin.interfaces import MappingStore
 
 NO_BACKUP = "no backup of the master secret exists: if its key store is lost, every credential is lost with it"
@@ -105,20 +114,19 @@ def system_status(
     lease = store.lease()
     if system is None:
         return SystemStatus("unconfigured", None, None, (), store.epoch(), None, (), None, None, tuple(problems), ())
-    records, rows, backup = store.versions(), store.rows_by_version(), store.backup()
-    active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
+    versions, rows, backup = store.versions(), store.rows_by_version(), store.backup()
+    active = versions.active.version if versions.active else None
     settings = store.rotation_settings()
     known = store.servers()
     servers = server_statuses([server for server in known if server.role is not Role.MASTER], poll_interval)
-    rotation = rotation_status(records, rows, settings, servers)
+    rotation = rotation_status(versions, rows, settings, servers)
     problems = [*problems, *([] if lease else ["no master secret server is running: lookups go on, encrypting stops"])]
-    live = {record.version for record in records if record.state is not VersionState.DESTROYED}
-    standbys = standby_statuses([s for s in known if s.role is Role.MASTER], live, poll_interval)
+    standbys = standby_statuses([s for s in known if s.role is Role.MASTER], versions.live, poll_interval)
     return SystemStatus(
         state="degraded" if problems else "rotating" if rotation else "ready",
         system_id=system.system_id,
         active_version=active,
-        versions=tuple(_version_status(record, rows, protectors) for record in records),
+        versions=tuple(_version_status(record, rows, protectors) for record in versions),
         epoch=store.epoch(),
         master=lease.holder if lease else None,
         servers=servers,
@@ -128,7 +136,7 @@ def system_status(
         warnings=(
             *backup_warnings(backup, active),
             *protector_warnings(protectors),
-            *rotation_warnings(records, rows, settings),
+            *rotation_warnings(versions, rows, settings),
             *([] if system.settings.enabled else [DISABLED]),
             *standby_warnings(standbys),
             *warnings,
@@ -171,34 +179,30 @@ def backup_warnings(backup: BackupRecord | None, active: int | None) -> tuple[st
     return ()
 
 
-def rotation_warnings(
-    records: abc.Iterable[VersionRecord], rows: abc.Mapping[int, int], settings: RotationSettings
-) -> tuple[str, ...]:
+def rotation_warnings(versions: Versions, rows: abc.Mapping[int, int], settings: RotationSettings) -> tuple[str, ...]:
     """What an SSO administrator may have forgotten."""
     found = []
     if settings.paused_at is not None:
         found.append(f"rotations are paused since {settings.paused_at:%Y-%m-%d %H:%M} UTC: keysvc secret resume")
-    for record in records:
-        gone = record.state is VersionState.DESTROYED
-        if record.compromised_at is not None and not gone and not rows.get(record.version, 0):
-            found.append(
-                f"version {record.version} is compromised, and no credential is under it: it is destroyed when a "
-                f"backup holds the active version; {BACKUP_HINT}"
-            )
+    found += [
+        f"version {record.version} is compromised, and no credential is under it: it is destroyed when a "
+        f"backup holds the active version; {BACKUP_HINT}"
+        for record in versions.live
+        if record.compromised_at is not None and not rows.get(record.version, 0)
+    ]
     return tuple(found)
 
 
 def rotation_status(
-    records: abc.Sequence[VersionRecord],
+    versions: Versions,
     rows: abc.Mapping[int, int],
     settings: RotationSettings,
     servers: abc.Iterable[ServerStatus],
 ) -> RotationStatus | None:
     """The rotation under way, derived from the states of the versions and from what encrypts the rows."""
-    active = next((r.version for r in records if r.state is VersionState.ACTIVE), None)
-    announced = next((r.version for r in records if r.state is VersionState.ANNOUNCED), None)
-    if active is None:
+    if versions.active is None:
         return None
+    active, announced = versions.active.version, versions.announced.version if versions.announced else None
     older = [version for version, count in rows.items() if count and version != active]
     if announced is None and not older:
         return None
@@ -227,15 +231,15 @@ def with_pace(found: SystemStatus, rows_per_second: float | None, every: timedel
 
 
 def standby_statuses(
-    standbys: abc.Sequence[Server], live: set[int], poll_interval: timedelta
+    standbys: abc.Sequence[Server], live: Versions, poll_interval: timedelta
 ) -> tuple[StandbyStatus, ...]:
     """One line a machine: the process that was seen last counts."""
     now = utc_now()
     last = {server.name: server for server in sorted(standbys, key=lambda server: server.seen_at)}
     statuses = []
     for name, server in sorted(last.items()):
-        silent = now - server.seen_at > PERMISSION_INTERVALS * poll_interval
-        missing = sorted(live.difference(server.versions_held))
+        silent = now - server.seen_at > permission_length(poll_interval)
+        missing = sorted(live.numbers.difference(server.versions_held))
         problem = (
             "it has fallen silent"
             if silent
@@ -248,7 +252,7 @@ def standby_statuses(
 
 def server_statuses(servers: abc.Sequence[Server], poll_interval: timedelta) -> tuple[ServerStatus, ...]:
     """One line a name: its processes may be several; the oldest version that one of them is at counts."""
-    permission = PERMISSION_INTERVALS * poll_interval
+    permission = permission_length(poll_interval)
     by_name: dict[str, list[Server]] = {}
     for server in servers:
         by_name.setdefault(server.name, []).append(server)

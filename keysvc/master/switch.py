@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import replace
-from typing import Final
 
-from keysvc import names
 from keysvc.errors import NotConfigured
 from keysvc.master.events import EventKind, told
-from keysvc.model import NameRule, SystemRecord
+from keysvc.model import NameRule, SystemRecord, names
+from keysvc.plugin import paging
 from keysvc.plugin.changes import UNGUARDED, PutSystem
 from keysvc.plugin.interfaces import MappingStore
-
-PAGE: Final = 2000
 
 
 def switch_system(store: MappingStore, actor: str, *, enabled: bool) -> None:
@@ -46,14 +43,8 @@ def _twins(store: MappingStore) -> abc.Iterator[str]:
     yield from _alike("applications", (each.name for each in applications))
     yield from _alike("certificates", (each.name for each in store.identities()))
     for application in applications:
-        yield from _alike(f"users of {application.name}", _users(store, application.name))
-
-
-def _users(store: MappingStore, application: str) -> abc.Iterator[str]:
-    after = ""
-    while page := store.mappings(application, after=after, limit=PAGE):
-        yield from (mapping.user for mapping in page)
-        after = page[-1].user
+        users = (mapping.user for mapping in paging.mappings(store, application.name))
+        yield from _alike(f"users of {application.name}", users)
 
 
 def _alike(where: str, spelled: abc.Iterable[str]) -> abc.Iterator[str]:

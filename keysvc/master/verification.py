@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import CannotDecrypt
-from keysvc.model import Application, CredentialKey, EncryptedCredential, MasterSecret
+from keysvc.model import Application, EncryptedCredential, MasterSecret
+from keysvc.plugin import paging
 from keysvc.plugin.interfaces import MappingStore
 
-PAGE = 2000
 NAMED = 1000
 
 Fetch = abc.Callable[[], abc.Iterable[MasterSecret]]
@@ -70,14 +70,12 @@ class _Verifying:
         """All of it."""
         began = time.monotonic()
         self._take_versions()
-        after: CredentialKey | None = None
         done = 0
-        while page := self._store.credentials(after=after, limit=PAGE):
+        for page in paging.batches(paging.credentials(self._store)):
             for row in page:
                 self._look_at(row)
             done += len(page)
             self._progress(done)
-            after = page[-1].key
         versions = tuple(VersionCount(version, *counts) for version, counts in sorted(self._counts.items()))
         failed = sum(counted.undecryptable for counted in versions)
         seconds = round(time.monotonic() - began, 1)

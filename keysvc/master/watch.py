@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import abc
 from dataclasses import replace
 from datetime import datetime
 
 from keysvc.errors import KeyStoreError, KeysvcError, MappingStoreUnavailable
 from keysvc.master.events import EventKind, event
-from keysvc.master.lease import Leadership
 from keysvc.master.protectors import Protectors, ProtectorStatus
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import VersionState, utc_now
+from keysvc.master.term import Term
+from keysvc.model import utc_now
 from keysvc.plugin.changes import AppendEvent
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -30,13 +31,20 @@ class KeyStoreWatch(threading.Thread):
     rotations never wait for it."""
 
     def __init__(
-        self, store: MappingStore, leadership: Leadership, protectors: Protectors, secrets: UnsealedVersions
+        self,
+        store: MappingStore,
+        term: Term,
+        protectors: Protectors,
+        secrets: UnsealedVersions,
+        finish_destroying: abc.Callable[[], None],
     ) -> None:
+        """`finish_destroying` removes from the key store what should have been removed before."""
         super().__init__(name="key store", daemon=True)
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._protectors = protectors
         self._secrets = secrets
+        self._finish_destroying = finish_destroying
         self._prove_at = -math.inf
         self._soon = threading.Event()
         self._stopping = False
@@ -59,7 +67,7 @@ class KeyStoreWatch(threading.Thread):
         while not self._stopping:
             self._soon.clear()
             try:
-                if self._leadership.valid:
+                if self._term.valid:
                     self._look()
             except KeysvcError as error:
                 log.debug("looked in vain", problem=str(error))
@@ -73,21 +81,20 @@ class KeyStoreWatch(threading.Thread):
         self.problem = problem
         if self._secrets.problems and not problem:
             self._unseal_again()
+        if not problem:
+            self._finish_destroying()
         if time.monotonic() >= self._prove_at:
             self._prove_at = time.monotonic() + PROVE_AGAIN_SECONDS
             self._prove()
 
     def _answer(self) -> str:
-        before = self._live()
+        before = self._store.versions().live.numbers
         try:
             sealed = set(self._protectors.versions())
         except KeyStoreError as error:
             return str(error)
-        missing = before & self._live() - sealed
+        missing = before & self._store.versions().live.numbers - sealed
         return f"it does not hold version {min(missing)} any more" if missing else ""
-
-    def _live(self) -> set[int]:
-        return {r.version for r in self._store.versions() if r.state is not VersionState.DESTROYED}
 
     def _tell(self, problem: str) -> None:
         url = self._protectors.info().url
@@ -96,7 +103,7 @@ class KeyStoreWatch(threading.Thread):
             if problem
             else event(EventKind.KEY_STORE_BACK, subject=url)
         )
-        self._store.commit([happened], self._leadership.guard)
+        self._term.commit(happened)
         if problem:
             log.error("the key store does not answer; what is held serves on", key_store=url, problem=problem)
         else:
@@ -109,9 +116,9 @@ class KeyStoreWatch(threading.Thread):
             log.info("a version can be unsealed again", version=version)
 
     def _prove(self) -> None:
-        records = self._store.versions()
-        self._protectors.finish_destroying(r.version for r in records if r.state is VersionState.DESTROYED)
-        self.proved = self._protectors.prove(records)
+        versions = self._store.versions()
+        self._protectors.finish_destroying(versions.destroyed)
+        self.proved = self._protectors.prove(versions)
         if not any(protector.problem for protector in self.proved):
             self._prove_at += PROVE_SECONDS  # which is still at once when another thread asked for it meanwhile
 
@@ -119,9 +126,9 @@ class KeyStoreWatch(threading.Thread):
 class MappingStoreOutage:
     """An event cannot be written while the mapping store is away: beginning and end are told together."""
 
-    def __init__(self, store: MappingStore, leadership: Leadership) -> None:
+    def __init__(self, store: MappingStore, term: Term) -> None:
         self._store = store
-        self._leadership = leadership
+        self._term = term
         self._since: datetime | None = None
         self._problem = ""
 
@@ -138,5 +145,5 @@ class MappingStoreOutage:
         away = event(EventKind.MAPPING_STORE_AWAY, subject=url, problem=self._problem)
         back = event(EventKind.MAPPING_STORE_BACK, subject=url, seconds=round((now - self._since).total_seconds()))
         began = AppendEvent(replace(away.event, at=self._since))
-        self._store.commit([began, back], self._leadership.guard)
+        self._term.commit(began, back)
         self._since = None

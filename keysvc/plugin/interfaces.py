@@ -30,7 +30,7 @@ from keysvc.model import (
     Server,
     SystemRecord,
     UsedTicket,
-    VersionRecord,
+    Versions,
 )
 from keysvc.plugin.location import Location
 
@@ -154,7 +154,7 @@ class MappingStore(Protocol):
     def system(self) -> SystemRecord | None:
         """None before configuration."""
 
-    def versions(self) -> abc.Sequence[VersionRecord]:
+    def versions(self) -> Versions:
         """Ascending, destroyed ones included."""
 
     def rotation_settings(self) -> RotationSettings:
@@ -191,8 +191,8 @@ class MappingStore(Protocol):
         """By exact names, what a look-up needs, in one read and of one moment; None without such an application."""
 
     def spellings(self, keys: abc.Collection[str], application: str | None = None) -> abc.Sequence[str]:
-        """The names of the applications, or of the users mapped in one, whose folded key (`keysvc.names.key`) is one of
-        these, at most 500. It is an index: whoever asks computes the key of each name again."""
+        """The names of the applications, or of the users mapped in one, whose folded key (`keysvc.model.names.key`) is
+        one of these, at most 500. It is an index: whoever asks computes the key of each name again."""
 
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None

@@ -77,6 +77,14 @@ class Limited:
         self._log, self._most = log, lines_a_second
         self._lock = threading.Lock()
         self._second, self._lines, self._left_out = 0, 0, 0
+        self._said: object = None
+
+    def info_if_new(self, event: str, **values: Any) -> None:
+        """As `info`, unless this method was last called with the same."""
+        said = event, values
+        if said != self._said:
+            self._said = said
+            self.info(event, **values)
 
     def info(self, event: str, **values: Any) -> None:
         """As `Log` does."""

@@ -32,7 +32,6 @@ class Administration(Performer, AdministrationCalls):
             Access(store, lambda: 0.0),
             LookupAudit(store, record, lambda: None, lambda: 0.0),
             keys=lambda: None,
-            forget=lambda _application, _user: None,
             services=None,
         )
         AdministrationCalls.__init__(self, self.perform)

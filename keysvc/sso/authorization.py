@@ -11,9 +11,9 @@ from collections import abc
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from keysvc import names
 from keysvc.errors import AccessDenied, MappingStoreUnavailable
-from keysvc.model import Application, ApplicationType, Mapping, Settings
+from keysvc.model import Application, ApplicationType, Mapping, Settings, names
+from keysvc.plugin import paging
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso import spelling
@@ -31,7 +31,6 @@ from keysvc.sso.permissions import (
 )
 
 MAXIMUM_REMEMBERED: Final = 10_000
-PAGE: Final = 500
 FROM_MEMORY: Final = frozenset({Right.LOOK_UP, Right.SEE_CONFIG_INFO, Right.SEE_APPLICATION, Right.SEE_MAPPINGS})
 """The rights that may be found in what is remembered."""
 OF_USERS: Final = frozenset({ApplicationType.INDIVIDUAL, ApplicationType.GROUP})
@@ -97,7 +96,8 @@ class Access:
             mapping = spelling.mapping(self._store, definition.name, principal.name)
             return [] if mapping is None else [mapping]
         known = names.keys(accounts)
-        return [mapping for mapping in self._all_mappings(definition.name) if names.key(mapping.user) in known]
+        found = paging.mappings(self._store, definition.name)
+        return [mapping for mapping in found if names.key(mapping.user) in known]
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
@@ -129,12 +129,6 @@ class Access:
             self._memory.know(application)
         name = None if application is None else application.name
         return self._about(principal, Right.SEE_APPLICATION, name, None, self._memory).scope() is not Scope.NO
-
-    def _all_mappings(self, application: str) -> abc.Iterator[Mapping]:
-        after = ""
-        while page := self._store.mappings(application, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].user
 
 
 class Facts(Protocol):

@@ -9,7 +9,9 @@ from collections import abc
 from typing import Protocol
 
 from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.sso.credentials import Credential
+from keysvc.sso.permissions import CallerRights
 from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
 from keysvc.sso.requests.applications import NO_FLAGS
 from keysvc.sso.requests.request import MAXIMUM_PAGE, Answer, Request
@@ -127,6 +129,10 @@ class Calls:
         """What this SSO server knows; asks nobody."""
         return self.perform(system.GetStatus())
 
+    def rights(self, application: str | None = None) -> CallerRights:
+        """What the caller may do in the system, or in one application. Raises AuthorizerUnavailable."""
+        return self.perform(system.GetRights(application))
+
     @property
     def administration(self) -> AdministrationCalls:
         """Applications and mappings; the roles of the caller say what it may change."""
@@ -217,10 +223,11 @@ class AdministrationCalls:
 
     def mappings(self, application: str) -> abc.Iterator[Mapping]:
         """All of one application that the caller may see, by user."""
-        after = ""
-        while page := self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)):
-            yield from page
-            after = page[-1].user
+        return paging.rows(
+            lambda after: self._perform(mappings.ListMappings(application, after, MAXIMUM_PAGE)),
+            lambda mapping: mapping.user,
+            "",
+        )
 
     def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
         """Raises NotFound, Conflict."""

@@ -88,6 +88,29 @@ class CredentialCache:
                 del self._entries[key]
             return len(gone)
 
+    def expire(self, application: str, user: str | None = None) -> None:
+        """What is in memory of an application, or of one user of it, answers only while the mapping store is away: it
+        may have changed there. What another thread is reading now is not kept."""
+        of = self._key(application, user or "")
+        with self._lock:
+            self._forgotten += 1
+            for key in [key for key in self._entries if key[0] == of[0] and (user is None or key[1] == of[1])]:
+                self._entries[key] = replace(self._entries[key], fresh_until=0.0)
+
+    def rewrite(self, written: Credential, *, shared: bool) -> None:
+        """Replace a credential in memory by what was just stored: it stays as fresh as it was. What another thread is
+        reading now is not kept. With `shared`, other users than its own may hold it too."""
+        place = written.application, written.user
+        of = self._key(*place)
+        with self._lock:
+            self._forgotten += 1
+            for key in list(self._entries) if shared else [of]:
+                entry = self._entries.get(key)
+                if entry is None or (entry.credential.application, entry.credential.user) != place:
+                    continue
+                if entry.credential.revision < written.revision:  # else another thread stored after this one
+                    self._entries[key] = replace(entry, credential=written)
+
     def sweep(self) -> None:
         """Forget what may be used no more."""
         now = elapsed()

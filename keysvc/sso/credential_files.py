@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from keysvc import names
 from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES
 from keysvc.described import UNREADABLE, described
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
-from keysvc.model import Application, NameRule
+from keysvc.model import Application, NameRule, names
 from keysvc.sso.config_store import refuse_config_store
 from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label

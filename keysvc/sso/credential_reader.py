@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
-from keysvc import names
 from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
-from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText
+from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText, names
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso import spelling
-from keysvc.sso.credentials import Credential, refuse_local
+from keysvc.sso.credentials import Credential, credential_of, refuse_local
 from keysvc.sso.found import existing
 from keysvc.sso.version_ciphers import Ciphers
 
@@ -128,10 +125,7 @@ class StoredCredentials:
         if version != row.version or (row.application, row.user) != (application.name, mapping.user):
             raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
         fields = self._ciphers.of(version).decrypt(application, row.user, row.ciphertext)
-        masked = frozenset(f.label for f in application.fields[1:] if f.masked)
-        shared = MappingProxyType(fields)  # with every later look-up of it
-        user = application.host_account or mapping.user
-        return Credential(application.name, user, mapping.external_user, shared, masked, version, row.revision)
+        return credential_of(application, mapping, fields, version, row.revision)
 
 
 def _refuse_disabled(application: Application) -> None:

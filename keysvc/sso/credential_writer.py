@@ -21,10 +21,12 @@ from keysvc.errors import (
     StaleVersion,
 )
 from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
+from keysvc.plugin import paging
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso import spelling
-from keysvc.sso.credentials import check_new, refuse_local
+from keysvc.sso.credential_cache import CredentialCache
+from keysvc.sso.credentials import check_new, credential_of, refuse_local
 from keysvc.sso.found import Found
 from keysvc.sso.version_ciphers import Ciphers
 
@@ -32,13 +34,20 @@ PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before a write that lost a race is repeated, until the caller hears of it: a version is active in the mapping
 store a moment before the master secret server announces it."""
 BATCH = 500
-PAGE = 2000
 PAGES_FROM = 200
 """So many of one application are looked for in pages of all that it has, fewer one by one."""
 
 Result = TypeVar("Result")
 Audit = abc.Callable[[], abc.Iterable[Change]]
-Forget = abc.Callable[[str, str | None], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A credential as a commit stores it: its change, its fields, and its mapping, which the same commit may change."""
+
+    put: PutCredential
+    fields: abc.Mapping[str, SecretText] = field(repr=False)
+    mapping: Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +93,12 @@ class Stored:
 
 
 class Storing:
-    """Thread-safe. `forget` is told of what is in memory no more as it is stored: an application, and a user of it or
-    all."""
+    """Thread-safe. What is in `memory` follows what is stored."""
 
-    def __init__(self, store: MappingStore, ciphers: Ciphers, forget: Forget) -> None:
+    def __init__(self, store: MappingStore, ciphers: Ciphers, memory: CredentialCache) -> None:
         self._store = store
         self._ciphers = ciphers
-        self._forget = forget
+        self._memory = memory
 
     def store(
         self,
@@ -113,8 +121,8 @@ class Storing:
                 raise Changed(f"the credential of {new.user} for {application.name} is not the one that was read")
             put_mapping = list(mapped(application, new, mapping))
             claims = [claimed(put.mapping) for put in put_mapping if own]
-            changes: list[Change] = [*claims, *put_mapping, _encrypted(application, new, row, cipher)]
-            self._commit(application, changes, audit, cipher)
+            written = _written(application, new, row, cipher, _after(put_mapping, mapping))
+            self._commit(application, [*claims, *put_mapping], [written], audit, cipher)
             return cipher.version
 
         return self._under_the_active_version(put)
@@ -150,7 +158,7 @@ class Storing:
         news = there.spelled(application, news)
         counts: Counter[str] = Counter()
         mappings: list[Change] = []
-        credentials: list[Change] = []
+        credentials: list[Written] = []
         faults: list[KeysvcError] = []
         lost: list[str] = []
         for new in news:
@@ -165,14 +173,15 @@ class Storing:
             after = dict(new.fields) if replace_all else {**(before or {}), **new.fields}
             same = before == after or (row is None and not after and not replace_all)
             if not same:
-                credentials.append(_encrypted(application, replace(new, fields=after), row, cipher))
+                merged = replace(new, fields=after)
+                credentials.append(_written(application, merged, row, cipher, _after(changed, mapping)))
                 lost += _lost(new.user, before or {}, after)
             is_new = mapping is None if same else row is None
             counts["unchanged" if same and not changed else "created" if is_new else "updated"] += 1
         if faults:
             raise InvalidInput.of_all(faults)
         if audit is not None and (mappings or credentials):
-            self._commit(application, [*mappings, *credentials], audit, cipher)
+            self._commit(application, mappings, credentials, audit, cipher)
         return Stored(**counts, lost=tuple(lost))
 
     def _opened(
@@ -192,15 +201,39 @@ class Storing:
         )
 
     def _commit(
-        self, application: Application, changes: abc.Iterable[Change], audit: Audit, cipher: CredentialCipher
+        self,
+        application: Application,
+        others: abc.Iterable[Change],
+        written: abc.Sequence[Written],
+        audit: Audit,
+        cipher: CredentialCipher,
     ) -> None:
-        all_changes = [*changes, *audit()]
-        users = {change.credential.user for change in all_changes if isinstance(change, PutCredential)}
-        one = users.pop() if len(users) == 1 and application.type is not ApplicationType.GROUP else None
+        changes = [*others, *(each.put for each in written), *audit()]
+        remapped = {change.mapping.user for change in changes if isinstance(change, PutMapping)}
+        users = remapped.union(each.mapping.user for each in written)
+        shared = application.type is ApplicationType.GROUP
         try:
-            self._store.commit(all_changes, Guard(active_version=cipher.version))
-        finally:  # also when the answer to the commit was lost
-            self._forget(application.name, one)
+            self._store.commit(changes, Guard(active_version=cipher.version))
+        except BaseException:  # the answer to the commit may have been lost
+            self._memory.expire(application.name, users.pop() if len(users) == 1 and not shared else None)
+            raise
+        if shared and remapped:  # members of groups may get another account now
+            self._memory.forget(application.name)
+            return
+        for user in remapped.difference(each.mapping.user for each in written):
+            self._memory.forget(application.name, user)
+        for each in written:
+            self._remember(application, each, shared=shared)
+
+    def _remember(self, application: Application, written: Written, *, shared: bool) -> None:
+        """A new row begins at a revision that only the mapping store knows, and is in no memory."""
+        stored = written.put.credential
+        if stored.revision == 0:
+            self._memory.forget(application.name, stored.user)
+        else:
+            revision = stored.revision + 1
+            now = credential_of(application, written.mapping, written.fields, stored.version, revision)
+            self._memory.rewrite(now, shared=shared)
 
     def _under_the_active_version(self, put: abc.Callable[[CredentialCipher], Result]) -> Result:
         for pause in PAUSES:
@@ -254,18 +287,19 @@ class _There:
         return self._store.credential(self._application, user)
 
     def _mapping_pages(self, after: str, last: str) -> abc.Iterator[Mapping]:
-        while after < last and (page := self._store.mappings(self._application, after=after, limit=PAGE)):
-            yield from page
-            after = page[-1].user
+        def read(user: str) -> abc.Sequence[Mapping]:
+            return self._store.mappings(self._application, after=user, limit=paging.PAGE) if user < last else ()
+
+        return paging.rows(read, lambda mapping: mapping.user, after)
 
     def _credential_pages(self, first: str, last: str) -> abc.Iterator[EncryptedCredential]:
-        after = CredentialKey(self._application, first)
-        while after.user < last and (page := self._store.credentials(after=after, limit=PAGE)):
-            for row in page:
-                if row.application != self._application:
-                    return
-                yield row
-            after = page[-1].key
+        end = CredentialKey(self._application, last)
+
+        def read(key: CredentialKey) -> abc.Sequence[EncryptedCredential]:
+            return self._store.credentials(after=key, limit=paging.PAGE) if key < end else ()
+
+        rows = paging.rows(read, lambda row: row.key, CredentialKey(self._application, first))
+        return itertools.takewhile(lambda row: row.application == self._application, rows)
 
 
 def _anew(found: Found) -> abc.Iterator[Found]:
@@ -302,9 +336,21 @@ def mapped(application: Application, new: NewCredential, mapping: Mapping | None
         yield PutMapping(replace(mapping, external_user=new.external_user))
 
 
-def _encrypted(
-    application: Application, new: NewCredential, row: EncryptedCredential | None, cipher: CredentialCipher
-) -> PutCredential:
+def _after(puts: abc.Sequence[PutMapping], before: Mapping | None) -> Mapping:
+    """The mapping after a commit, which is `before` unless the commit puts it."""
+    if not puts and before is not None:
+        return before
+    return puts[0].mapping
+
+
+def _written(
+    application: Application,
+    new: NewCredential,
+    row: EncryptedCredential | None,
+    cipher: CredentialCipher,
+    mapping: Mapping,
+) -> Written:
     ciphertext = cipher.encrypt(application, new.user, new.fields)
     revision = row.revision if row else 0
-    return PutCredential(EncryptedCredential(application.name, new.user, cipher.version, ciphertext, revision))
+    put = PutCredential(EncryptedCredential(application.name, new.user, cipher.version, ciphertext, revision))
+    return Written(put, new.fields, mapping)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from keysvc import names
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import Application, ApplicationType, Mapping, SecretText
+from keysvc.model import Application, ApplicationType, Mapping, SecretText, names
 
 
 def same_label(label: str) -> str:
@@ -44,6 +44,16 @@ class Credential:
 
     def __iter__(self) -> abc.Iterator[str]:
         return iter(self.fields)
+
+
+def credential_of(
+    application: Application, mapping: Mapping, fields: abc.Mapping[str, SecretText], version: int, revision: int
+) -> Credential:
+    """Return what a lookup of the mapping gives, for decrypted fields; many callers may share it."""
+    masked = frozenset(f.label for f in application.fields[1:] if f.masked)
+    user = application.host_account or mapping.user
+    shared = MappingProxyType(dict(fields))
+    return Credential(application.name, user, mapping.external_user, shared, masked, version, revision)
 
 
 def labelled(application: Application, values: abc.Mapping[str, str | SecretText]) -> dict[str, SecretText]:

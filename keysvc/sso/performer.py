@@ -48,13 +48,12 @@ class Performer:
         denials: LookupAudit,
         *,
         keys: abc.Callable[[], AuditKeys | None],
-        forget: abc.Callable[[str, str | None], object],
         services: Services | None,
     ) -> None:
         """`denials` is where it is recorded what somebody had no right to."""
         self.principal = principal
         self._store, self._access, self._denials = store, access, denials
-        self._keys, self._forget, self._services = keys, forget, services
+        self._keys, self._services = keys, services
         self._own_changes = RateLimit(OWN_BURST, OWN_PER_MINUTE)
 
     def perform(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer:
@@ -71,7 +70,7 @@ class Performer:
             own = own or (scope is Scope.OWN and right in CHANGING)
         if own:
             self._own_changes.spend(caller.name)
-        return request.act(Work(self._store, self._access, caller, found, own, self._keys, self._forget, services))
+        return request.act(Work(self._store, self._access, caller, found, own, self._keys, services))
 
     def cached(self, request: Request[Answer], /, *, as_: Principal | None = None) -> Answer | None:
         """Answer from memory, or return None: only if right, settings and credential are remembered and fresh, and no

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from keysvc import names
-from keysvc.model import Application, Role, Settings
+from keysvc.model import Application, Role, Settings, names
 
 
 class SSORole(StrEnum):
@@ -53,6 +52,8 @@ class Right(StrEnum):
     SEE_CONFIG_INFO = "config.see"
     CHANGE_CONFIG_INFO = "config.change"
     PURGE_CACHE = "cache.purge"
+    CHANGE_SETTINGS = "settings.change"
+    SEE_AUDIT = "audit.see"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ _AND_OWN: Final = (_YES, _YES, _YES, _OWN)
 _ALL: Final = (_YES, _YES, _YES, _YES)
 
 TABLE: abc.Mapping[Right, Row] = {
-    Right.MASTER_SECRET: Row("rotate, back up, destroy the master secret; enrol and revoke; the settings", _SSO_ONLY),
+    Right.MASTER_SECRET: Row("rotate, back up, destroy the master secret; enrol and revoke", _SSO_ONLY),
     Right.CREATE_APPLICATION: Row("create an application", _AFFILIATE),
     Right.CHANGE_APPLICATION: Row("enable, disable and describe an application, change its flags", _AFFILIATE),
     Right.SET_TICKETS: Row("say whether an application takes tickets, and how long they are good", _SSO_ONLY),
@@ -94,6 +95,8 @@ TABLE: abc.Mapping[Right, Row] = {
     Right.SEE_CONFIG_INFO: Row("read a property bag of a config store", _ALL),
     Right.CHANGE_CONFIG_INFO: Row("set and delete a property bag", _ADMINISTRATORS),
     Right.PURGE_CACHE: Row("make an agent forget the credentials of an application", _ADMINISTRATORS),
+    Right.CHANGE_SETTINGS: Row("see and change the settings of the system, and who administers it", _SSO_ONLY),
+    Right.SEE_AUDIT: Row("read the audit", _SSO_ONLY),
 }
 
 OF_A_GROUP: Final = frozenset({Right.SEE_MAPPINGS, Right.LOOK_UP})
@@ -118,6 +121,29 @@ class Principal:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class CallerRights:
+    """Who asks, which roles that gives in the system or in one application, and how far each right goes by them. A
+    right that none of them gives is absent."""
+
+    name: str
+    certificate: Role
+    roles: tuple[SSORole, ...]
+    rights: abc.Mapping[str, Scope]
+
+    @classmethod
+    def of(cls, principal: Principal, roles: abc.Iterable[SSORole]) -> CallerRights:
+        """Read them from the table."""
+        held = tuple(roles)
+        reach = {right: {row.of(role) for role in held} for right, row in TABLE.items()}
+        rights = {
+            right.value: Scope.YES if Scope.YES in scopes else Scope.OWN
+            for right, scopes in reach.items()
+            if scopes - {Scope.NO}
+        }
+        return cls(principal.name, principal.role, held, rights)
+
+
 @functools.lru_cache(maxsize=64)
 def accounts_in(text: str) -> tuple[str, ...]:
     """The accounts of a setting: several are separated by semicolons."""
@@ -137,7 +163,7 @@ def certificate_roles(principal: Principal) -> abc.Iterator[SSORole]:
 
 
 def system_roles(accounts: frozenset[str], settings: Settings) -> abc.Iterator[SSORole]:
-    """Those that the settings give for every application. `accounts` are keys: see `keysvc.names`."""
+    """Those that the settings give for every application. `accounts` are keys: see `keysvc.model.names`."""
     if _among(accounts, accounts_in(settings.administrators)):
         yield SSORole.SSO_ADMINISTRATOR
     if _among(accounts, accounts_in(settings.affiliate_administrators)):

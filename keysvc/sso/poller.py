@@ -9,7 +9,7 @@ from collections import abc
 from typing import Protocol
 
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
-from keysvc.model import Announcement, MasterSecret, SecretBytes
+from keysvc.model import Announcement, MasterSecret, SecretBytes, Versions
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
@@ -109,9 +109,8 @@ class Poller:
             self._confirm(self._cache.announcement)
             return False
         self._check(answer)
-        missing = [record for record in answer.versions if record.version not in self._cache.held()]
         fetched, failed = [], None
-        for record in missing:
+        for record in self._cache.missing(answer.versions):
             try:
                 secret = MasterSecret(record.version, record.created_at, self._master.fetch(record.version))
             except KeysvcError as error:
@@ -122,7 +121,7 @@ class Poller:
             fetched.append(secret)
         self._cache.replace(answer, fetched)
         self._confirm(answer, fetched)
-        if answer.active is not None and answer.active.version in self._cache.held():
+        if answer.active is not None and not self._cache.missing(Versions([answer.active])):
             self._cache.permit(before, answer.epoch)
         if failed is not None:
             raise failed

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keysvc.errors import KeyStoreError, KeysvcError, VersionAlreadySealed
-from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState, utc_now
+from keysvc.model import Announcement, MasterSecret, VersionRecord, utc_now
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.logs import get_logger
 
@@ -54,9 +54,9 @@ class SealedCache:
         """What may still be used, and for how long. Destroys what may not."""
         now, found = utc_now(), list[tuple[MasterSecret, datetime]]()
         try:
-            live = {r.version: r for r in store.versions() if r.state is not VersionState.DESTROYED}
+            live = store.versions().live
             for version in self._key_store.versions():
-                secret = self._usable(version, live.get(version), now)
+                secret = self._usable(version, live.find(version), now)
                 if secret is not None:
                     found.append((secret, secret.created_at))
                     self._confirmed[version] = secret.created_at

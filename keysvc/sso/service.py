@@ -67,7 +67,7 @@ class SSO(Performer, Calls):
         self._authorizer = authorizer
         services = Services(
             StoredCredentials(store, self._ciphers, authorizer),
-            Storing(store, self._ciphers, self._credentials.forget),
+            Storing(store, self._ciphers, self._credentials),
             self._credentials,
             self._lookups,
             Tickets(store, self._ciphers.of),
@@ -79,7 +79,6 @@ class SSO(Performer, Calls):
             Access(store, self._cache.interval, authorizer),
             self._lookups,
             keys=lambda: self._cache.audit_keys,
-            forget=self._credentials.forget,
             services=services,
         )
         self._poller.start()

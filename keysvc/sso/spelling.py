@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import abc
 from typing import TypeVar
 
-from keysvc import names
 from keysvc.errors import MappingStoreError
-from keysvc.model import Application, Mapping, NameRule
+from keysvc.model import Application, Mapping, NameRule, names
 from keysvc.plugin.interfaces import LookedUp, MappingStore
 
 PAGE = 500

@@ -11,9 +11,9 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
-from keysvc import names
 from keysvc.described import NO_TOML
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
+from keysvc.model import names
 from keysvc.plugin.hookspecs import hookimpl
 from keysvc.plugin.interfaces import Authorizer, Opening, Register
 from keysvc.text import read_text

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 from keysvc.crypto.audit import audit_keys
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import MasterSecretServerUnavailable
-from keysvc.model import Announcement, MasterSecret, VersionRecord, VersionState
+from keysvc.model import Announcement, MasterSecret, VersionRecord, Versions
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.clock import elapsed
 
-PERMISSION_INTERVALS = 2
 FIRST_INTERVAL_SECONDS = 5.0
 
 
@@ -46,11 +45,20 @@ class VersionCache:
         """The versions in memory, ascending."""
         return tuple(sorted(self._state.ciphers))
 
+    def missing(self, versions: Versions) -> list[VersionRecord]:
+        """Those that are not in memory with the key check value that is announced."""
+        ciphers = self._state.ciphers
+        return [
+            record
+            for record in versions
+            if (cipher := ciphers.get(record.version)) is None or not record.describes(cipher.secret)
+        ]
+
     def replace(self, announcement: Announcement, fetched: abc.Iterable[MasterSecret]) -> None:
         """Take over an announcement: versions that it no longer names are forgotten."""
         with self._lock:
-            named = {record.version for record in announcement.versions}
-            ciphers = {version: cipher for version, cipher in self._state.ciphers.items() if version in named}
+            kept = (cipher for cipher in self._state.ciphers.values() if announcement.versions.describe(cipher.secret))
+            ciphers = {cipher.secret.version: cipher for cipher in kept}
             ciphers.update({s.version: CredentialCipher(s, announcement.system_id) for s in fetched})
             keys = audit_keys((cipher.secret for cipher in ciphers.values()), announcement.system_id)
             self._state = _State(announcement, ciphers, keys)
@@ -61,19 +69,18 @@ class VersionCache:
             ciphers = {secret.version: CredentialCipher(secret, system_id) for secret in secrets}
             self._state = replace(self._state, ciphers={**ciphers, **self._state.ciphers})
 
-    def follow(self, records: abc.Iterable[VersionRecord]) -> bool:
+    def follow(self, versions: Versions) -> bool:
         """Take over which versions there are, and which is active, from the mapping store. False, and nothing changes,
         when the active one is not in memory."""
         with self._lock:
             state = self._state
-            live = tuple(record for record in records if record.state is not VersionState.DESTROYED)
-            active = next((record.version for record in live if record.state is VersionState.ACTIVE), None)
-            if state.announcement is None or active is None or active not in state.ciphers:
+            active = versions.active
+            if state.announcement is None or active is None or self.missing(Versions([active])):
                 return False
             known = state.announcement.active
-            if known is not None and known.version > active:
+            if known is not None and known.version > active.version:
                 return True  # another thread has heard of a newer one since these were read
-            self._state = replace(state, announcement=replace(state.announcement, versions=live))
+            self._state = replace(state, announcement=replace(state.announcement, versions=versions.live))
             return True
 
     def forget(self) -> None:
@@ -82,12 +89,12 @@ class VersionCache:
             self._state, self._permitted_until = _State(), 0.0
 
     def permit(self, since: float, epoch: int) -> None:
-        """A poll sent at `since` was answered well under `epoch`: encrypting is permitted for two poll intervals from
+        """A poll sent at `since` was answered well under `epoch`: the announced permission to encrypt counts from
         then, unless another epoch was announced meanwhile."""
         with self._lock:
             announcement = self._state.announcement
             if announcement is not None and announcement.epoch == epoch:
-                until = since + PERMISSION_INTERVALS * announcement.poll_interval.total_seconds()
+                until = since + announcement.permission.total_seconds()
                 self._permitted_until = max(self._permitted_until, until)
 
     @property

@@ -48,7 +48,7 @@ class Services:
 @dataclass(frozen=True, slots=True)
 class Work:
     """For one request. With `own`, the caller changes what is its own, by no other right: it gets no external user
-    that another has. `forget` makes memory forget the credentials of an application, or of one user of it."""
+    that another has."""
 
     store: MappingStore
     access: Access
@@ -56,7 +56,6 @@ class Work:
     found: Found
     own: bool
     keys: abc.Callable[[], AuditKeys | None]
-    forget: abc.Callable[[str, str | None], object]
     server: Services | None
 
     @property
@@ -92,8 +91,12 @@ class Work:
 
     def commit(self, changes: abc.Iterable[Change], *entries: AuditEntry, guard: Guard = UNGUARDED) -> None:
         """Commit the changes with their audit entries; memory forgets the application of the request."""
+        memory = None if self.server is None or self.found.application_name is None else self.server.cache
         try:
             self.store.commit([*changes, *self.recorded(*entries)], guard)
-        finally:  # also when the answer to the commit was lost
-            if self.found.application_name is not None:
-                self.forget(self.found.application_name, None)
+        except BaseException:  # the answer to the commit may have been lost
+            if memory is not None:
+                memory.expire(self.found.application_name or "")
+            raise
+        if memory is not None:
+            memory.forget(self.found.application_name)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
-from keysvc import names
 from keysvc.errors import InvalidInput
-from keysvc.model import Application, Identity, Mapping
+from keysvc.model import Application, Identity, Mapping, names
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 

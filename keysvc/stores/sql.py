@@ -37,6 +37,7 @@ from keysvc.model import (
     SystemRecord,
     UsedTicket,
     VersionRecord,
+    Versions,
 )
 from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.changes import Change, PutVersion
@@ -44,7 +45,7 @@ from keysvc.plugin.interfaces import LookedUp, MappingStoreInfo
 from keysvc.stores import schema, sql_audit, sql_changes, sql_names
 from keysvc.stores.batches import Action, Batch, DoesNotFit, grouped, write
 from keysvc.stores.sql_database import SQLDatabase, Undone
-from keysvc.stores.sql_rows import GuardRow, looked_up, read
+from keysvc.stores.sql_rows import GuardRow, Parking, looked_up, read
 
 __all__ = ["SQLMappingStore", "Undone"]
 
@@ -116,9 +117,9 @@ class SQLMappingStore(SQLDatabase):
         """The one system record."""
         return self._one(SystemRecord, schema.system, select(schema.system))
 
-    def versions(self) -> abc.Sequence[VersionRecord]:
+    def versions(self) -> Versions:
         """Ascending."""
-        return self._all(VersionRecord, schema.versions, select(schema.versions).order_by(schema.versions.c.version))
+        return Versions(self._all(VersionRecord, schema.versions, select(schema.versions)))
 
     def rotation_settings(self) -> RotationSettings:
         """The one row, or the defaults."""
@@ -204,6 +205,8 @@ class SQLMappingStore(SQLDatabase):
         version = schema.credentials.c.version
         counted = select(version, func.count()).group_by(version).order_by(version)
         rows = self._read(lambda connection: connection.execute(counted).all())
+        if not all(isinstance(number, int) for number, _ in rows):
+            raise self._damaged("a row of the table credentials has a version that is no number")
         return {int(number): int(count) for number, count in rows}
 
     def servers(self) -> abc.Sequence[Server]:
@@ -249,8 +252,8 @@ class SQLMappingStore(SQLDatabase):
             .limit(limit)
         )
         rows = self._read(lambda connection: connection.execute(page).all())
-        events = zip(read(Event, outbox, rows), rows, strict=True)
-        return [ParkedEvent(event, row.notifier, row.reason, row.parked_at) for event, row in events]
+        events = zip(read(Event, outbox, rows), read(Parking, parked, rows), strict=True)
+        return [ParkedEvent(event, at.notifier, at.reason, at.parked_at) for event, at in events]
 
     def audit(
         self, trail: AuditTrail = AuditTrail.CHANGES, *, after: int = 0, limit: int = 500

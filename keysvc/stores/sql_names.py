@@ -10,10 +10,9 @@ from typing import Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, func, select, true
 
-from keysvc import names
 from keysvc.described import described
 from keysvc.errors import Conflict
-from keysvc.model import NameRule, Settings
+from keysvc.model import NameRule, Settings, names
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 

@@ -41,6 +41,15 @@ class GuardRow:
         return Lease(self.lease_holder, self.epoch, self.lease_expires_at, self.lease_url or "")
 
 
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A row of deliveries whose event is parked."""
+
+    notifier: str
+    reason: str
+    parked_at: datetime
+
+
 def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[Value]:
     """Rows of one result as values. Raises MappingStoreError, which names table and key of the first row that keysvc
     cannot have written."""

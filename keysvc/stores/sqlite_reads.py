@@ -15,13 +15,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from keysvc.described import described
+from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
 from keysvc.plugin.interfaces import LookedUp
 from keysvc.stores import schema
 
 _Value = TypeVar("_Value")
+File = tuple[int, int]
+"""Which file it is, whatever its path: device and inode."""
+
+
+class FileConnection(sqlite3.Connection):
+    """A connection that knows which `file` it opened: it goes on with that one, whatever its path leads to now."""
+
+    file: File | None = None
+
 
 _APPLICATION_FIELDS, _MAPPING_FIELDS, _CREDENTIAL_FIELDS = (
     [str(column.name) for column in table.c if not column.name.endswith("_key")]
@@ -50,19 +59,19 @@ _LEFT_TO_THE_LONG_WAY = (
     IndexError,  # another thread took the last connection
     KeysvcError,
     OverflowError,
-    UnicodeError,
-    msgspec.MsgspecError,
+    *UNREADABLE,
     sqlite3.Error,
 )
 _FIRST = CredentialKey("", "")
 
 
 class DirectReads:
-    """Thread-safe: a connection is used by one thread at a time, and kept for the next."""
+    """Thread-safe: a connection is used by one thread at a time, and kept for the next while its file is in place."""
 
-    def __init__(self, connect: abc.Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
-        self._idle: deque[sqlite3.Connection] = deque()
+    def __init__(self, connect: abc.Callable[[], FileConnection], file: abc.Callable[[], File | None]) -> None:
+        """`file` says which file there is now."""
+        self._connect, self._file = connect, file
+        self._idle: deque[FileConnection] = deque()
         self._closed = False
 
     def application(self, name: str) -> Application | None:
@@ -95,6 +104,8 @@ class DirectReads:
         try:
             connection = idle.pop() if idle else self._connect()
             try:
+                if connection.file != self._file():
+                    raise sqlite3.OperationalError("the file was replaced or removed")
                 found = values(connection.execute(statement, parameters))
             except BaseException:
                 connection.close()

@@ -12,19 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, QueuePool, create_engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
+from sqlalchemy import Connection, CursorResult, QueuePool, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError, OperationalError, SQLAlchemyError, StatementError
 
 from keysvc.errors import KeysvcError, MappingStoreUnavailable, NotConfigured
 from keysvc.model import Application, CredentialKey, EncryptedCredential
 from keysvc.plugin.interfaces import LookedUp
+from keysvc.plugin.logs import get_logger
 from keysvc.plugin.safe_files import create_durably
 from keysvc.stores.batches import Action, Batch
 from keysvc.stores.sql import SQLMappingStore
 from keysvc.stores.sql_rows import GuardRow
 from keysvc.stores.sqlite import DEFAULT_TIMEOUT_SECONDS
-from keysvc.stores.sqlite_reads import DirectReads
+from keysvc.stores.sqlite_reads import DirectReads, File, FileConnection
 
+log = get_logger("keysvc.sqlite")
 _DAMAGE = (
     "not a database",
     "malformed",
@@ -58,7 +60,11 @@ class SQLiteMappingStore(SQLMappingStore):
         sizes = {"pool_size": 8, "max_overflow": 24} if path else {"pool_size": 1, "max_overflow": 0}
         engine = create_engine("sqlite://", creator=self._connect, poolclass=QueuePool, hide_parameters=True, **sizes)
         super().__init__(engine, url=f"sqlite:///{path}" if path else "sqlite://")
-        self._direct_reads = DirectReads(self._connect) if path else None
+        self._was_open = False
+        self._direct_reads = None
+        if path:
+            self._direct_reads = DirectReads(self._connect, self._file)
+            event.listen(engine, "checkout", self._compare_file)
 
     @property
     def _direct(self) -> DirectReads | None:
@@ -120,27 +126,63 @@ class SQLiteMappingStore(SQLMappingStore):
                     raise
             time.sleep(random.uniform(*_ASK_AGAIN_SECONDS))  # noqa: S311  no secret
 
-    def _connect(self) -> sqlite3.Connection:
-        target = ":memory:"
+    def _file(self) -> File | None:
+        """The file that is at the path now; None where there is none."""
+        try:
+            found = os.stat(self._path or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _compare_file(self, connection: FileConnection, _entry: object, _proxy: object) -> None:
+        """A connection sees the file that it opened, also when that was unlinked or another one took its place."""
+        if connection.file != self._file():
+            log.warning("the database file was replaced or removed while it was open", path=str(self._path))
+            self._ready = False
+            raise InvalidatePoolError
+
+    def _commit(self, connection: Connection) -> None:
+        super()._commit(connection)
+        opened = connection.connection.driver_connection
+        if self._path is not None and isinstance(opened, FileConnection) and opened.file != self._file():
+            raise MappingStoreUnavailable(
+                f"{self._url}: the file was replaced or removed while a change was being committed",
+                hint="the change may be lost: look, and repeat it if it was",
+            )
+
+    def _connect(self) -> FileConnection:
+        target, file = ":memory:", self._file()
         if self._path is not None:
             with contextlib.suppress(PermissionError, NotADirectoryError):
                 self._check_exists(self._path)
             target = f"{self._path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(
-            target, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            target,
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=FileConnection,
         )
+        connection.file = file
         try:
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()
             raise
+        self._was_open = True
         return connection
 
     def _check_exists(self, path: Path) -> None:
         try:
             path.stat()
         except FileNotFoundError:
+            if self._was_open:
+                raise MappingStoreUnavailable(
+                    f"{self._url}: the file was removed while it was open",
+                    hint="put it back, or restore it from a backup: nothing needs to be restarted",
+                ) from None
             raise NotConfigured(f"{self._url} does not exist yet") from None
 
     def _begin(self, connection: Connection) -> None:

@@ -30,6 +30,7 @@ from keysvc.model import (
     RotationSettings,
     Settings,
     SystemRecord,
+    Versions,
     VersionState,
 )
 from keysvc.plugin.changes import (
@@ -213,7 +214,7 @@ class MappingStoreConformance(
     def test_versions_ascend_and_keep_their_check_values(self, store: MappingStore) -> None:
         later = [a_version(10, VersionState.ANNOUNCED), a_version(3, VersionState.DESTROYED)]
         store.commit([PutVersion(record) for record in later], UNGUARDED)
-        assert list(store.versions()) == [a_version(1, VersionState.ACTIVE), later[1], later[0]]
+        assert store.versions() == Versions([a_version(1, VersionState.ACTIVE), later[1], later[0]])
         store.commit([PutVersion(a_version(10, VersionState.RETIRING))], UNGUARDED)
         assert store.versions()[-1] == a_version(10, VersionState.RETIRING)
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from keysvc import names
 from keysvc.errors import Conflict
-from keysvc.model import Identity, Mapping, NameRule, Role, Settings, SystemRecord
+from keysvc.model import Identity, Mapping, NameRule, Role, Settings, SystemRecord, names
 from keysvc.plugin.changes import UNGUARDED, Change, DeleteMapping, PutApplication, PutIdentity, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_races import at_once

@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from keysvc.errors import Conflict, StaleVersion
-from keysvc.model import AuditEntry, Guard, Lease, Mapping, Server, VersionState
+from keysvc.model import AuditEntry, Guard, Lease, Mapping, Server
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, PutCredential, PutMapping, SeeServers
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.deaths import die_at_every_line, die_at_every_statement
@@ -132,7 +132,7 @@ class MappingStoreRaces:
         def write(user: str) -> None:
             own = open_store()
             while not finished.is_set():
-                active = next(record.version for record in own.versions() if record.state is VersionState.ACTIVE)
+                active = own.versions().require_active().version
                 row = own.credential("SAP", user)
                 assert row is not None
                 put = PutCredential(replace(a_credential(user, active), revision=row.revision))

@@ -25,6 +25,7 @@ from keysvc.model import (
     SystemRecord,
     UsedTicket,
     VersionRecord,
+    Versions,
     VersionState,
 )
 from keysvc.plugin.changes import (
@@ -105,7 +106,7 @@ def check_every_kind_of_row(store: MappingStore) -> None:
     store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)
     lease = store.grant_lease("one", MINUTE)
     assert lease is not None
-    assert (store.versions(), store.lease(), store.epoch()) == ([version], lease, 1)
+    assert (store.versions(), store.lease(), store.epoch()) == (Versions([version]), lease, 1)
     assert (store.look_up("SAP", "alice") or (None, None, None))[2] == store.credential("SAP", "alice") is not None
     assert [server.name for server in store.servers()] == [found.name for found in store.identities()] == ["web"]
     assert store.enrolment(token.token_hash) is not None

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGE_PLACES = ("*.md", "docs/**/*.md", "plugins/*/README.md", "hsm/**/*.md")
 PAGES = sorted(path for place in PAGE_PLACES for path in ROOT.glob(place))
 SOURCES = sorted([*ROOT.glob("keysvc/**/*.py"), *ROOT.glob("plugins/*/keysvc_*/**/*.py")])
-OF_PLUGINS = {"service", "registry"}  # keysvc-dpapi adds them on Windows
+OF_PLUGINS = {"console", "service", "registry"}  # keysvc-console and keysvc-dpapi add them
 COMMAND = typer.main.get_command(app)
 
 

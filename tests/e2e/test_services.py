@@ -27,6 +27,21 @@ def test_a_service_does_not_keep_what_only_commands_need(site: Site) -> None:
     assert not imported & {"typer", "pydantic", "rich", "sqlalchemy.dialects.mssql"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks the file that is put in place of the folder")
+def test_serve_waits_for_a_mapping_store_that_is_away_when_it_starts(site: Site) -> None:
+    place = site.folder / "database"
+    place.mkdir()
+    site.init("--no-backup", "--mapping-store", f"sqlite:///{place}/keysvc.db")
+    place.rename(site.folder / "away")
+    place.touch()  # SQLite says of this that it cannot be opened, and of nothing at all that there is no system yet
+    serving = site.machine.start("serve")
+    site.running.append(serving)
+    eventually(lambda: "waits for it" in serving.log.read_text("utf-8"))
+    place.unlink()
+    (site.folder / "away").rename(place)
+    eventually(lambda: site.state()["state"] == "ready")
+
+
 @pytest.mark.parametrize("service", ["serve", "agent"])
 def test_every_spelling_of_a_service_ends_in_the_same_way(keysvc: Keysvc, service: str, tmp_path: Path) -> None:
     path = tmp_path / "none.toml"

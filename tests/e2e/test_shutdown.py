@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import abc
 
 import pytest
 from sites import Site
@@ -28,6 +29,15 @@ def test_a_master_does_not_wait_for_connections_that_others_keep(site: Site) -> 
     assert "graceful shutdown exceeded" not in serving.log.read_text("utf-8")
 
 
+@pytest.fixture
+def hang_up_not_ignored() -> abc.Iterator[None]:
+    """Processes inherit that SIGHUP is ignored, as nohup has it, and the services respect it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_not_ignored")
 def test_a_hang_up_ends_a_master_and_an_agent_in_order(site: Site, keysvc: Keysvc) -> None:
     site.init("--no-backup")
     serving = site.serve()

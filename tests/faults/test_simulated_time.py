@@ -189,14 +189,14 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.ending = contextlib.ExitStack()
         self.clock = Clock()
-        self.ending.enter_context(self.clock.rules())
         folder = self.ending.enter_context(tempfile.TemporaryDirectory(dir=IN_MEMORY))
         self.store = SimulatedStore(self.clock)
         self.ending.callback(self.store.close)
         self.key_store = Plugins().key_stores.open(f"file://{Path(folder)}/secret", None, SYSTEM_ID)
         self.store.prepare()
         administrator = Identity("administrator", Role.ADMINISTRATOR, "1", utc_now())
-        lifecycle.configure(self.store, self.key_store, SYSTEM_ID, administrator)
+        lifecycle.configure(self.store, self.key_store, SYSTEM_ID, administrator)  # a thread of its own renews
+        self.ending.enter_context(self.clock.rules())
         administration = Administration(self.store, "administrator")
         fields = [Field("User Id", masked=False), Field("Password", masked=True)]
         administration.create_application("SAP", fields, flags=Flags(enabled=True, disable_credential_cache=True))
@@ -221,7 +221,8 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "ending"):
             return
         try:
-            self.recover()
+            if hasattr(self, "values"):  # else it did not begin, and what it raised is the failure
+                self.recover()
         finally:
             self.ending.close()
 
@@ -244,7 +245,7 @@ class Machine(RuleBasedStateMachine):
 
     def renew(self, master: MasterSecretServer) -> None:
         try:
-            master._leadership.renew()
+            master._term.renew()
         except Fenced:
             self.masters.remove(master)
             if master is self.master:
@@ -280,7 +281,7 @@ class Machine(RuleBasedStateMachine):
 
     def work(self, master: MasterSecretServer) -> object:
         """A turn of its worker."""
-        if not master._leadership.valid:
+        if not master._term.valid:
             return False
         master._attendance.record()
         more = master.rotation.advance()
@@ -377,7 +378,7 @@ class Machine(RuleBasedStateMachine):
     def only_one_master_believes_in_its_lease(self) -> None:
         """Invariant 1, where no clock was set; where one was, the epoch alone decides."""
         if hasattr(self, "store") and not self.jumped:
-            assert sum(master._leadership.valid for master in self.masters) <= 1
+            assert sum(master._term.valid for master in self.masters) <= 1
 
     @invariant()
     def versions_and_epochs_only_grow(self) -> None:
@@ -403,7 +404,7 @@ class Machine(RuleBasedStateMachine):
         """Invariants 3 and 5. A master that was fenced by a clock that was set may permit for a moment longer."""
         if not hasattr(self, "servers") or self.jumped:
             return
-        active = next(record.version for record in self.store.versions() if record.state is VersionState.ACTIVE)
+        active = self.store.versions().require_active().version
         for name, sso in self.servers.items():
             assert not sso._cache.permitted or active in sso._cache.held(), f"{name} lacks version {active}"
 
@@ -503,8 +504,8 @@ BROKEN = (
 
 def play(script: abc.Callable[[Machine], None]) -> None:
     machine = Machine()
-    machine.begin()
     try:
+        machine.begin()
         script(machine)
         machine.versions_and_epochs_only_grow()
         machine.who_may_encrypt_holds_the_active_version()

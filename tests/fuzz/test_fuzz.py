@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuzzing.parsers import PLAIN
+from fuzzing.rows import ROWS
 from fuzzing.running import fuzz, judged
 from fuzzing.servers import SERVERS
 from fuzzing.target import CORPUS, Target, simply
@@ -17,7 +18,7 @@ from keysvc.errors import InvalidInput
 SECONDS = 1.0
 
 
-@pytest.mark.parametrize("target", [*PLAIN, *SERVERS], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*PLAIN, ROWS, *SERVERS], ids=lambda target: target.name)
 def test_whatever_comes_is_taken_or_refused_in_time(target: Target, tmp_path: Path) -> None:
     report = fuzz(target, tmp_path, SECONDS)
     assert report.failure is None, f"{report.failure.what}: {report.failure.content[:300]!r}"

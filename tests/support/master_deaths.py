@@ -27,7 +27,6 @@ from keysvc.master import (
     delivery,
     destruction,
     enrolment,
-    lease,
     rate_limit,
     reencryption,
     rotation,
@@ -37,13 +36,14 @@ from keysvc.master import (
     server_registry,
     servers,
     service,
+    term,
     watch,
 )
 from keysvc.master.delivery import Subscription
 from keysvc.master.join_token import JoinToken
 from keysvc.master.service import MasterSecretServer
 from keysvc.model import BackupRecord, Event, Role, VersionState, utc_now
-from keysvc.plugin import sealed
+from keysvc.plugin import paging, sealed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.stores import file, file_sealers, sql, sql_changes, sql_database
 from keysvc.testing.deaths import Place, dies_at, places
@@ -51,7 +51,7 @@ from keysvc.testing.deaths import Place, dies_at, places
 POLL_INTERVAL = timedelta(milliseconds=100)
 LEASE_TTL = timedelta(seconds=30)
 ROTATION = (destruction, rotation_alerts, rate_limit, reencryption, rotation, schedule)
-MASTER = (server_registry, backup, delivery, enrolment, lease, *ROTATION, secrets, servers, service, watch)
+MASTER = (server_registry, backup, delivery, enrolment, *ROTATION, secrets, servers, service, term, watch)
 STORES = (sealed, file, file_sealers, sql, sql_changes, sql_database)
 CREDENTIALS = {f"user-{number}": f"geheim-{number}" for number in range(5)}
 NOTIFIER = "kept"
@@ -248,14 +248,11 @@ class Lives:
 
 def is_complete(store: MappingStore) -> bool:
     """Whether the rotation to the active version was told to be at its end."""
-    return all(r.completed_at is not None for r in store.versions() if r.state is VersionState.ACTIVE)
+    return store.versions().require_active().completed_at is not None
 
 
 def all_of(audit: abc.Callable) -> abc.Iterator:
-    after = 0
-    while page := audit(after=after):
-        yield from page
-        after = page[-1].sequence
+    return paging.rows(lambda after: audit(after=after), lambda entry: entry.sequence, 0)
 
 
 def certificate_request() -> bytes:

@@ -1,4 +1,4 @@
-"""Create keysvc/name_tables.py from the character database of Python 3.11: `python tests/support/name_tables.py`.
+"""Create keysvc/model/name_tables.py from the character database of Python 3.11: `python tests/support/name_tables.py`.
 
 Every later Unicode normalises what this version knows as this version does: the stability policy of Unicode says so
 (https://www.unicode.org/policies/stability_policy.html). It promises nothing about lower case, hence the tables.
@@ -79,4 +79,4 @@ LOWERED = """
 if __name__ == "__main__":
     if unicodedata.unidata_version != UNICODE:
         sys.exit(f"this interpreter knows Unicode {unicodedata.unidata_version}; the tables are of {UNICODE}")
-    (Path(__file__).parents[2] / "keysvc" / "name_tables.py").write_text(module(), "utf-8")
+    (Path(__file__).parents[2] / "keysvc" / "model" / "name_tables.py").write_text(module(), "utf-8")

@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import warm_commands
+
 from keysvc.cli.demo.processes import Process
 from keysvc.crypto import certificates, transport
 from keysvc.errors import NotifierUnavailable
@@ -29,6 +31,7 @@ POLL_INTERVAL = timedelta(milliseconds=200)
 TELLING_OF_LEAKS = {"PYTHONWARNINGS": "always::ResourceWarning"}
 """The environment of a process that reports each file, socket and database that nobody closed; of SQLite since 3.13."""
 LEAK = "ResourceWarning"
+COMMAND_SECONDS = 120
 LEASE_TTL = timedelta(seconds=20)  # beyond every pause of a loaded machine
 
 
@@ -199,14 +202,20 @@ Keysvc = abc.Callable[..., Ended]
 def run_keysvc(home: Path, *arguments: object, stdin: str = "", env: abc.Mapping[str, str] | None = None) -> Ended:
     """Run `keysvc …` as a process of its own, with `home` as its home. Fails when it leaves anything open."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYSVC_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "keysvc", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**clean, **TELLING_OF_LEAKS, "HOME": str(home), **(env or {})},
-    )
+    environment = {**clean, **TELLING_OF_LEAKS, "HOME": str(home), **(env or {})}
+    words = [*map(str, arguments)]
+    if warm_commands.usable(environment):
+        done = warm_commands.run(words, stdin, environment, COMMAND_SECONDS)
+    else:
+        command = [sys.executable, "-m", "keysvc", *words]
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            env=environment,
+        )
     assert LEAK not in done.stderr, done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)

@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keysvc.errors import NotActive
 from keysvc.plugin.logs import LONGEST_VALUE, Limited, get_logger
+from keysvc.web.asgi.exchange import refusal
 
 SAID = """
 import logging
@@ -135,3 +137,17 @@ def test_what_others_cause_is_limited_cut_and_counted(caplog: pytest.LogCaptureF
     limited = Limited(get_logger("keysvc.test"), 1)
     while "lines_left_out" not in caplog.records[-1].msg.values:
         limited.info("refused")
+
+
+def test_a_standby_logs_once_that_it_refuses_polls_until_it_names_another_master(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "keysvc")
+    for master in ("https://a.test", "https://a.test", "https://b.test", "https://a.test", "https://a.test"):
+        for path in ("/v1/poll", "/v1/status"):
+            refusal(NotActive(f"this is a standby; the master secret server is {master}"), path, is_known=True)
+    assert [line.msg.values["problem"][-1 - len("a.test") :] for line in caplog.records] == [
+        "/a.test",
+        "/b.test",
+        "/a.test",
+    ]

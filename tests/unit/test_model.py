@@ -9,7 +9,16 @@ import pickle
 import pytest
 
 from keysvc.errors import ConfigurationError, InvalidInput
-from keysvc.model import Announcement, MasterSecret, SecretBytes, SecretText, VersionRecord, VersionState, utc_now
+from keysvc.model import (
+    Announcement,
+    MasterSecret,
+    SecretBytes,
+    SecretText,
+    VersionRecord,
+    Versions,
+    VersionState,
+    utc_now,
+)
 from keysvc.plugin.location import Location
 
 
@@ -91,7 +100,9 @@ def test_what_is_no_url_is_refused_without_repeating_it(bad: str) -> None:
 
 def test_an_etag_changes_with_epoch_versions_and_states_only() -> None:
     at = utc_now()
-    records = (VersionRecord(3, VersionState.RETIRING, at, "00"), VersionRecord(4, VersionState.ACTIVE, at, "01"))
+    records = Versions(
+        [VersionRecord(4, VersionState.ACTIVE, at, "01"), VersionRecord(3, VersionState.RETIRING, at, "00")]
+    )
     announcement = Announcement("5" * 32, 7, records, at - at)
     assert announcement.etag == '"7;3r,4a"'
     assert announcement.active == records[1]

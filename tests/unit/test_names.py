@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from name_tables import UNICODE, lowered, module, refused
 
-from keysvc import name_tables, names
 from keysvc.errors import InvalidInput
+from keysvc.model import name_tables, names
 
 KELVIN, ANGSTROM, LONG_S, CAPITAL_SHARP_S = "\u212a", "\u212b", "\u017f", "\u1e9e"
 

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from keysvc import names
 from keysvc.errors import Conflict, InvalidInput
-from keysvc.model import MAXIMUM_FIELDS, Application, ApplicationType, AuditEntry, Field, Flags
+from keysvc.model import MAXIMUM_FIELDS, Application, ApplicationType, AuditEntry, Field, Flags, names
 from keysvc.plugin.changes import DeleteApplication as DeleteRow, PutApplication
 from keysvc.sso import spelling
 from keysvc.sso.credentials import refuse_local, same_label

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import abc
 from dataclasses import replace
 
-from keysvc import names
 from keysvc.errors import InvalidInput
-from keysvc.model import Application, ApplicationType, Mapping
+from keysvc.model import Application, ApplicationType, Mapping, names
+from keysvc.plugin import paging
 from keysvc.plugin.changes import DeleteMapping as DeleteRow, PutMapping
 from keysvc.sso.credential_writer import claimed
 from keysvc.sso.credentials import check_new, refuse_local
@@ -107,8 +106,8 @@ class EnableAllMappings(Request[int], frozen=True):
 
     def act(self, work: Work) -> int:
         name, changed = work.found.definition.name, 0
-        pending = (mapping for mapping in _all(work, name) if mapping.enabled != self.enabled)
-        while page := list(itertools.islice(pending, MAXIMUM_PAGE)):
+        pending = (mapping for mapping in paging.mappings(work.store, name) if mapping.enabled != self.enabled)
+        for page in paging.batches(pending, MAXIMUM_PAGE):
             work.require_enabled(work.found.again())  # the system may have been disabled since the last page
             entry = work.entry(f"mapping.all-{state(self.enabled)}", name)
             work.commit([PutMapping(replace(mapping, enabled=self.enabled)) for mapping in page], entry)
@@ -155,10 +154,3 @@ def mapped(application: Application, user: str, external_user: str) -> str:
 def state(enabled: bool) -> str:
     """As the actions of the audit have it."""
     return "enabled" if enabled else "disabled"
-
-
-def _all(work: Work, application: str) -> abc.Iterator[Mapping]:
-    after = ""
-    while page := work.store.mappings(application, after=after, limit=MAXIMUM_PAGE):
-        yield from page
-        after = page[-1].user

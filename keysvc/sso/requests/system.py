@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keysvc import names
 from keysvc.errors import InvalidInput
-from keysvc.model import Settings
+from keysvc.model import Settings, names
 from keysvc.plugin.changes import PutSystem
-from keysvc.sso.permissions import Right, accounts_in
-from keysvc.sso.requests.request import Request
+from keysvc.sso.permissions import CallerRights, Right, accounts_in
+from keysvc.sso.requests.request import ApplicationName, Request
 from keysvc.sso.status import ServerState
 from keysvc.sso.work import Services, Work
 
@@ -24,6 +23,15 @@ class GetStatus(Request[ServerState], frozen=True):
         return services.status()
 
 
+class GetRights(Request[CallerRights], frozen=True):
+    """What the caller may do in the system, or in one application."""
+
+    application: ApplicationName | None = None
+
+    def act(self, work: Work) -> CallerRights:
+        return CallerRights.of(work.caller, work.access.roles(work.caller, self.application))
+
+
 class SetAuditLevels(Request[Settings], frozen=True):
     """The levels that are given, 0 to 3. Also in a disabled system: who looks for the reason may want more of it
     recorded."""
@@ -31,7 +39,7 @@ class SetAuditLevels(Request[Settings], frozen=True):
     positive: int | None = None
     negative: int | None = None
 
-    needs = (Right.MASTER_SECRET,)
+    needs = (Right.CHANGE_SETTINGS,)
 
     def act(self, work: Work) -> Settings:
         system = work.found.system
@@ -53,7 +61,7 @@ class NameSystemAdministrators(Request[Settings], frozen=True):
     administrators: tuple[str, ...] | None = None
     affiliate: tuple[str, ...] | None = None
 
-    needs = (Right.MASTER_SECRET,)
+    needs = (Right.CHANGE_SETTINGS,)
 
     def act(self, work: Work) -> Settings:
         system = work.found.system

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, bindparam, select, text, update
 
-from keysvc import names
+from keysvc.model import names
 from keysvc.stores.columns import Instant, Name, Switch
 from keysvc.stores.migrations.statements import add_column, add_index, insert_missing
 from keysvc.stores.migrations.step_1 import audit_heads

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from keysvc.model import Field, Flags, SecretText
-from keysvc.sso.requests import applications, config_store, credentials, mappings, tickets
+from keysvc.sso.requests import applications, config_store, credentials, mappings, reveals, settings, system, tickets
 from keysvc.sso.requests.request import Request
 
 _USER = "NORDWIND\\anna.weber"
@@ -16,6 +16,11 @@ _FIELDS = (Field("User Id", masked=False), Field("Password", masked=True))
 _EXAMPLES: tuple[Request[Any], ...] = (
     credentials.LookUpByExternalUser("SAP", "AWEBER", _PASSWORD),
     credentials.SetCredential("SAP", _USER, {"Password": _PASSWORD}, "AWEBER"),
+    reveals.RevealField("SAP", _USER, "Password"),
+    reveals.RevealProperty("FTP", "ftp-adapter", "Password"),
+    settings.ChangeSettings(ticket_timeout_minutes=5),
+    system.SetAuditLevels(positive=2, negative=2),
+    system.NameSystemAdministrators(affiliate=("NORDWIND\\Affiliate Admins",)),
     tickets.IssueTicket(_USER),
     tickets.RedeemTicket("SAP", SecretText("keysvc-ticket-1.AQAAAAQ…"), _USER),
     config_store.SetConfigInfo(

@@ -7,7 +7,20 @@ from types import MappingProxyType
 from typing import Any
 
 from keysvc.errors import CannotDecrypt, Changed, Conflict, MasterSecretServerUnavailable, NotFound, RateLimited
-from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
+from keysvc.model import Settings
+from keysvc.sso.permissions import CallerRights
+from keysvc.sso.requests import (
+    applications,
+    audit,
+    config_store,
+    credentials,
+    mapping_search,
+    mappings,
+    reveals,
+    settings,
+    system,
+    tickets,
+)
 from keysvc.sso.requests.request import Request
 from keysvc.sso.status import ServerState
 from keysvc.web.agent.shapes import (
@@ -24,6 +37,7 @@ from keysvc.web.agent.shapes import (
     NOTHING,
     PROPERTIES,
     PURGED,
+    REVEALED,
     TICKET,
     VERSION,
 )
@@ -162,6 +176,14 @@ ROUTES: tuple[Route[Any], ...] = (
         shape=Shape(ServerState),
     ),
     Route(
+        method="GET",
+        path="/v1/rights",
+        request=system.GetRights,
+        summary="What the caller may do in the system, or in an application",
+        query=("application",),
+        shape=Shape(CallerRights),
+    ),
+    Route(
         method="PUT",
         path="/v1/application",
         request=applications.CreateApplication,
@@ -233,6 +255,79 @@ ROUTES: tuple[Route[Any], ...] = (
         query=ONE,
         shape=NOTHING,
         errors=OWN,
+    ),
+    Route(
+        method="GET",
+        path="/v1/mappings/found",
+        request=mapping_search.SearchMappings,
+        summary="Find mappings by user, external user and state, in pages by user",
+        query=("application", "prefix", "external_user", "enabled", "after", "limit"),
+        shape=Shape(mapping_search.FoundMappings),
+        errors=(NotFound,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/credential/state",
+        request=reveals.GetCredentialState,
+        summary="Whether a credential is stored, without it",
+        query=ONE,
+        shape=Shape(reveals.CredentialState),
+        errors=(NotFound,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/credential/reveal",
+        request=reveals.RevealField,
+        summary="One field of a credential, for a person who reads it; always in the audit",
+        shape=REVEALED,
+        errors=(NotFound, *NEEDS_MASTER),
+    ),
+    Route(
+        method="POST",
+        path="/v1/config-info/reveal",
+        request=reveals.RevealProperty,
+        summary="One property of a bag, for a person who reads it; always in the audit",
+        shape=REVEALED,
+        errors=(NotFound, Conflict, *NEEDS_MASTER),
+    ),
+    Route(
+        method="GET",
+        path="/v1/audit",
+        request=audit.ReadAudit,
+        summary="A trail of the audit, newest first, or oldest first after an entry",
+        query=audit.ReadAudit.__struct_fields__,
+        shape=Shape(audit.AuditPage),
+    ),
+    Route(
+        method="GET",
+        path="/v1/settings",
+        request=settings.GetSettings,
+        summary="The settings of the system",
+        shape=Shape(Settings),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/settings",
+        request=settings.ChangeSettings,
+        summary="Change time-outs and the sizes of the audit; what is absent stays",
+        shape=Shape(Settings),
+        errors=(Conflict,),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/settings/audit-levels",
+        request=system.SetAuditLevels,
+        summary="Which lookups are recorded; what is absent stays",
+        shape=Shape(Settings),
+        errors=(Conflict,),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/settings/administrators",
+        request=system.NameSystemAdministrators,
+        summary="Name the accounts of the system's administrators; what is absent stays",
+        shape=Shape(Settings),
+        errors=(Conflict,),
     ),
 )
 WIRES: abc.Mapping[type[Request[Any]], Wire[Any]] = MappingProxyType({route.request: Wire(route) for route in ROUTES})

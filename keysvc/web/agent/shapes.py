@@ -13,6 +13,7 @@ from keysvc.errors import InvalidInput
 from keysvc.model import Application, Field, Flags, Mapping, SecretText
 from keysvc.sso.credentials import Credential
 from keysvc.sso.requests.applications import NO_FLAGS
+from keysvc.sso.requests.reveals import RevealedField
 from keysvc.sso.tickets import Ticket
 from keysvc.web.agent.wire import Coding, Member, Shape
 from keysvc.web.asgi import messages, parameters
@@ -110,6 +111,11 @@ PROPERTIES: Shape[abc.Mapping[str, SecretText]] = Shape(
     messages.ConfigInfo,
     lambda found, _: messages.ConfigInfo({label: value.reveal() for label, value in found.items()}),
     lambda sent: {label: SecretText(value) for label, value in sent.properties.items()},
+)
+REVEALED: Shape[RevealedField] = Shape(
+    messages.RevealedBody,
+    lambda found, _: messages.RevealedBody(found.label, found.value.reveal()),
+    lambda sent: RevealedField(sent.label, SecretText(sent.value)),
 )
 APPLICATIONS: Shape[abc.Sequence[Application]] = Shape(
     messages.ApplicationPage,

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from keysvc.crypto.certificates import Peer, peer_of
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotActive, NotFound
 from keysvc.model import Identity, Role, acting_from
 from keysvc.plugin.logs import Limited, get_logger
 from keysvc.sso.permissions import Principal
@@ -139,6 +139,9 @@ def refusal(error: KeysvcError, path: str, *, is_known: bool) -> Response:
     """What an error that was foreseen is answered with."""
     found = problem_of(error)
     limited = CALLERS_LOG if is_known else STRANGERS_LOG
+    if isinstance(error, NotActive):  # a standby's usual answer, which every server may ask for at each poll
+        limited.info_if_new("refused", code=found.code, problem=found.detail)
+        return problem(found)
     repeats_what_was_sent = isinstance(error, InvalidInput | NotFound)  # a secret may have been typed in its place
     problems = {} if repeats_what_was_sent else {"problem": found.detail}
     limited.info("refused", path=path, code=found.code, **problems)

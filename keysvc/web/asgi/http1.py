@@ -168,6 +168,8 @@ class HttpConnection(asyncio.Protocol):
         version = self._parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             raise Refused(505, "this server speaks HTTP/1.1")
+        if sum(name == b"host" for name, _ in self._headers) > 1:
+            raise Refused(400, "the request names more than one host")
         exchange = Exchange(
             self,
             self._scope(version),

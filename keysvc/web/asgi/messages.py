@@ -15,6 +15,7 @@ from keysvc.model import (
     Application,
     Mapping,
     VersionRecord,
+    Versions,
     VersionState,
 )
 
@@ -56,7 +57,7 @@ class PollAnswer(Body, frozen=True):
         """As it is used. Raises ProtocolError for an interval that is none."""
         if not 0 < self.poll_interval_seconds <= MAXIMUM_INTERVAL_SECONDS:
             raise ProtocolError("the master secret server sent an impossible poll interval")
-        versions = tuple(VersionRecord(v.version, v.state, v.created_at, v.check_value) for v in self.versions)
+        versions = Versions(VersionRecord(v.version, v.state, v.created_at, v.check_value) for v in self.versions)
         return Announcement(self.system_id, self.epoch, versions, timedelta(seconds=self.poll_interval_seconds))
 
 
@@ -234,6 +235,16 @@ class ConfigInfo(Body, frozen=True):
 
     def __repr__(self) -> str:
         return "ConfigInfo()"
+
+
+class RevealedBody(Body, frozen=True):
+    """One field, in plain."""
+
+    label: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"RevealedBody({self.label!r})"
 
 
 class ApplicationPage(Body, frozen=True):

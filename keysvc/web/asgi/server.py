@@ -23,6 +23,8 @@ from keysvc.web.asgi.strangers import Strangers
 
 TLS_BUFFER_BYTES = 2048
 TLS_GOODBYE_SECONDS = 5.0
+MAXIMUM_OF_ONE_CERTIFICATE = 1024
+"""Connections: a machine whose processes each keep one has fewer. Of more, the oldest makes room."""
 SPARE_DESCRIPTORS = 64
 """Which connections leave to everything else: databases, key stores, files."""
 END_SECONDS = 5.0
@@ -102,15 +104,27 @@ class _Company:
         self.knows = knows
         self.strangers = Strangers()
         self.open: set[HttpConnection] = set()
+        self._of_certificate: dict[bytes, dict[HttpConnection, None]] = {}
 
     def joined(self, connection: HttpConnection) -> None:
         self.open.add(connection)
         if not connection.connected.is_known:
             self.strangers.is_unknown(connection, connection.abort)
+        elif (certificate := connection.connected.certificate) is not None:
+            alike = self._of_certificate.setdefault(certificate, {})
+            alike[connection] = None
+            if len(alike) > MAXIMUM_OF_ONE_CERTIFICATE:
+                oldest = next(iter(alike))
+                del alike[oldest]
+                oldest.abort()
 
     def left(self, connection: HttpConnection) -> None:
         self.open.discard(connection)
         self.strangers.leaves(connection)
+        alike = self._of_certificate.get(connection.connected.certificate or b"", {})
+        alike.pop(connection, None)
+        if not alike:
+            self._of_certificate.pop(connection.connected.certificate or b"", None)
 
     def refused(self, connection: HttpConnection, status: int, why: str) -> None:
         STRANGERS_LOG.info(

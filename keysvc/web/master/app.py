@@ -17,6 +17,7 @@ from keysvc.web.asgi import messages, parameters
 from keysvc.web.asgi.exchange import ASGI, NO_STORE, Caller, Connected, Response, answer, etag, in_thread
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.routing import Call, NoContent, NoParameters, Operation, Operations, application
+from keysvc.web.master.administration import Administration, Here
 
 TITLE = "keysvc: the master secret server"
 FETCHING = (Role.SERVER, Role.ADMINISTRATOR, Role.MASTER)
@@ -25,6 +26,7 @@ EVERYBODY = tuple(Role)
 WAIT_OF_INTERVAL = 2 / 3
 """A poll waits for so much of the poll interval, at most: what it permits lasts two from its beginning."""
 NOT_MASTER = (MasterSecretServerUnavailable, errors.Fenced)
+NOTHING_KNOWN = Here()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,20 @@ class JoinInfo:
     lease_ttl: timedelta
 
 
-def master_app(member: Member, waiting: Waiting, facts: JoinInfo) -> ASGI:
+def master_app(member: Member, waiting: Waiting, facts: JoinInfo, here: Here = NOTHING_KNOWN) -> ASGI:
     """`waiting` is told by `member` when polls have a new answer."""
 
     def admit(caller: Connected, roles: abc.Collection[Role]) -> Caller:
         return caller.caller(member.active.identities.admit, roles)
 
-    return application(TITLE, MasterOperations(member, waiting, facts).all(), admit)
+    return application(TITLE, MasterOperations(member, waiting, facts, here).all(), admit)
 
 
 class MasterOperations:
     """What the master secret server answers. A standby answers NotActive, which names the active one."""
 
-    def __init__(self, member: Member, waiting: Waiting, facts: JoinInfo) -> None:
+    def __init__(self, member: Member, waiting: Waiting, facts: JoinInfo, here: Here = NOTHING_KNOWN) -> None:
+        self._administration = Administration(lambda: self._master, here)
         self._member = member
         self._waiting = waiting
         self._facts = facts
@@ -68,6 +71,7 @@ class MasterOperations:
             *self._for_masters(),
             *self._of_versions(),
             *self._for_administrators(),
+            *self._administration.operations(),
             *self._for_anyone(),
         ]
 

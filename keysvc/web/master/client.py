@@ -27,11 +27,13 @@ from keysvc.errors import (
     ProtocolError,
 )
 from keysvc.master.join_token import JoinToken
+from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.status import SystemStatus
 from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
 from keysvc.plugin.safe_files import prove_writable
 from keysvc.web.asgi import messages
 from keysvc.web.asgi.connection import CONNECT_SECONDS, with_query
+from keysvc.web.master import messages as bodies
 from keysvc.web.master.failover import ActiveMaster, Find
 from keysvc.web.tls.identity_files import IDENTITY, MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import Renewal
@@ -211,6 +213,40 @@ class MasterClient:
         """Deny an identity from now on, and end the join tokens of its name. `force` as of `Identities.revoke`."""
         path = f"/v1/identities/{quote(name, safe='')}"
         self._master.request("DELETE", with_query(path, force="true" if force else None))
+
+    def notifiers(self) -> NotifierStates:
+        """What waits for each notifier, and what was parked."""
+        return self._master.get("/v1/notifiers", NotifierStates)
+
+    def retry_parked(self, event_id: str = "", notifier: str = "") -> int:
+        """Offer parked events again: one, those of one notifier, or all. Return how many. Raises NotFound."""
+        asked = bodies.RetryRequest(event_id, notifier)
+        response = self._master.request("POST", "/v1/notifiers/retry", asked)
+        return self._master.decode(response, bodies.Retried).events
+
+    def send_test(self) -> None:
+        """Put a test event into the outbox."""
+        self._master.request("POST", "/v1/notifiers/test")
+
+    def plugins(self) -> tuple[bodies.PluginEntry, ...]:
+        """Those on the machine of the master secret server."""
+        return self._master.get("/v1/plugins", bodies.PluginPage).items
+
+    def examine(self) -> tuple[bodies.FindingEntry, ...]:
+        """What the doctor finds on the machine of the master secret server."""
+        return self._master.get("/v1/doctor", bodies.FindingPage).items
+
+    def switch_system(self, *, enabled: bool) -> None:
+        """Let the system look up and change, or refuse both."""
+        self._master.request("PATCH", "/v1/system", bodies.SystemSwitch(enabled))
+
+    def prove_audit(self) -> tuple[bodies.TrailProof, ...]:
+        """Verify every trail of the audit."""
+        return self._master.get("/v1/audit/proof", bodies.AuditProof).trails
+
+    def import_files(self, asked: bodies.ImportRequest) -> bodies.ImportAnswer:
+        """Import files of Enterprise SSO, or say what that would change. Raises InvalidInput: then nothing changed."""
+        return self._master.decode(self._master.request("POST", "/v1/imports", asked), bodies.ImportAnswer)
 
     def close(self) -> None:
         """Repeatable."""

@@ -48,12 +48,12 @@ class WindowsPython:
         shutil.copytree(prepared(), self.home, copy_function=_link)
         for distribution, package in UNDER_TEST.items():
             _install(distribution, package, self.home / "Lib" / "site-packages")
+        # Bytecode is written: each of the many processes would compile all that it imports.
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "WINEPREFIX": str(self.prefix),
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=;bcryptprimitives=n",  # neither .NET nor a browser
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
         }
         self._start_windows()

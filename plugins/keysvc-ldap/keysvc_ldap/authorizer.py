@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass
 
-from keysvc import names
+from keysvc.model import names
 from keysvc.plugin import AuthorizerUnavailable
 from keysvc_ldap import Settings
 from keysvc_ldap.directory import Directory, Entry, Problem, any_of, chunks

@@ -1,13 +1,14 @@
 """Batches in T-SQL: one statement for all rows, which come as one JSON text, or as parameters.
 
 `OPENJSON` is there from SQL Server 2016 in databases of the compatibility level 130. Other makers' servers have it too,
-and some leave the escapes of JSON in the text, which would change names in silence. So a server is asked once
-(`PROBE`) whether it gives back what it was given. If not, the rows are `VALUES` of parameters, as many to a statement
-as it can have.
+and some leave the escapes of JSON in the text, or cut it, which would change names in silence. So a server is asked
+once (`probe`) whether it gives back what it was given. Where it does not, the rows are `VALUES` of parameters, as many
+to a statement as it can have.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import abc
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,10 +40,22 @@ class Given:
     count: int
 
 
+class Json(enum.Enum):
+    """What a server gives back of the rows that it reads as JSON."""
+
+    WHOLE = "every text"
+    PLAIN = "text of up to 4,000 characters that needs no escape"
+    NONE = "nothing, or something else"
+
+
+SHORT = 4000
+"""Characters of a text that every server reads whole."""
+
+
 class Source:
     """Gives the rows of a batch to a statement."""
 
-    def __init__(self, dialect: Dialect, *, json: bool) -> None:
+    def __init__(self, dialect: Dialect, json: Json) -> None:
         self._dialect = dialect
         self._json = json
 
@@ -60,8 +73,8 @@ class Source:
 
     def given(self, columns: abc.Mapping[str, Declared], rows: abc.Sequence[Row]) -> abc.Iterator[Given]:
         """All rows at once in JSON; else, and for a single one, as many as parameters allow."""
-        if self._json and len(rows) > 1:
-            text = msgspec.json.encode([_plain(row) for row in rows]).decode()
+        text = self._text(rows) if len(rows) > 1 else None
+        if text is not None:
             yield Given(_json_table(columns), (text,), (wire.TEXT,), len(rows))
             return
         sizes = tuple(column.size for column in columns.values())
@@ -69,6 +82,15 @@ class Source:
         for some in (rows[start : start + most] for start in range(0, len(rows), most)):
             values = tuple(row[name] for row in some for name in columns)
             yield Given(_values_table(columns, len(some)), values, sizes * len(some), len(some))
+
+    def _text(self, rows: abc.Sequence[Row]) -> str | None:
+        """The rows as JSON that this server reads whole, or None."""
+        if self._json is Json.NONE:
+            return None
+        plain = [_plain(row) for row in rows]
+        text = msgspec.json.encode(plain).decode()
+        is_short = all(len(value) <= SHORT for row in plain for value in row.values() if isinstance(value, str))
+        return text if self._json is Json.WHOLE or (is_short and "\\" not in text) else None
 
 
 def _bound(batch: Batch, dialect: Dialect) -> list[Row]:
@@ -152,7 +174,8 @@ def _insert(batch: Batch, given: Given) -> str:
 
 # -- the probe -------------------------------------------------------------------------------------------------------
 
-_NASTY = ('CORP\\alice "x" / \b\f\n\r\t\x01\x1f\x7f', "Łukasz \ufb01 \u017f A\u030a Å 日本 🔑\u2028\ufffd", "plain", "")
+_NASTY = 'CORP\\alice "x" / \b\f\n\r\t\x01\x1f'
+_HARMLESS = ("Łukasz \ufb01 \u017f A\u030a Å 日本 🔑\u2028\ufffd\x7f/", "plain", "")
 _COLUMNS = {
     "text": Declared("nvarchar(max)", wire.TEXT),
     "name": Declared("nvarchar(512)", (wire.SQL_WVARCHAR, 512, 0)),
@@ -160,25 +183,35 @@ _COLUMNS = {
     "number": Declared("bigint", wire.BIG),
     "at": Declared("datetime2(6)", wire.TIME),
 }
-_PROBED: list[Row] = [
-    {
-        "text": text if number else None,
-        "name": text,
-        "content": bytes(range(256)) * 40 if number % 2 else b"\0",
-        "number": 2**63 - 1 - number,
-        "at": datetime(2026, 2, 3, 4, 5, 6, 789012) if number else None,
-    }
-    for number, text in enumerate(_NASTY)
-]
 
 
-def probe(dialect: Dialect) -> tuple[str, str]:
+def _rows(texts: abc.Sequence[str], longest: bytes) -> list[Row]:
+    return [
+        {
+            "text": text if number else None,
+            "name": text,
+            "content": longest if number % 2 else b"\0",
+            "number": 2**63 - 1 - number,
+            "at": datetime(2026, 2, 3, 4, 5, 6, 789012) if number else None,
+        }
+        for number, text in enumerate(texts)
+    ]
+
+
+PROBED: abc.Mapping[Json, list[Row]] = {
+    Json.WHOLE: _rows((_NASTY, *_HARMLESS), bytes(range(256)) * 40),
+    Json.PLAIN: _rows(_HARMLESS, bytes(range(250)) * (SHORT // 500)),
+}
+"""The rows that a server has to give back, the best first."""
+
+
+def probe(dialect: Dialect, what: Json) -> tuple[str, str]:
     """A query that gives back rows from JSON, and its parameter."""
-    (given,) = Source(dialect, json=True).given(_COLUMNS, _PROBED)
+    (given,) = Source(dialect, what).given(_COLUMNS, PROBED[what])
     names = ", ".join(f"given.[{name}]" for name in _COLUMNS)
     return f"SELECT {names} FROM {given.sql} ORDER BY given.[number] DESC", given.parameters[0]  # noqa: S608
 
 
-def is_exact(answer: abc.Iterable[abc.Sequence[Any]]) -> bool:
+def is_exact(answer: abc.Iterable[abc.Sequence[Any]], what: Json) -> bool:
     """Whether the server gave back what it was given by `probe`."""
-    return [tuple(row) for row in answer] == [tuple(row.values()) for row in _PROBED]
+    return [tuple(row) for row in answer] == [tuple(row.values()) for row in PROBED[what]]

@@ -125,7 +125,7 @@ class SQLServerMappingStore(SQLMappingStore):
     def _check_schema(self, connection: Connection) -> None:
         super()._check_schema(connection)
         if self._source is None:
-            self._source = rows.Source(connection.dialect, json=_takes_json(connection))
+            self._source = rows.Source(connection.dialect, _json_of(connection))
 
     def _columns(self, connection: Connection) -> abc.Mapping[str, abc.Mapping[str, bool]]:
         found: dict[str, dict[str, bool]] = {}
@@ -193,11 +193,15 @@ def _put_off(connection: Connection, statement: wire.Statement) -> None:
     _wire(connection).defer(statement)
 
 
-def _takes_json(connection: Connection) -> bool:
+def _json_of(connection: Connection) -> rows.Json:
     """Asked once, and outside a transaction: a server may undo one after an error."""
-    query, parameter = rows.probe(connection.dialect)
+    return next((what for what in rows.PROBED if _reads(connection, what)), rows.Json.NONE)
+
+
+def _reads(connection: Connection, what: rows.Json) -> bool:
+    query, parameter = rows.probe(connection.dialect, what)
     try:
-        return rows.is_exact(connection.exec_driver_sql(query, (parameter,)).all())
+        return rows.is_exact(connection.exec_driver_sql(query, (parameter,)).all(), what)
     except DBAPIError as error:
         if error.connection_invalidated or refusal(error.orig) is not None:
             raise

@@ -109,7 +109,8 @@ class Connection:
         return sum(len(each.parameters) for each in self._waiting) + parameters <= PARAMETERS
 
     def defer(self, statement: Statement) -> None:
-        """Send it with the next one."""
+        """Send it with the next one. Raises UnicodeEncodeError."""
+        _check_text(statement.parameters)
         self._waiting.append(statement)
 
     def discard(self) -> None:
@@ -169,8 +170,9 @@ class Cursor:
 
     def execute(self, sql: str, parameters: abc.Sequence[Any] = ()) -> Cursor:
         """Execute it, and before it what waits: in the same round trip, where both can be together. A batch without
-        parameters may begin or end a transaction, one with parameters may not. Raises the package's errors, and
-        DoesNotFit."""
+        parameters may begin or end a transaction, one with parameters may not. Raises the package's errors,
+        DoesNotFit, and UnicodeEncodeError."""
+        _check_text(parameters)
         sizes = self._declared([parameters])
         if sql != SEND and not (parameters and self.connection.has_room(len(parameters))):
             self._run(SEND, (), [])
@@ -179,6 +181,8 @@ class Cursor:
 
     def executemany(self, sql: str, rows: abc.Sequence[abc.Sequence[Any]]) -> Cursor:
         """Execute it for each row. The types are declared for all of them."""
+        for row in rows:
+            _check_text(row)
         sizes = self._declared(rows)
         self._run(SEND, (), [])
         self._send(sql, sizes, lambda cursor: cursor.executemany(sql, rows))
@@ -252,6 +256,13 @@ class Cursor:
         except Exception as error:
             self.connection.remember_number(self._cursor, error)
             raise
+
+
+def _check_text(values: abc.Iterable[Any]) -> None:
+    """Raises UnicodeEncodeError for half of a surrogate pair, for which each package has an error of its own."""
+    for value in values:
+        if isinstance(value, str):
+            value.encode("utf-16-le")
 
 
 def _size_of(column: abc.Iterable[Any]) -> Size:

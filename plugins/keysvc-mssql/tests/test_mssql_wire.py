@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -23,16 +24,20 @@ from keysvc.plugin import (
     InvalidInput,
     Mapping,
     NotFound,
+    PutApplication,
     PutCredential,
     PutMapping,
     PutVersion,
     Reencrypt,
+    Role,
     SealAudit,
+    SeeServers,
+    Server,
     VersionRecord,
     VersionState,
 )
 from keysvc.testing.mapping_store_batches import LONGEST, NAMES, every_batch
-from keysvc.testing.mapping_store_samples import AT, MINUTE
+from keysvc.testing.mapping_store_samples import AT, MINUTE, an_application
 from keysvc.testing.mapping_store_trails import KEYS
 
 REVISION = 7
@@ -113,13 +118,34 @@ def test_a_batch_is_one_statement_with_one_parameter_however_many_rows_it_has(re
 
 
 def test_without_json_a_batch_takes_as_many_rows_to_a_statement_as_parameters_allow(recording):
-    store, recorder = recording(Database(json="escaped"))
+    store, recorder = recording(Database(json="none"))
     rows = [EncryptedCredential("SAP", f"u{number}", 2, b"x", REVISION) for number in range(2000)]
     store.commit([Reencrypt(rows)], UNGUARDED)
     sent = [call for call in recorder.calls if call.parameters]
     assert len(recorder.requests) == 2 + len(sent) == 2 + 5
     assert max(len(call.parameters) for call in sent) <= wire.PARAMETERS
     assert [p.value for call in sent for p in call.parameters][1::5] == [row.user for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("user", "ciphertext", "is_json"),
+    [
+        ("Łukasz 日本 🔑\u2028\x7f", b"x" * 2000, True),
+        ("CORP\\alice", b"x", False),
+        ('say "hi"', b"x", False),
+        ("tab\there", b"x", False),
+        ("plain", b"x" * 2001, False),
+    ],
+)
+def test_a_server_that_leaves_escapes_and_cuts_long_text_gets_json_only_where_it_reads_that_whole(
+    recording, user, ciphertext, is_json
+):
+    store, recorder = recording(Database(json="escaped"))
+    rows = [EncryptedCredential("SAP", name, 2, ciphertext, REVISION) for name in (user, "another")]
+    store.commit([Reencrypt(rows)], UNGUARDED)
+    (call,) = (call for call in recorder.calls if call.parameters)
+    assert [parameter.type for parameter in call.parameters].count("nvarchar(max)") == is_json
+    assert names_sent(recorder) >= {user, "another"}
 
 
 @pytest.mark.parametrize(
@@ -242,3 +268,18 @@ def test_deletions_raise_the_first_revision_in_their_statement(recording):
     (deletion,) = (call for call in recorder.calls if "DELETE FROM" in call.sql)
     assert deletion.sql.index("UPDATE guard SET first_revision") < deletion.sql.index("DELETE FROM [mappings]")
     assert "IF @@ROWCOUNT <> 2 THROW" in deletion.sql
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_text_that_is_no_text_is_refused_and_nothing_of_it_is_sent(recording, count):
+    store, recorder = recording(Database())
+    half = "half of a pair: \ud83d"
+    for change in (
+        SeeServers([Server(f"web-{number}", "1", (1,), AT, Role.MASTER, "", half) for number in range(count)]),
+        PutApplication(replace(an_application(), description=half)),
+        AppendAudit(AuditEntry(AT, half, "act", "it")),
+    ):
+        with pytest.raises(InvalidInput, match="not valid text"):
+            store.commit([change], UNGUARDED)
+    assert recorder.calls[-1].sql == "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
+    assert "half" not in str(recorder.calls)

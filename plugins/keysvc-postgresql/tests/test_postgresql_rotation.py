@@ -19,7 +19,7 @@ from systems import System, configured, eventually
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.installation import migration
-from keysvc.plugin import MappingStore, MappingStoreUnavailable, SecretText
+from keysvc.plugin import MappingStore, MappingStoreUnavailable, SecretText, paging
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore
 
@@ -38,7 +38,7 @@ def system(tmp_path, url):
 def fill(system: System, rows: int) -> None:
     """Credentials under the active version, as SSO servers would have written them."""
     store, key_store = system.store(), system.key_store()
-    active = next(record.version for record in store.versions() if record.state == "active")
+    active = store.versions().require_active().version
     cipher = CredentialCipher(key_store.unseal(active), system.system_id)
     application = store.application("SAP")
     names = [f"u{number:07}" for number in range(rows)]
@@ -56,14 +56,13 @@ def fill(system: System, rows: int) -> None:
 def all_decrypt(system: System, rows: int, changed: dict[str, str]) -> None:
     """Every row is under the active version, and holds what was written into it last."""
     store, key_store = system.store(), system.key_store()
-    active = next(record.version for record in store.versions() if record.state == "active")
+    active = store.versions().require_active().version
     cipher = CredentialCipher(key_store.unseal(active), system.system_id)
-    application, after, seen = store.application("SAP"), None, 0
-    while page := store.credentials(after=after, limit=5000):
-        for row in page:
-            fields = cipher.decrypt(application, row.user, row.ciphertext)
-            assert fields["Password"].reveal() == changed.get(row.user, f"of {row.user}")
-        after, seen = page[-1].key, seen + len(page)
+    application, seen = store.application("SAP"), 0
+    for row in paging.credentials(store):
+        fields = cipher.decrypt(application, row.user, row.ciphertext)
+        assert fields["Password"].reveal() == changed.get(row.user, f"of {row.user}")
+        seen += 1
     assert (seen, store.rows_by_version()) == (rows, {active: rows})
     store.close()
 

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fuzzing.target import Opened, Target, Way, each, simply, text_of
-from keysvc import names
 from keysvc.cli import applications, audit, credential
 from keysvc.crypto import age, age_keys, backup_file, certificates, tickets
 from keysvc.crypto.credentials import CredentialCipher, version_of
@@ -41,6 +40,7 @@ from keysvc.model import (
     Role,
     SecretBytes,
     SecretText,
+    names,
     utc_now,
 )
 from keysvc.plugin.interfaces import Opening

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzzing.parsers import PLAIN
 from fuzzing.plugins import OF_PLUGINS
+from fuzzing.rows import ROWS
 from fuzzing.servers import SERVERS
 
-TARGETS = {target.name: target for target in (*PLAIN, *SERVERS, *OF_PLUGINS)}
+TARGETS = {target.name: target for target in (*PLAIN, ROWS, *SERVERS, *OF_PLUGINS)}

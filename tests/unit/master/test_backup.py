@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from keysvc.errors import (
     VersionNotFound,
     WrongPassphrase,
 )
-from keysvc.master import backup
-from keysvc.model import SecretBytes, SecretText, utc_now
+from keysvc.master import backup, term
+from keysvc.model import MasterSecret, SecretBytes, SecretText, utc_now
 
 PASSPHRASE = SecretText("correct horse battery staple")
 
@@ -49,6 +50,25 @@ def test_a_lost_key_store_is_restored_and_every_credential_decrypts(system: Syst
     assert backup.restore(content, PASSPHRASE, system.store(), system.key_store()) == (1,)
     system.start()
     assert system.sso("web-02")[0].credential("SAP", user="anna")["password"].reveal() == "geheim"
+
+
+def test_a_restore_that_takes_longer_than_its_lease_keeps_the_lease(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(term, "MAINTENANCE_TTL", timedelta(seconds=1))
+    content, store, key_store = made(system).read_bytes(), system.store(), system.key_store()
+    seal, held = key_store.seal, list[bool]()
+
+    def slow_seal(secret: MasterSecret) -> None:
+        first = store.lease()
+        assert first is not None
+        eventually(lambda: (now := store.lease()) is None or now.expires_at > first.expires_at + term.MAINTENANCE_TTL)
+        held.append(store.lease() is not None)
+        seal(secret)
+
+    monkeypatch.setattr(key_store, "seal", slow_seal)
+    assert backup.restore(content, PASSPHRASE, store, key_store) == (1,)
+    assert held == [True]
 
 
 def test_a_rehearsal_tells_what_the_backup_lacks_and_changes_nothing(system: System) -> None:

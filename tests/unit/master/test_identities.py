@@ -14,7 +14,7 @@ from keysvc.crypto import certificates
 from keysvc.errors import AccessDenied, KeysvcError, MappingStoreUnavailable, NotFound, Revoked
 from keysvc.master import enrolment
 from keysvc.master.enrolment import Identities
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import Guard, Identity, Role, Severity, utc_now
 from keysvc.plugin.changes import Change, PutIdentity, RedeemEnrolment
 from keysvc.plugin.interfaces import MappingStore
@@ -58,9 +58,9 @@ class Estate:
 
     def __init__(self, system: System) -> None:
         self.system, self.store = system, HeldBack(system.store())
-        self.leadership = Leadership(system.store(), timedelta(minutes=1))
-        self.leadership.take_or_refuse()
-        self.identities = Identities(self.store, SYSTEM_ID, self.leadership, system.authority)  # type: ignore[arg-type]
+        self.term = Term(self.store, timedelta(minutes=1))  # type: ignore[arg-type]
+        self.term.take_or_refuse()
+        self.identities = Identities(self.store, SYSTEM_ID, self.term, system.authority)  # type: ignore[arg-type]
 
     def enrolled(self, name: str = "web-01") -> str:
         """Its serial."""

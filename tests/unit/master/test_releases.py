@@ -9,9 +9,9 @@ import pytest
 from systems import System, eventually
 
 from keysvc.errors import Conflict
-from keysvc.master.lease import Leadership
 from keysvc.master.releases import RAISED, Releases
 from keysvc.master.servers import LiveServers, PollRequest
+from keysvc.master.term import Term
 from keysvc.model import Identity, Role, Server, utc_now
 from keysvc.plugin.changes import UNGUARDED, PutIdentity, RaiseOldestReader, SeeServers
 from keysvc.plugin.clock import elapsed
@@ -27,10 +27,10 @@ class Members:
     def __init__(self, system: System, known: list[Server]) -> None:
         self.store = system.store()
         self.store.prepare()
-        leadership = Leadership(self.store, timedelta(seconds=30))
-        leadership.acquire()
+        term = Term(self.store, timedelta(seconds=30))
+        term.acquire()
         self.live = LiveServers(known, timedelta(seconds=30))
-        self.releases = Releases(self.store, leadership, self.live, "master-1", timedelta(0))
+        self.releases = Releases(self.store, term, self.live, "master-1", timedelta(0))
 
     def oldest_reader(self) -> int:
         self.releases.raise_oldest_reader()

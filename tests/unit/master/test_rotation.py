@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from systems import System, eventually
 
-from keysvc.errors import VersionInUse, VersionNotFound
+from keysvc.errors import KeyStoreUnavailable, VersionInUse, VersionNotFound
 from keysvc.model import BackupRecord, Guard, utc_now
 from keysvc.plugin.changes import PutBackup, PutCredential
+from keysvc.plugin.sealed import Directory
 
 
 def states(system: System) -> dict[int, str]:
@@ -59,7 +60,7 @@ def test_a_second_request_while_one_is_announced_is_the_same_rotation(system: Sy
 
 def test_a_version_that_was_sealed_but_never_announced_is_used_by_the_next_master(system: System) -> None:
     master = system.start()
-    secret = master.rotation._secrets.generate([1])
+    secret = master.rotation._secrets.generate(system.store().versions())
     system.stop()
     master = system.start()
     assert master.rotate("administrator").check_value == secret.check_value
@@ -133,6 +134,36 @@ def test_a_version_is_destroyed_only_when_nothing_needs_it_and_a_backup_holds_th
     assert list(system.key_store().versions()) == [2]
     with pytest.raises(VersionNotFound):
         master.destroy(1, "administrator", force=True)
+
+
+def test_destroying_on_a_key_store_that_cannot_be_written_is_finished_once_it_can_or_when_it_is_repeated(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_shelf: Directory, _name: str) -> None:
+        raise KeyStoreUnavailable("Read-only file system")
+
+    master = system.start()
+    for active in (2, 3):
+        master.rotate("administrator")
+        eventually(lambda active=active: states(system)[active] == "active")
+    monkeypatch.setattr(Directory, "__delitem__", refuse)
+    for version in (1, 2, 2):
+        with pytest.raises(KeyStoreUnavailable, match=f"records version {version} as destroyed, but the key store"):
+            master.destroy(version, "administrator", force=True)
+    assert [problem[:42] for problem in master.status().problems] == [
+        "version 1 is destroyed, but still in the k",
+        "version 2 is destroyed, but still in the k",
+    ]
+    system.stop()
+    master = system.start()
+    assert len(master.status().problems) == 2
+    monkeypatch.undo()
+    master.destroy(1, "administrator", force=False)
+    master._key_store_watch.look_soon()
+    eventually(lambda: list(system.key_store().versions()) == [3])
+    eventually(lambda: not master.status().problems)
+    with pytest.raises(VersionNotFound):
+        master.destroy(1, "administrator", force=False)
 
 
 def test_destroying_that_died_half_way_is_finished_by_the_next_master(system: System) -> None:

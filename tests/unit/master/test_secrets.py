@@ -11,9 +11,10 @@ from systems import System, eventually
 from keysvc.master import watch
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import MasterSecret, VersionState
+from keysvc.model import MasterSecret, Versions, VersionState
 from keysvc.plugin.interfaces import KeyStore
 from keysvc.plugin.loading import Plugins
+from keysvc.testing.key_store import secret
 
 
 class Stuck:
@@ -36,7 +37,7 @@ def test_what_is_held_is_given_out_while_the_key_store_does_not_answer(system: S
     held.hold(first)
     second = MasterSecret(2, first.created_at, first.material)
     system.key_store().seal(second)
-    records = [announced(first, VersionState.ACTIVE), announced(second, VersionState.ANNOUNCED)]
+    records = Versions([announced(first, VersionState.ACTIVE), announced(second, VersionState.ANNOUNCED)])
     loading = threading.Thread(target=held.load, args=(records,))
     loading.start()
     assert stuck.asked.wait(30)
@@ -44,6 +45,17 @@ def test_what_is_held_is_given_out_while_the_key_store_does_not_answer(system: S
     stuck.freed.set()
     loading.join()
     assert held.get(2) == second
+
+
+def test_a_version_that_is_held_with_another_key_check_value_is_unsealed_anew(system: System) -> None:
+    right, wrong = system.key_store().unseal(1), secret(1, seed=1)
+    versions = Versions([announced(right, VersionState.ACTIVE)])
+    held = UnsealedVersions(system.key_store())
+    held.hold(wrong)
+    assert not held.hold_all(versions)
+    held.load(versions)
+    assert held.get(1) == right
+    assert held.hold_all(versions)
 
 
 def test_a_degraded_master_is_ready_again_when_its_key_store_is_back(
@@ -73,7 +85,7 @@ class Drawing:
 
 def made(tmp_path, number: int, random: bytes) -> bytes:
     key_store = Plugins().key_stores.open(f"file://{tmp_path}/{number}", pytest.fail, "5" * 32)
-    return UnsealedVersions(Drawing(key_store, random)).generate([]).material.reveal()  # type: ignore[arg-type]
+    return UnsealedVersions(Drawing(key_store, random)).generate(Versions()).material.reveal()  # type: ignore[arg-type]
 
 
 def test_neither_generator_alone_decides_a_new_version(tmp_path, monkeypatch) -> None:

@@ -14,7 +14,7 @@ from tampering import Tampering, entries, heads, saved, within
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import Conflict
 from keysvc.master import audit_trails, lifecycle, watch
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import AuditEntry, AuditTrail, utc_now
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, PruneAudit, PutSystem, SealAudit
@@ -139,9 +139,9 @@ def test_a_trail_is_kept_within_its_size_and_what_is_left_is_proved(system: Syst
     for page in range(4):
         write(store, *(f"SAP: user {page}.{n}" for n in range(30)), action="credential.looked-up")
     write(store, *(f"kept {n}" for n in range(70)))
-    leadership = Leadership(store, LEASE_TTL)
-    leadership.take_or_refuse()
-    keeper = audit_trails.Trails(store, leadership, lambda: keys_of(system))
+    term = Term(store, LEASE_TTL)
+    term.take_or_refuse()
+    keeper = audit_trails.Trails(store, term, lambda: keys_of(system))
     keeper.look()
     left = store.audit(AuditTrail.LOOKUPS)
     assert (len(left), left[-1].subject, left[0].sequence) == (50, "SAP: user 3.29", 71)
@@ -194,10 +194,10 @@ def test_a_broken_trail_goes_on_once_an_administrator_accepted_it(system: System
     store, keys = system.store(), keys_of(system)
     write(store, "one", "two", keys=keys)
     within(store, lambda c: c.execute(delete(entries).where(entries.c.sequence == 2)))
-    leadership = Leadership(store, LEASE_TTL)
-    leadership.take_or_refuse()
+    term = Term(store, LEASE_TTL)
+    term.take_or_refuse()
     assert problems(system)
-    audit_trails.accept(store, leadership, CHANGES, keys, "administrator")
+    audit_trails.accept(term, CHANGES, keys, "administrator")
     assert problems(system) == ()
     assert [(e.action, e.actor) for e in store.audit()][-1] == ("audit.accepted", "administrator")
     within(store, lambda c: c.execute(update(entries).where(entries.c.sequence == 4).values(actor="nobody")))
@@ -236,9 +236,9 @@ def by_a_member(subject: str) -> AppendAudit:
 
 
 def trails_of(system: System) -> audit_trails.Trails:
-    leadership = Leadership(system.store(), LEASE_TTL)
-    leadership.take_or_refuse()
-    return audit_trails.Trails(system.store(), leadership, lambda: keys_of(system))
+    term = Term(system.store(), LEASE_TTL)
+    term.take_or_refuse()
+    return audit_trails.Trails(system.store(), term, lambda: keys_of(system))
 
 
 def test_a_trail_that_an_upgrade_added_is_sealed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,19 @@ from keysvc.crypto.credentials import CredentialCipher
 from keysvc.master import verification
 from keysvc.master.verification import UndecryptableCredential, VersionCount, verify
 from keysvc.model import Guard, SecretText, VersionRecord, VersionState
+from keysvc.plugin import paging
 from keysvc.plugin.changes import DeleteCredential, PutCredential, PutVersion
 
 
 @pytest.fixture(autouse=True)
 def in_small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "PAGE", 10)
+    monkeypatch.setattr(paging, "PAGE", 10)
 
 
 def add_version(system: System) -> None:
     """Version 2 is active, version 1 retires, and nothing is re-encrypted yet."""
     system.start()
-    secret = system.master.rotation._secrets.generate([1])
+    secret = system.master.rotation._secrets.generate(system.store().versions())
     system.stop()
     one = system.store().versions()[0]
     two = VersionRecord(2, VersionState.ACTIVE, secret.created_at, secret.check_value)

@@ -11,7 +11,7 @@ from systems import System, eventually, keeping_events
 
 from keysvc.errors import MappingStoreUnavailable
 from keysvc.master import watch
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.master.watch import MappingStoreOutage
 
 
@@ -46,9 +46,9 @@ def test_a_key_store_that_went_away_degrades_the_status_and_stops_nothing_else(s
 
 def test_an_outage_of_the_mapping_store_is_told_when_it_is_over(system: System) -> None:
     store = system.store()
-    leadership = Leadership(store, timedelta(seconds=30))
-    leadership.acquire()
-    outage = MappingStoreOutage(store, leadership)
+    term = Term(store, timedelta(seconds=30))
+    term.acquire()
+    outage = MappingStoreOutage(store, term)
     outage.ended()
     outage.began(MappingStoreUnavailable("the disk is full"))
     outage.began(MappingStoreUnavailable("still"))

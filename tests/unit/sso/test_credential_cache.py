@@ -9,10 +9,11 @@ import pytest
 from systems import System
 
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, MappingStoreUnavailable, NotFound
-from keysvc.model import Guard, Settings
+from keysvc.model import Guard, SecretText, Settings
 from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, authorization, credential_cache, found, lookup_audit
 from keysvc.sso.credential_cache import CredentialCache
+from keysvc.sso.credential_writer import NewCredential, Stored
 from keysvc.sso.credentials import Credential
 from keysvc.sso.requests import credentials
 
@@ -98,6 +99,55 @@ def test_what_this_server_stored_deleted_or_remapped_is_seen_at_once(sso: SSO) -
     sso.delete_credential("SAP", user="anna")
     with pytest.raises(NotFound):
         password(sso)
+
+
+def test_who_just_stored_a_credential_can_look_it_up_while_the_mapping_store_is_away(
+    sso: SSO, store: StoreThatMayBeAway, clock: Clock
+) -> None:
+    before = sso.credential("SAP", user="anna")
+    sso.set_credential("SAP", user="anna", external_user="ANNE", password="new")
+    store.away = True
+    clock.now += INTERVAL
+    found = sso.credential("SAP", user="anna")
+    assert (found["password"].reveal(), found.external_user) == ("new", "ANNE")
+    assert found.revision == before.revision + 1
+
+
+def test_a_write_that_failed_or_may_have_failed_leaves_memory_for_an_outage_only(
+    sso: SSO, store: StoreThatMayBeAway, another: SSO
+) -> None:
+    password(sso)
+    store.away = True
+    with pytest.raises(MappingStoreUnavailable):
+        sso.set_credential("SAP", user="anna", password="lost")
+    with pytest.raises(MappingStoreUnavailable):
+        sso.administration.enable_mapping("SAP", "anna", enabled=False)
+    assert password(sso) == "old"
+    store.away = False
+    another.set_credential("SAP", user="anna", password="new")
+    sso._credentials.expire("SAP", "anna")  # as a commit does whose answer was lost
+    assert password(sso) == "new"
+
+
+def test_an_import_keeps_in_memory_what_it_did_not_change_and_what_it_stored(
+    sso: SSO, store: StoreThatMayBeAway
+) -> None:
+    sso.set_credential("SAP", user="bert", external_user="BERT", password="old")
+    sso.set_credential("SAP", user="carl", external_user="CARL", password="old")
+    for user in ("anna", "bert", "carl"):
+        sso.credential("SAP", user=user)
+    news = [
+        NewCredential("anna", {"Password": SecretText("new")}),
+        NewCredential("bert", {"Password": SecretText("old")}, "BERTA"),
+    ]
+    assert [*sso.store_credentials("SAP", news)] == [Stored(updated=2, lost=("anna: Password is replaced",))]
+    assert sso.credential("SAP", user="bert").external_user == "BERTA"
+    store.away = True
+    assert [sso.credential("SAP", user=user)["password"].reveal() for user in ("anna", "bert", "carl")] == [
+        "new",
+        "old",
+        "old",
+    ]
 
 
 def test_what_another_server_stored_is_seen_after_one_interval_and_never_later(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from schemas import AtStep1
 
-from keysvc import names
+from keysvc.model import names
 from keysvc.stores.migrations import MIGRATIONS, step_2
 from keysvc.stores.sqlite import SQLiteMappingStore
 

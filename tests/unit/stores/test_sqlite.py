@@ -23,8 +23,16 @@ from keysvc.errors import (
     MappingStoreUnavailable,
     NotConfigured,
 )
-from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Mapping
-from keysvc.plugin.changes import UNGUARDED, AppendAudit, PutApplication, PutCredential, PutMapping
+from keysvc.model import Application, ApplicationType, AuditEntry, EncryptedCredential, Event, Mapping
+from keysvc.plugin.changes import (
+    UNGUARDED,
+    AppendAudit,
+    AppendEvent,
+    ParkEvent,
+    PutApplication,
+    PutCredential,
+    PutMapping,
+)
 from keysvc.plugin.interfaces import Opening
 from keysvc.plugin.location import Location
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
@@ -229,6 +237,62 @@ def test_flipped_bits_never_cause_anything_but_one_error_of_keysvc(store, path):
     assert refused > 10
 
 
+# -- a file that is replaced or removed ------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_removed_is_noticed_by_reads_and_writes_and_is_used_again_when_it_is_back(store, path):
+    store.look_up("SAP", "alice")
+    for beside in ("", "-wal", "-shm"):
+        path.with_name(path.name + beside).rename(path.with_name(f"away{beside}"))
+    for use in (
+        lambda: store.look_up("SAP", "alice"),
+        lambda: store.credentials(under=1),
+        store.system,
+        lambda: store.commit(users("carol"), UNGUARDED),
+    ):
+        with pytest.raises(MappingStoreUnavailable, match="removed while it was open"):
+            use()
+    for beside in ("", "-wal", "-shm"):
+        path.with_name(f"away{beside}").rename(path.with_name(path.name + beside))
+    assert store.mapping("SAP", "carol") is None
+    store.commit(users("carol"), UNGUARDED)
+
+
+def test_a_file_that_took_the_place_of_another_is_read_and_written_at_once(store, path, tmp_path):
+    other = SQLiteMappingStore(tmp_path / "other.db")
+    other.prepare()
+    other.commit([PutApplication(SAP), *users("zoe")], UNGUARDED)
+    other.close()
+    assert store.look_up("SAP", "alice")[1] is not None
+    for beside in ("-wal", "-shm"):
+        path.with_name(path.name + beside).unlink()
+    (tmp_path / "other.db").rename(path)
+    assert store.look_up("SAP", "alice")[1:] == (None, None)
+    assert store.look_up("SAP", "zoe")[1] is not None
+    store.commit(users("carol"), UNGUARDED)
+    assert [mapping.user for mapping in store.mappings("SAP")] == ["carol", "zoe"]
+
+
+def test_a_file_of_no_system_that_took_its_place_is_refused(store, path):
+    for beside in ("-wal", "-shm", ""):
+        path.with_name(path.name + beside).unlink()
+    path.touch()
+    with pytest.raises(NotConfigured):
+        store.look_up("SAP", "alice")
+
+
+def test_a_commit_into_a_file_that_was_just_removed_is_not_acknowledged(store, path, monkeypatch):
+    begin = store._begin
+
+    def remove_and_begin(connection):
+        path.unlink()
+        begin(connection)
+
+    monkeypatch.setattr(store, "_begin", remove_and_begin)
+    with pytest.raises(MappingStoreUnavailable, match="while a change was being committed"):
+        store.commit(users("carol"), UNGUARDED)
+
+
 # -- locks, full and read-only disks ---------------------------------------------------------------------------------
 
 
@@ -377,3 +441,23 @@ def test_to_prepare_waits_for_another_that_writes_until_the_time_out(path):
     assert patient.epoch() == 0
     for each in (impatient, patient, other):
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("edit", "read"),
+    [
+        ("applications SET fields = ?", lambda store: store.application("SAP")),
+        ("applications SET flags = ?", lambda store: store.look_up("SAP", "alice")),
+        ("credentials SET version = ?", lambda store: store.rows_by_version()),
+        ("deliveries SET parked_at = ?", lambda store: store.parked_events(9)),
+        ("deliveries SET reason = CAST(? AS BLOB)", lambda store: store.parked_events(9)),
+    ],
+)
+def test_a_value_that_somebody_edited_is_one_error_that_names_its_table(store, path, edit, read):
+    store.commit([AppendEvent(Event("e1", "k", AT, {}))], UNGUARDED)
+    store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)
+    read(store)
+    with sqlite3.connect(path) as editing:
+        editing.execute(f"UPDATE {edit}", ("[" * 100_000,))
+    with pytest.raises(MappingStoreError, match=edit.split()[0]):
+        read(store)

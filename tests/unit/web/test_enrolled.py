@@ -27,7 +27,7 @@ from keysvc.errors import (
 )
 from keysvc.master import enrolment
 from keysvc.master.enrolment import Identities
-from keysvc.master.lease import Leadership
+from keysvc.master.term import Term
 from keysvc.model import AuditTrail, Role, SecretBytes, utc_now
 from keysvc.sso import SSO
 from keysvc.web.agent.client import AgentClient
@@ -137,7 +137,7 @@ def test_a_copied_old_key_renews_no_more_once_the_new_certificate_was_seen(
     with pytest.raises(AccessDenied, match="was replaced"):
         renewed(identities, stolen)
     eventually(lambda: not started.store().identity("web-02").previous_may_renew)  # type: ignore[union-attr]
-    successor = Identities(started.store(), SYSTEM_ID, Leadership(started.store(), LEASE_TTL), started.authority)
+    successor = Identities(started.store(), SYSTEM_ID, Term(started.store(), LEASE_TTL), started.authority)
     with pytest.raises(AccessDenied, match="was replaced"):
         renewed(successor, stolen)
     assert identities.admit(owner).serial == owner.serial
@@ -315,10 +315,10 @@ def test_the_authoritys_own_end_is_told_a_year_ahead(
     assert (len(found), len(identities.authority_warnings())) == (int(told), int(told))
 
 
-def led(system: System) -> Leadership:
-    leadership = Leadership(system.store(), LEASE_TTL)
-    leadership.take_or_refuse()
-    return leadership
+def led(system: System) -> Term:
+    term = Term(system.store(), LEASE_TTL)
+    term.take_or_refuse()
+    return term
 
 
 @pytest.mark.parametrize("days", [300, -500], ids=["not yet valid", "expired"])

@@ -17,6 +17,11 @@ from keysvc.model import ApplicationType, AuditTrail, Field, Flags, Role
 from keysvc.plugin.changes import UNGUARDED, PutApplication, PutSystem
 from keysvc.sso import SSO
 from keysvc.sso.permissions import TABLE, Right, Scope, SSORole, matrix
+from keysvc.sso.requests.audit import ReadAudit
+from keysvc.sso.requests.mapping_search import SearchMappings
+from keysvc.sso.requests.reveals import GetCredentialState, RevealField, RevealProperty
+from keysvc.sso.requests.settings import ChangeSettings, GetSettings
+from keysvc.sso.requests.system import NameSystemAdministrators, SetAuditLevels
 from keysvc.web.agent.app import operations as agent_operations
 from keysvc.web.agent.client import AgentClient
 from keysvc.web.master.client import MasterClient
@@ -103,6 +108,11 @@ def listed(client: AgentClient, user: str) -> None:
         raise AccessDenied("it is not in the list")
 
 
+def found_by_search(client: AgentClient, user: str) -> None:
+    if user not in [mapping.user for mapping in client.perform(SearchMappings("SAP", user[:2])).items]:
+        raise AccessDenied("it is not found")
+
+
 Do = abc.Callable[[AgentClient, str], object]
 CASES: dict[Right, list[Do]] = {
     Right.CREATE_APPLICATION: [lambda c, _: c.administration.create_application("New", FIELDS)],
@@ -123,7 +133,9 @@ CASES: dict[Right, list[Do]] = {
     ],
     Right.SEE_MAPPINGS: [
         lambda c, user: c.administration.mapping("SAP", user),
+        lambda c, user: c.perform(GetCredentialState("SAP", user)),
         listed,
+        found_by_search,
     ],
     Right.CHANGE_MAPPINGS: [
         lambda c, user: c.administration.set_mapping("SAP", user, user.upper()),
@@ -134,6 +146,7 @@ CASES: dict[Right, list[Do]] = {
     Right.LOOK_UP: [
         lambda c, user: c.credential("SAP", user=user),
         lambda c, u: c.credential("SAP", user=u, fresh=True),
+        lambda c, u: c.perform(RevealField("SAP", u, "Password")),
     ],
     Right.LOOK_UP_BY_EXTERNAL_USER: [lambda c, user: c.lookup("SAP", external_user=user.upper())],
     Right.CHANGE_CREDENTIALS: [
@@ -142,12 +155,22 @@ CASES: dict[Right, list[Do]] = {
     ],
     Right.ISSUE_TICKETS: [lambda c, user: c.ticket(user=user)],
     Right.REDEEM_TICKETS: [lambda c, _: c.redeem("SAP", TICKETS[0])],
-    Right.SEE_CONFIG_INFO: [lambda c, _: c.get_config_info("Bags", name="ftp")],
+    Right.SEE_CONFIG_INFO: [
+        lambda c, _: c.get_config_info("Bags", name="ftp"),
+        lambda c, _: c.perform(RevealProperty("Bags", "ftp", "Password")),
+    ],
     Right.CHANGE_CONFIG_INFO: [
         lambda c, _: c.set_config_info("Bags", {"Password": "neu"}, name="ftp"),
         lambda c, _: c.delete_config_info("Bags", name="ftp"),
     ],
     Right.PURGE_CACHE: [lambda c, _: c.purge_cache("SAP")],
+    Right.CHANGE_SETTINGS: [
+        lambda c, _: c.perform(GetSettings()),
+        lambda c, _: c.perform(ChangeSettings(ticket_timeout_minutes=3)),
+        lambda c, _: c.perform(SetAuditLevels()),
+        lambda c, _: c.perform(NameSystemAdministrators()),
+    ],
+    Right.SEE_AUDIT: [lambda c, _: c.perform(ReadAudit())],
 }
 TICKETS: list[str] = []
 
@@ -182,9 +205,23 @@ def test_every_role_may_do_just_what_the_table_says(estate: Estate, capsys: pyte
 def test_every_operation_of_an_agent_has_a_right_and_every_right_a_case() -> None:
     operations = agent_operations(None)
     without = {operation.path for operation in operations if not operation.rights}
-    assert without == {"/v1/status", "/v1/applications"}  # the list shows what the caller may see
+    assert without == {"/v1/status", "/v1/applications", "/v1/rights"}  # each is about what the caller may do
     needed = {right for operation in operations for right in operation.rights}
     assert needed | {Right.MASTER_SECRET} == set(Right) == set(TABLE) == {*CASES, Right.MASTER_SECRET}
+
+
+def test_everybody_is_told_the_roles_and_the_rights_that_it_has(estate: Estate) -> None:
+    estate.prepare()
+    for role, (name, certificate, _) in ROLES.items():
+        told = estate.client(role).rights("SAP")
+        assert (told.name, told.certificate) == (name, certificate)
+        assert told.roles == (role,)
+        reach = {right.value: row.of(role) for right, row in TABLE.items()}
+        assert told.rights == {right: scope for right, scope in reach.items() if scope is not Scope.NO}
+    anna = estate.client(SSORole.APPLICATION_USER)
+    assert anna.rights().roles == ()
+    assert anna.rights("SAP").rights["credential.look-up"] is Scope.OWN
+    assert anna.rights("no such application").rights == {}
 
 
 def test_a_user_of_one_application_is_no_user_of_another(estate: Estate) -> None:

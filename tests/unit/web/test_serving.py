@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections import abc
+from pathlib import Path
 
+import pytest
+
+from keysvc.crypto import certificates
+from keysvc.model import Role, utc_now
+from keysvc.web.asgi import server
 from keysvc.web.asgi.exchange import ASGI, Receive, Response, Scope, Send, in_thread, read_body
 from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, listen
+from keysvc.web.tls.identity_files import IdentityFiles
 
 
 def test_a_server_may_have_as_many_connections_as_its_account() -> None:
@@ -99,6 +107,41 @@ def test_requests_that_came_together_are_answered_in_their_order() -> None:
     with asked(saying(b"!"), ask.format("", "a") + ask.format("Connection: close\n", "b")) as connection:
         first = ANSWER.format(2, "a!").replace("connection: close\r\n", "")
         assert until_closed(connection) == first + ANSWER.format(2, "b!")
+
+
+def test_a_request_that_names_two_hosts_is_refused() -> None:
+    with asked(saying(b"one"), "GET / HTTP/1.1\nHost: a\nHost: b\n\n") as connection:
+        assert until_closed(connection).startswith("HTTP/1.1 400 ")
+
+
+def test_who_has_too_many_connections_under_one_certificate_loses_the_oldest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(server, "MAXIMUM_OF_ONE_CERTIFICATE", 3)
+    authority = certificates.create_authority("5" * 32, now=utc_now())
+    contexts = []
+    for name, role in (("one", Role.MASTER), ("anna", Role.USER), ("bert", Role.USER)):
+        files = IdentityFiles(tmp_path / name)
+        pair = certificates.issue(authority, name, role, now=utc_now(), hosts=["one.example"], system_id="5" * 32)
+        files.write(pair.certificate, pair.key, authority.certificate)
+        contexts.append(files.server_context() if role is Role.MASTER else files.client_context())
+    serves, *clients = contexts
+    at = listen("127.0.0.1", 0)
+
+    def asks(client: ssl.SSLContext) -> ssl.SSLSocket:
+        plain = ending.enter_context(socket.create_connection(at.getsockname(), timeout=60))
+        connection = ending.enter_context(client.wrap_socket(plain, server_hostname="one.example"))
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert connection.recv(4096)
+        return connection
+
+    with Server(saying(b"one"), at, serves).in_background(), contextlib.ExitStack() as ending:
+        other = asks(clients[1])
+        first, *kept = [asks(clients[0]) for _ in range(4)]
+        assert until_closed(first) == ""
+        for connection in (other, *kept):
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert connection.recv(4096)
 
 
 def test_an_event_loop_that_is_held_up_gives_no_sign_of_life() -> None:

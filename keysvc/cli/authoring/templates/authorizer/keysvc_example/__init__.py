@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from pathlib import Path
 
-from keysvc.names import key
+from keysvc.model.names import key
 from keysvc.plugin import Authorizer, AuthorizerUnavailable, ConfigurationError, Opening, Register, hookimpl
 
 KEYSVC_API = 2

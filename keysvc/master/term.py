@@ -1,7 +1,8 @@
-"""Being the one master secret server: take the lease, keep it, notice its loss."""
+"""The time for which this process is the one master secret server: take the lease, renew it, notice its loss."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -12,6 +13,7 @@ from datetime import timedelta
 
 from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
 from keysvc.model import Guard, Lease
+from keysvc.plugin.changes import Change
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
@@ -27,8 +29,12 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
 
 
-class Leadership:
-    """The lease as this process holds it.
+MAINTENANCE_TTL = timedelta(seconds=30)
+"""The lease of a command that works in place of the master secret server; `hold` renews it."""
+
+
+class Term:
+    """The time for which this process is the master secret server, as far as it knows.
 
     Whether it may act is judged by a clock that nobody can set and that goes on while the machine sleeps, from before
     each request, so that a jump of any wall clock changes nothing; and each write is conditional on the epoch anyway.
@@ -42,6 +48,7 @@ class Leadership:
         self._lease: Lease | None = None
         self._valid_until = 0.0
         self._unsure = False
+        self._renewing = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -55,10 +62,10 @@ class Leadership:
             raise MasterSecretServerUnavailable("this process is not the master secret server")
         return self._lease
 
-    @property
-    def guard(self) -> Guard:
-        """For every write of the master secret server."""
-        return Guard(epoch=self.epoch)
+    def commit(self, *changes: Change, active: int | None = None) -> None:
+        """Commit all changes or none, if this term has not ended and, where one is given, version `active` is still the
+        active one. Every write of the master secret server goes through here. Raises Fenced, StaleVersion, Conflict."""
+        self._store.commit(changes, Guard(self.epoch, active))
 
     @property
     def valid(self) -> bool:
@@ -131,17 +138,18 @@ class Leadership:
                 log.warning("the lease could not be renewed", problem=str(error), still_valid=self.valid)
 
     def renew(self) -> None:
-        """Once. Raises Fenced, MappingStoreError."""
-        before = elapsed()
-        lease = self._as_recorded() if self._unsure else self._held()
-        self._unsure = True
-        try:
-            self._lease = self._store.renew_lease(lease, self._ttl)
-        except Fenced:
-            self._valid_until = 0.0
-            raise
-        self._unsure = False
-        self._valid_until = before + self._ttl.total_seconds()
+        """Renew the lease once. Any thread may call it. Raises Fenced, MappingStoreError."""
+        with self._renewing:  # two at once would take each other for a copy of this process
+            before = elapsed()
+            lease = self._as_recorded() if self._unsure else self._held()
+            self._unsure = True
+            try:
+                self._lease = self._store.renew_lease(lease, self._ttl)
+            except Fenced:
+                self._valid_until = 0.0
+                raise
+            self._unsure = False
+            self._valid_until = before + self._ttl.total_seconds()
 
     def _as_recorded(self) -> Lease:
         """The lease as the mapping store has it: the last answer was lost, and it may have been prolonged even so."""
@@ -165,3 +173,24 @@ class Leadership:
                 self._store.release_lease(lease)
             except MappingStoreUnavailable as error:
                 log.warning("the lease ends by itself", problem=str(error))
+
+
+@contextlib.contextmanager
+def hold(store: MappingStore, *, wait: bool = False, above: int = 0) -> abc.Iterator[Term]:
+    """Be the master for as long as the block runs: renew the lease meanwhile, and release it at the end.
+
+    With `wait`, wait for a holder that died. The epoch will be higher than `above`. A block that runs for long asks
+    `require` before each step; each commit is conditional on the epoch anyway. Raises LeaseHeld.
+    """
+    term = Term(store, MAINTENANCE_TTL)
+    if wait:
+        term.acquire()
+    else:
+        term.take_or_refuse()
+    try:
+        while term.epoch <= above:
+            term.raise_epoch()
+        term.keep(lambda _fenced: None)  # `require` and every commit say it
+        yield term
+    finally:
+        term.release()

@@ -14,7 +14,7 @@ from collections import abc
 from typing import Final
 
 from keysvc.errors import InvalidInput
-from keysvc.name_tables import LOWERED, REFUSED
+from keysvc.model.name_tables import LOWERED, REFUSED
 
 MAXIMUM_LENGTH: Final = 256
 """In characters."""

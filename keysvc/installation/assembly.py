@@ -158,13 +158,11 @@ def open_authorizer(config: Config) -> Authorizer | None:
     return plugins_of(config).authorizers.open(config.authorizer, no_prompt, config.system_id)
 
 
-def named_notifiers(config: Config) -> Notifiers:
-    """All notifiers that are configured, opened."""
+def notifiers_of(config: Config) -> Notifiers:
+    """What opens the notifiers of a service; none is opened yet."""
     from keysvc.installation.notifiers import Notifiers
 
-    made = Notifiers(functools.partial(open_notifier, config))
-    made.name(config.notifier_settings)
-    return made
+    return Notifiers(functools.partial(open_notifier, config))
 
 
 def tell_of_plugins(config: Config, also: Tell | None = None) -> None:
@@ -354,8 +352,7 @@ def opened_member(
     notifiers: Notifiers,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`.
-    The `notifiers` are closed too."""
+    uses is closed, `notifiers` too. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby
@@ -371,6 +368,7 @@ def opened_member(
         files = IdentityFiles(config.resolve(MASTER_IDENTITY))
         name = files.require(Role.MASTER).name
         opened.callback(notifiers.close)
+        notifiers.name(config.notifier_settings)
         standby = Standby(
             store,
             protectors,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import socket
 import struct
 import threading
@@ -29,6 +30,8 @@ log = get_logger("keysvc.credentials")
 REFUSALS = Limited(log, 10)
 SECONDS = 10.0
 THREADS = 8
+LOOK_SECONDS = 0.5
+"""How long an end waits for the thread that accepts, at most."""
 MOST_BYTES = 1024 * 1024
 """Of a credential, for systemd."""
 NONE = b"\0" * (MOST_BYTES + 1)
@@ -69,11 +72,9 @@ class UnitCredentials:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer nobody any more. Idempotent."""
+        """Answer nobody any more. The socket is systemd's: it stays as it is, for the next process. Idempotent."""
         if not self._ended.is_set():
             self._ended.set()
-            with contextlib.suppress(OSError):
-                self._at.shutdown(socket.SHUT_RDWR)  # which ends accept
             self._thread.join()
             self._pool.shutdown(cancel_futures=True)
 
@@ -95,14 +96,14 @@ class UnitCredentials:
         return fields[allowed.field].encode()
 
     def _accept(self) -> None:
-        while not self._ended.is_set():
-            try:
-                connected, address = self._at.accept()
-            except OSError:
-                if self._ended.is_set():
-                    return
-                raise
-            self._pool.submit(self._answer, connected, address)
+        self._at.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._at, selectors.EVENT_READ)
+            while not self._ended.is_set():
+                if not selector.select(LOOK_SECONDS):
+                    continue
+                with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # it went away
+                    self._pool.submit(self._answer, *self._at.accept())
 
     def _answer(self, connected: socket.socket, address: bytes | str) -> None:
         with connected:

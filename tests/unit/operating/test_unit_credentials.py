@@ -69,6 +69,17 @@ def test_a_unit_gets_what_the_policy_gives_it(sso: SSO, tmp_path: Path) -> None:
             assert json.loads(asked(path, "worker@7.service", "all")) == {"Password": "gehëim"}
 
 
+def test_the_socket_of_systemd_serves_the_next_process_too(sso: SSO, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as at:
+        at.bind(str(tmp_path / "credentials.sock"))
+        at.listen()
+        for _ in range(2):
+            units = UnitCredentials(sso, "web-01", POLICY, at)
+            units.start()
+            assert asked(tmp_path / "credentials.sock", "sap.service", "password", "\0{}/{}/{}") == b""
+            units.stop()
+
+
 @pytest.mark.parametrize(
     ("unit", "name", "error"),
     [

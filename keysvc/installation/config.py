@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from keysvc.errors import ConfigurationError, NotConfigured
+from keysvc.installation.misspelt import explained
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
 from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
@@ -257,7 +258,9 @@ def load(path: Path | None = None) -> Config:
         raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, Config, strict=True)
-    except (*NO_TOML, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        raise explained(path, content, error, (Config, RotationConfig, NotifierSettings)) from None
+    except NO_TOML as error:
         raise ConfigurationError(f"{path}: {error}") from None
     _check(config)
     return config

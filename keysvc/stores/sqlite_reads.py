@@ -32,7 +32,8 @@ class FileConnection(sqlite3.Connection):
 
 
 _APPLICATION_FIELDS, _MAPPING_FIELDS, _CREDENTIAL_FIELDS = (
-    [str(column.name) for column in table.c] for table in (schema.applications, schema.mappings, schema.credentials)
+    [str(column.name) for column in table.c if not column.name.endswith("_key")]
+    for table in (schema.applications, schema.mappings, schema.credentials)
 )
 _JOINED = {"a": _APPLICATION_FIELDS, "m": _MAPPING_FIELDS, "c": _CREDENTIAL_FIELDS}
 _JSON = [str(column.name) for column in schema.applications.c if isinstance(column.type, schema.Json)]

@@ -102,7 +102,8 @@ bit overtaken[2];   /* a user stored the credential after re-encryption read it 
 bit master_at[2];   /* the store that this process reaches: A or B */
 bit reconnects[2];  /* the connection for what it is doing was lost when the store went back */
 
-/* The SSO servers; versions in memory are those that the receipt names as live */
+/* The SSO servers; versions in memory are those that the receipt names as live, but for the one that could not be had */
+byte lacks[2];
 byte permitted[2]; /* by whom: 0 nobody, 1 + m: the present term of m; OLDER: an earlier term */
 #define OLDER 3
 byte writing[2];   /* a credential is encrypted under this secret and not stored yet */
@@ -114,7 +115,7 @@ bit remembers[2];  /* only for the assertions: this server saw something of A th
 #define SAME_EPOCH(m) (term[m] == epoch[STORE(m)])
 #define FENCED(m) (WITHOUT_EPOCH -> false : (WITHOUT_GRANT_ID -> (!SAME_EPOCH(m)) : (!(SAME_EPOCH(m) && term_branch[m] == branch[STORE(m)]))))
 #define HOLDS_LEASE(m) (term[m] && SAME_EPOCH(m) && term_branch[m] == branch[STORE(m)])
-#define HELD(s, k) LIVE(SSO(s), k)
+#define HELD(s, k) (LIVE(SSO(s), k) && lacks[s] != k)
 
 /* Whether the grant is one of this store. */
 #define GRANT_IS_OF(who, x) (epoch[who] <= epoch[x] && \
@@ -342,7 +343,7 @@ c_code {
     static long server_key(int s) {
         return now.states[2 + s] | now.epoch[2 + s] << 15 | now.branch[2 + s] << 18 | now.head[2 + s] << 19
             | now.permitted[s] << 20 | now.writing[s] << 22 | now.server_at[s] << 25 | now.remembers[s] << 26
-            | (long) (now.holds[0] >> s & 1) << 27 | (long) (now.holds[1] >> s & 1) << 28;
+            | (long) now.lacks[s] << 29 | (long) (now.holds[0] >> s & 1) << 27 | (long) (now.holds[1] >> s & 1) << 28;
     }
 
     static long master_key(int m) {
@@ -370,7 +371,7 @@ c_code {
     static void exchange_servers(void) {
         int m;
         EXCHANGE_FACTS(2, 3)
-        EXCHANGE_BOTH(permitted) EXCHANGE_BOTH(writing) EXCHANGE_BOTH(server_at) EXCHANGE_BOTH(remembers)
+        EXCHANGE_BOTH(permitted) EXCHANGE_BOTH(writing) EXCHANGE_BOTH(server_at) EXCHANGE_BOTH(remembers) EXCHANGE_BOTH(lacks)
         for (m = 0; m < 2; m++) now.holds[m] = (now.holds[m] & 1) << 1 | now.holds[m] >> 1;
     }
 
@@ -465,12 +466,13 @@ inline fetch(s, x) {
 }
 
 /* The answer of a master that holds the lease of its store. */
-inline answer(s, m, x) {
+inline answer(s, m, x, failing) {
     show_receipt(SSO(s), x);
     if
     :: turned_back[x] && !WITHOUT_STOPPING -> skip /* lookups go on with what is held; no permission to encrypt */
     :: !turned_back[x] && doing[m] == ACTIVATE && !HAS_NUMBER(s, subject[m]) && !WITHOUT_REFUSING_NEWCOMERS -> skip
     :: else ->
+        holds[m] = (holds[m] & ~BIT(s)); /* what it says at its newest poll counts */
         holds[m] = (THE(x, ANNOUNCED) && HAS_NUMBER(s, THE(x, ANNOUNCED)) -> holds[m] | BIT(s) : holds[m]);
         /* who saw what this store has lost gets no permission on it before it is accepted */
         INVARIANT(12, !(x == B && SERVER_SAW_LOST(s) && epoch[SSO(s)] > accepted[B]));
@@ -478,6 +480,7 @@ inline answer(s, m, x) {
         if
         :: epoch[SSO(s)] < term[m] || (epoch[SSO(s)] == term[m] && branch[SSO(s)] == term_branch[m]) ->
             fetch(s, x);
+            lacks[s] = (failing -> THE(x, ANNOUNCED) : 0);
             permitted[s] = m + 1
         :: else -> INVARIANT(12, false) /* after an acceptance nobody refuses the master */
         fi
@@ -511,9 +514,9 @@ inline store_credential(s, x) {
 #define IS_NOT_OLD(who, s) (WITHOUT_REFUSING_OLD || (epoch[who] > epoch[SSO(s)] || \
     (epoch[who] == epoch[SSO(s)] && branch[who] == branch[SSO(s)])))
 
-inline poll(s, m) {
+inline poll(s, m, failing) {
     if
-    :: HOLDS_LEASE(m) -> answer(s, m, STORE(m))
+    :: HOLDS_LEASE(m) -> answer(s, m, STORE(m), failing)
     :: else -> /* from memory: nothing changed since. It does not know yet that its store went back */
         if
         :: epoch[SSO(s)] == term[m] && branch[SSO(s)] == term_branch[m] && doing[m] != ACTIVATE -> permitted[s] = m + 1
@@ -526,16 +529,21 @@ inline poll(s, m) {
 inline late_answer(s, m) {
     if
     :: epoch[MASTER(m)] && IS_NOT_OLD(MASTER(m), s) ->
-        copy_facts(SSO(s), MASTER(m));
+        copy_facts(SSO(s), MASTER(m)); lacks[s] = 0;
         remembers[s] = head[MASTER(m)]
     :: else
     fi
 }
 
+#define IS_NEW(s, m) (THE(STORE(m), ANNOUNCED) && !HELD(s, THE(STORE(m), ANNOUNCED)))
+
 proctype sso_server(bit s) {
     do
-    :: d_step { valid[0] -> poll(s, 0); done() }
-    :: d_step { valid[1] -> poll(s, 1); done() }
+    :: d_step { valid[0] -> poll(s, 0, 0); done() }
+    :: d_step { valid[1] -> poll(s, 1, 0); done() }
+    /* the announced version cannot be had: a key store hangs, or the connection breaks */
+    :: d_step { valid[0] && IS_NEW(s, 0) -> poll(s, 0, 1); done() }
+    :: d_step { valid[1] && IS_NEW(s, 1) -> poll(s, 1, 1); done() }
     :: d_step { disks && term[0] && !valid[0] -> late_answer(s, 0); done() }
     :: d_step { disks && term[1] && !valid[1] -> late_answer(s, 1); done() }
     :: d_step { permitted[s] -> permitted[s] = 0; done() } /* two poll intervals without an answer */
@@ -545,7 +553,7 @@ proctype sso_server(bit s) {
     :: d_step { writing[s] -> store_credential(s, server_at[s]); done() }
     :: d_step { epoch[SSO(s)] -> /* it is started anew, without a receipt */
         epoch[SSO(s)] = 0; branch[SSO(s)] = 0; states[SSO(s)] = 0; head[SSO(s)] = 0; remembers[s] = 0;
-        permitted[s] = 0; writing[s] = 0; done() }
+        permitted[s] = 0; writing[s] = 0; lacks[s] = 0; done() }
     od
 }
 

@@ -30,7 +30,7 @@ NODES = 3
 TTL_SECONDS, LOOP_SECONDS, RETRY_SECONDS = 8, 2, 2
 PROGRAMS = {"patroni": "patroni", "etcd": "etcd-server", "haproxy": "haproxy", "initdb": "postgresql"}
 """Each program, and the Debian package that has it."""
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 
 PATRONI = """
 scope: keysvc
@@ -152,6 +152,13 @@ class Cluster:
         self._etcd: subprocess.Popen[bytes] | None = None
         self._haproxy: subprocess.Popen[bytes] | None = None
         self.nodes = [self._node(number) for number in range(1, NODES + 1)]
+        try:
+            self._start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _start(self) -> None:
         self._start_etcd()
         self._start_haproxy()
         for node in self.nodes:

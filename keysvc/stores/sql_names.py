@@ -7,11 +7,10 @@ from collections import abc
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, func, select, true
 
 from keysvc.errors import Conflict
-from keysvc.model import NameRule, Settings, names
+from keysvc.model import NameRule, names
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 
@@ -55,7 +54,7 @@ def new_names(changes: abc.Iterable[change.Change]) -> list[NewName]:
 def are_folded(connection: Connection) -> bool:
     """Whether the system has folded names."""
     settings = connection.scalars(select(schema.system.c.settings)).all()
-    return any(msgspec.convert(each, Settings).names is NameRule.FOLDED for each in settings)
+    return any(each.get("names") == NameRule.FOLDED for each in settings)
 
 
 def refuse_twins(connection: Connection, news: abc.Sequence[NewName]) -> None:

@@ -81,7 +81,7 @@ def _messages(content: bytes) -> Way:
 
 
 def _answer(content: bytes, kind: type) -> None:
-    found = decode(SimpleNamespace(data=content), kind, "somebody")  # type: ignore[arg-type]
+    found = decode(SimpleNamespace(data=content), msgspec.json.Decoder(kind), "somebody")  # type: ignore[arg-type]
     if isinstance(found, messages.PollAnswer):
         found.announcement()
 

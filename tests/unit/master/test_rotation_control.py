@@ -298,9 +298,9 @@ def test_the_end_of_a_rotation_is_told_even_when_the_master_died_right_after_the
     """As it was found: every row under version 2, and nothing said so."""
     fill(system, 10)
     system.start().rotate(ADMINISTRATOR)
-    eventually(lambda: is_complete(system, 2))
-    system.stop()
     store, told = system.store(), Told()
+    eventually(lambda: is_complete(system, 2) and not store.events(1))
+    system.stop()
     store.commit([PutVersion(replace(store.versions()[1], completed_at=None))], Guard())
     for _ in range(2):
         system.start(subscriptions=told.subscriptions)

@@ -89,16 +89,16 @@ sed -i 's/unit = "adapter.service", credential = "gone"/unit = "unlucky.service"
 systemctl daemon-reload
 systemctl enable --quiet --now keysvc-agent.socket keysvc-agent-local.socket keysvc-credentials.socket
 ! systemctl is-active --quiet keysvc-agent || fail "the agent does not run before anybody calls"
-timeout 60 systemctl start adapter.service || fail "a unit starts with a credential of the agent"
+timeout 300 systemctl start adapter.service || fail "a unit starts with a credential of the agent"
 journal_has adapter.service '^geheim$' || fail "a unit gets its credential"
 said "a unit gets its credential, and the agent was started for it"
 for refused in stranger.service unlucky.service; do
-  ! timeout 60 systemctl start "$refused" 2>/dev/null || fail "$refused starts without a credential"
+  ! timeout 300 systemctl start "$refused" 2>/dev/null || fail "$refused starts without a credential"
   [ "$(shown ExecMainStatus "$refused")" = 243 ] || fail "$refused ends with 243/CREDENTIALS"
 done
 said "a unit that may have none, or whose credential is not there, does not start"
 systemctl restart keysvc-agent
-timeout 60 systemctl restart adapter.service || fail "sockets outlive a restart of the agent"
+timeout 300 systemctl restart adapter.service || fail "sockets outlive a restart of the agent"
 said "sockets outlive a restart of the agent"
 python3 - <<'PYTHON' || fail "the agent answers on the sockets that systemd holds"
 import socket

@@ -11,7 +11,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --n
 LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types relock python console failover deaths chaos fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all lint types relock python console failover deaths chaos ha model fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -26,7 +26,7 @@ test: $(TOX)  ## lint, types, the whole suite, the plugins', and the quick part 
 	@TOX_SKIP_ENV="$$($(VENV)/bin/python -c 'import sys; print("py3%d-unit" % sys.version_info.minor)')" $(TOX) run
 
 # What takes longer than `make test` adds its target here.
-test-all: test console deaths failover chaos oldest newest trixie systemd reproducible  ## `make test`, and all that takes longer: hours
+test-all: test model console deaths failover chaos ha oldest newest trixie systemd reproducible  ## `make test`, and all that takes longer: hours
 
 lint: $(TOX)  ## ruff, import-linter, codespell
 	@$(TOX) run -e lint
@@ -86,6 +86,15 @@ MINUTES ?= 10
 chaos: $(TOX)  ## kills, pauses, partitions, rotations by a plan: make chaos STORE=sqlite|postgresql SEED=… MINUTES=…
 	@.ci/packages
 	@$(TOX) run -e chaos -- --store $(STORE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+ha: export MINUTES := $(if $(filter file,$(origin MINUTES)),30,$(MINUTES))
+ha: $(TOX)  ## a fleet on three PostgreSQL servers under Patroni that fail over: make ha SEED=… MINUTES=30 ONLY="commits_lost"
+	@.ci/packages
+	@$(TOX) run -e ha -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
+model:  ## the model of the protocol in docs/model: visits every state, then takes out each guard
+	@.ci/packages
+	@PYTHONPATH=tests/support $(PYTHON) -m model_checking --whole
 
 fuzz: $(TOX)  ## each parser of outside input for MINUTES, or some: make fuzz MINUTES=10 TARGETS="tickets backup"; keeps what fails
 	@.ci/packages

@@ -201,7 +201,7 @@ def _marks(path: Path) -> dict[AuditTrail, Checkpoint]:
     import msgspec
 
     from keysvc.cli.shared import as_text, read_file
-    from keysvc.described import UNREADABLE
+    from keysvc.crypto.unreadable import UNREADABLE
     from keysvc.master.audit_trails import Checkpoint
     from keysvc.model import AuditTrail
 

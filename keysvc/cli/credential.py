@@ -191,7 +191,7 @@ def fields_from_file(path: Path) -> dict[str, str]:
     """A JSON object of texts. Raises InvalidInput."""
     import msgspec
 
-    from keysvc.described import UNREADABLE
+    from keysvc.crypto.unreadable import UNREADABLE
 
     content, source = read_file(path)
     try:

@@ -81,7 +81,7 @@ def _import(
     Everything is gone through once before anything is stored."""
     from keysvc.sso.credential_files import prepared, read_lines
 
-    news = prepared(read_lines(content, source), source, sso.application)
+    news = prepared(read_lines(content, source), source, sso.application, sso.names)
     checked = _store(sso, news, "checking", dry_run=True, replace=replace)
     return checked if dry_run else _store(sso, news, "storing", dry_run=False, replace=replace)
 

@@ -37,16 +37,21 @@ Settings = dict[str, str | tuple[str, ...]]
 AdvertiseOption = Annotated[
     str | None, typer.Option(metavar="URL", help="How others reach this machine, when it listens on every address.")
 ]
+KeyStoreOption = Annotated[
+    str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: file:// under DIR.")
+]
+MappingStoreOption = Annotated[
+    str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: sqlite:/// under DIR.")
+]
+NamesOption = Annotated[
+    str, typer.Option(metavar="folded|exact", help="Whether Anna and anna are one name; folded is for good.")
+]
 
 
 def init(
     directory: DirOption,
-    key_store: Annotated[
-        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: file:// under DIR.")
-    ] = None,
-    mapping_store: Annotated[
-        str | None, typer.Option(metavar="URL", callback=without_secret, help="Default: sqlite:/// under DIR.")
-    ] = None,
+    key_store: KeyStoreOption = None,
+    mapping_store: MappingStoreOption = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:7443",
     backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Back the master secret up at once.")] = None,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not ask for a backup now.")] = False,
@@ -56,6 +61,7 @@ def init(
     authority: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Your own certificate authority: certificate.pem and key.pem.")
     ] = None,
+    names: NamesOption = "folded",
     passphrase_file: PassphraseFileOption = None,
     allow_extractable_kek: Annotated[
         bool, typer.Option("--allow-extractable-kek", help="Take a KEK of your own that could leave its HSM.")
@@ -72,11 +78,14 @@ def init(
     from keysvc.cli.output import warn
     from keysvc.installation import init_and_join
     from keysvc.master.status import BACKUP_HINT, NO_BACKUP
+    from keysvc.model import NameRule
 
     if allow_extractable_kek:
         key_store = _allow_extractable(key_store)
     if backup is not None and no_backup:
         raise typer.BadParameter("--backup and --no-backup exclude each other")
+    if names not in list(NameRule):
+        raise typer.BadParameter("--names is folded or exact")
     if backup is not None:
         _require_free(backup)
     secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
@@ -86,7 +95,9 @@ def init(
 
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
-    wishes = init_and_join.InitOptions(key_store, mapping_store, listen, poll_interval, lease_ttl, authority, advertise)
+    wishes = init_and_join.InitOptions(
+        key_store, mapping_store, listen, poll_interval, lease_ttl, authority, advertise, NameRule(names)
+    )
     made = init_and_join.install(directory, wishes, prompt)  # type: ignore[arg-type]
     config = made.config
     typer.echo(f"system {config.system_id} is configured: version 1 of its master secret is sealed and read back")

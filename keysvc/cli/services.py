@@ -9,6 +9,7 @@ import time
 from collections import abc
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from keysvc.cli.prompts import key_store_prompt
 from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable, NotActive
@@ -28,6 +29,9 @@ from keysvc.web.asgi.long_poll import Waiting
 from keysvc.web.asgi.server import Server, interrupt_at_end, listen
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
 from keysvc.web.tls.renewal import kept_renewed
+
+if TYPE_CHECKING:
+    from keysvc.web.master.app import JoinInfo
 
 log = get_logger("keysvc.service")
 ASK_AGAIN_SECONDS = 1.0
@@ -57,7 +61,7 @@ def serve(config: Path | None) -> None:
 
 def _serve_master(settings: Config, identity: IdentityFiles, service: Service, metrics: Unmeasured) -> None:
     from keysvc.installation.doctor import this_machine
-    from keysvc.web.master.app import JoinInfo, master_app
+    from keysvc.web.master.app import master_app
 
     context, waiting, notifiers = identity.server_context(), Waiting(), assembly.notifiers_of(settings)
     problems: list[KeysvcError] = []
@@ -66,13 +70,6 @@ def _serve_master(settings: Config, identity: IdentityFiles, service: Service, m
         problems.append(error)
         server.stop()
 
-    facts = JoinInfo(
-        settings.system_id,
-        assembly.shareable_mapping_store(settings),
-        identity.authority(),
-        settings.polling,
-        settings.lease,
-    )
     with (
         assembly.opened_member(
             settings,
@@ -96,7 +93,7 @@ def _serve_master(settings: Config, identity: IdentityFiles, service: Service, m
         reloading = Reloading(
             settings, lambda _: identity.load_pair(context), lambda found: _renotify(found, notifiers, member)
         )
-        app = master_app(member, waiting, facts, this_machine(settings), metrics.observe)
+        app = master_app(member, waiting, _join_info(settings, identity), this_machine(settings), metrics.observe)
         server = Server(
             app,
             at,
@@ -116,6 +113,18 @@ def _serve_master(settings: Config, identity: IdentityFiles, service: Service, m
             server.run()
     if problems:
         raise problems[0]
+
+
+def _join_info(settings: Config, identity: IdentityFiles) -> JoinInfo:
+    from keysvc.web.master.app import JoinInfo
+
+    return JoinInfo(
+        settings.system_id,
+        assembly.shareable_mapping_store(settings),
+        identity.authority(),
+        settings.polling,
+        settings.lease,
+    )
 
 
 def _renotify(settings: Config, notifiers: Notifiers, member: Member) -> None:

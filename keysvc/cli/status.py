@@ -148,7 +148,7 @@ def _opened(protector: ProtectorStatus) -> str:
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation; say how to mend it.
+    """Check this installation; say how to repair it.
 
     Exit status 1 when something is wrong.
 
@@ -163,6 +163,6 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print_json(findings)
     else:
         for finding in findings:
-            typer.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.what}{'' if finding.ok else f'; {finding.mend}'}")
+            typer.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.what}{'' if finding.ok else f'; {finding.hint}'}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -32,6 +33,35 @@ def disable(config: ConfigOption = None) -> None:
     keysvc system disable
     """
     _switch(config, enabled=False)
+
+
+@app.command("names")
+def names_(
+    rule: Annotated[str, typer.Argument(metavar="folded")],
+    config: ConfigOption = None,
+) -> None:
+    """Make names that differ in upper and lower case alone one name, for good. Refused while there are such twins,
+    which are listed: delete or rename one of each.
+
+    \b
+    keysvc system names folded
+    """
+    from keysvc.errors import Conflict
+    from keysvc.master.switch import fold_names
+
+    if rule != "folded":
+        raise typer.BadParameter("names can be made folded alone")
+    settings = load(config)
+    actor = require_administrator(settings)
+    twins = fold_names(open_store(settings), actor)
+    for each in twins:
+        typer.echo(each)
+    if twins:
+        raise Conflict(
+            f"{len(twins)} names are there in two spellings: nothing was changed",
+            hint="delete the one that nobody uses: keysvc mapping delete APP USER, keysvc app delete APP",
+        )
+    typer.echo(f"names are {rule}: upper and lower case are the same within one poll interval")
 
 
 def _switch(config: Path | None, *, enabled: bool) -> None:

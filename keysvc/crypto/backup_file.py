@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from keysvc.crypto import age
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import BackupDamaged, InvalidInput
 from keysvc.model import MasterSecret, SecretBytes, SecretText
 from keysvc.plugin.sealed import check_new_passphrase
@@ -51,6 +51,9 @@ class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     header: str
     versions: tuple[_Version, ...]
+
+
+_CONTENT = msgspec.json.Decoder(_Content)
 
 
 def write(
@@ -116,7 +119,7 @@ def read(content: bytes, passphrase: SecretText) -> Backup:
     header = _parse_header(text)
     plain = _decrypt(sealed, passphrase)
     try:
-        inside = msgspec.json.decode(plain, type=described(_Content))
+        inside = _CONTENT.decode(plain)
         secrets = tuple(_secret(version) for version in inside.versions)
     except (*UNREADABLE, ValueError, InvalidInput):
         raise BackupDamaged("the backup opens, and what is inside cannot be read") from None

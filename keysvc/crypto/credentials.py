@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keysvc.described import UNREADABLE
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import CannotDecrypt, InvalidInput
 from keysvc.model import Application, EncryptedCredential, Field, MasterSecret, SecretText
 

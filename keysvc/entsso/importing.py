@@ -12,7 +12,17 @@ from keysvc.entsso.definitions import ApplicationDefinition, MappingDefinition, 
 from keysvc.entsso.document import fault, shown
 from keysvc.entsso.reading import KINDS, Definitions, read
 from keysvc.errors import Conflict, InvalidInput, KeysvcError, NotConfigured, NotFound, SystemDisabled
-from keysvc.model import Application, ApplicationType, AuditEntry, Flags, Mapping, SystemRecord, names, utc_now
+from keysvc.model import (
+    Application,
+    ApplicationType,
+    AuditEntry,
+    Flags,
+    Mapping,
+    NameRule,
+    SystemRecord,
+    names,
+    utc_now,
+)
 from keysvc.plugin import paging
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, DeleteMapping, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
@@ -113,27 +123,28 @@ def _entry(actor: str, file: SourceFile, done: ImportedFile) -> AppendAudit:
 
 @dataclass(slots=True)
 class _Mappings:
-    """Of one application: as they are, as they will be, and where a file says so."""
+    """Of one application, by the key of the user: as they are, as they will be, and where a file says so."""
 
     known: dict[str, Mapping | None] = field(default_factory=dict)
     planned: dict[str, Mapping | None] = field(default_factory=dict)
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
-    spellings: dict[str, str] = field(default_factory=dict)
-    is_whole: bool = False
 
 
 class _Plan:
-    """What the files come to, upon what the mapping store has."""
+    """What the files come to, upon what the mapping store has. Names are compared by their keys."""
 
     def __init__(self, store: MappingStore, enable: bool) -> None:
         self._store = store
         self._enable = enable
-        self._known = {application.name: application for application in store.applications()}
+        self._system_before = system = store.system()
+        self._rule = NameRule.EXACT if system is None else system.settings.names
+        self._key = self._rule.key
+        self._known: dict[str, Application] = {}
+        for application in store.applications():  # of two whose spellings differ in their form alone, the last
+            self._known[self._key(application.name)] = application
         self._applications = dict(self._known)
         self._mappings: dict[str, _Mappings] = {}
         self._system: SystemRecord | None = None
-        self._system_before = store.system()
-        self._spellings = {names.key(name): name for name in self._known}
 
     def add(self, file: SourceFile, held: Definitions) -> Imported:
         """What becomes of the entries of one file. Raises InvalidInput."""
@@ -142,7 +153,8 @@ class _Plan:
         if self._system_before is not None and not self._system_before.settings.enabled:
             raise SystemDisabled("the system is disabled: nothing but settings is imported")
         if held.applications:
-            return Imported(**Counter(self._add_application(each, file.name) for each in held.applications))
+            lines: dict[str, int] = {}
+            return Imported(**Counter(self._add_application(each, file.name, lines) for each in held.applications))
         self._look_up(held.mappings, file.name)
         seen: dict[tuple[str, str], int] = {}
         add = self._delete_mapping if file.deletes else self._add_mapping
@@ -159,10 +171,10 @@ class _Plan:
             for user, mapping in of.planned.items():
                 if mapping is not None and mapping != of.known.get(user):
                     yield PutMapping(mapping)
-        for name, of in self._mappings.items():
+        for of in self._mappings.values():
             for user, mapping in of.planned.items():
-                if mapping is None and of.known.get(user) is not None:
-                    yield DeleteMapping(name, user)
+                if mapping is None and (known := of.known.get(user)) is not None:
+                    yield DeleteMapping(known.application, known.user)
 
     def _add_settings(self, definition: SettingsDefinition) -> Imported:
         system = self._system or self._system_before
@@ -175,81 +187,101 @@ class _Plan:
         self._system = changed
         return Imported(updated=1)
 
-    def _add_application(self, definition: ApplicationDefinition, source: str) -> str:
-        known = self._applications.get(definition.name)
-        near = self._spellings.setdefault(names.key(definition.name), definition.name)
-        if known is None and near != definition.name:
-            raise fault(
-                source, definition.line, f"the application {shown(near)} exists: {shown(definition.name)} is it"
-            )
+    def _add_application(self, definition: ApplicationDefinition, source: str, lines: dict[str, int]) -> str:
+        key = self._key(definition.name)
+        if key in lines:
+            raise fault(source, definition.line, f"{shown(definition.name)} is there already, on line {lines[key]}")
+        lines[key] = definition.line
+        known = self._applications.get(key)
         application = _new(definition, source) if known is None else _changed(known, definition, source)
         for account in (*application.user_accounts, *application.administrator_accounts):
             _refuse_local(application, account, source, definition.line)
-        self._applications[definition.name] = application
+        self._applications[key] = application
         return _counter(known, application)
 
     def _look_up(self, definitions: abc.Sequence[MappingDefinition], source: str) -> None:
         """Their applications, and the mappings that are there already."""
         wanted: dict[str, set[str]] = {}
         for definition in definitions:
-            application = self._applications.get(definition.application)
+            application = self._applications.get(self._key(definition.application))
             if application is None:
-                spelled = self._spellings.get(names.key(definition.application))
-                near = "" if spelled is None else f": {shown(spelled)} exists"
+                exists = (each.name for each in self._applications.values())
+                near = _near(definition.application, exists)
                 error = fault(source, definition.line, f"there is no application {shown(definition.application)}{near}")
                 raise InvalidInput(str(error), hint="create it first: keysvc app import FILE, or keysvc app create")
             wanted.setdefault(application.name, set()).add(_user(application, definition, source))
         for name, users in wanted.items():
             of = self._mappings.setdefault(name, _Mappings())
-            missing = users - of.known.keys()
-            if name in self._known and len(missing) >= PAGES_FROM:
-                of.known.update(
-                    (mapping.user, mapping) for mapping in paging.mappings(self._store, name) if mapping.user in missing
+            missing = {user for user in users if self._key(user) not in of.known}
+            if self._key(name) in self._known:
+                found = (
+                    paging.mappings(self._store, name)
+                    if len(missing) >= PAGES_FROM
+                    else self._one_by_one(name, missing)
                 )
-                missing.clear()
-            elif name in self._known:
-                of.known.update((user, self._store.mapping(name, user)) for user in missing)
-            if name in self._known and any(of.known.get(user) is None for user in users) and not of.is_whole:
-                of.is_whole = True
-                for mapping in paging.mappings(self._store, name):
-                    of.spellings.setdefault(names.key(mapping.user), mapping.user)
+                of.known.update((self._key(mapping.user), mapping) for mapping in found)
+            for user in missing:
+                of.known.setdefault(self._key(user))
+
+    def _one_by_one(self, application: str, users: abc.Iterable[str]) -> abc.Iterator[Mapping]:
+        """What is mapped under the keys of these users; last, under their spellings."""
+        exact = list(users)
+        other = self._store.spellings([names.key(user) for user in exact], application) if exact else ()
+        for user in (*other, *exact):
+            if (mapping := self._store.mapping(application, user)) is not None:
+                yield mapping
 
     def _add_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
-        application, line = self._applications[definition.application], definition.line
+        application, line = self._applications[self._key(definition.application)], definition.line
         user = _user(application, definition, source)
-        _refuse_twice(application, user, source, line, seen)
+        self._refuse_twice(application, user, source, line, seen)
         if definition.external_user is None:
             raise fault(source, line, "a mapping to create or change needs <externalUserId>")
         _refuse_local(application, user, source, line)
-        of = self._mappings[application.name]
-        known = of.known.get(user)
-        near = of.spellings.setdefault(names.key(user), user)
-        if known is None and near != user:
-            raise fault(source, line, f"{shown(near)} exists in {shown(application.name)}: {shown(user)} is that user")
+        of, key = self._mappings[application.name], self._key(user)
+        known, before = of.known.get(key), of.planned.get(key)
+        spelled = known or before
+        external_user = definition.external_user
+        if spelled is not None and application.type is ApplicationType.HOST_GROUP:
+            external_user = spelled.user
         if known is None:
-            mapping = Mapping(application.name, user, definition.external_user, enabled=self._enable)
+            user = user if spelled is None else spelled.user
+            mapping = Mapping(application.name, user, external_user, enabled=self._enable)
         else:
-            mapping = replace(known, external_user=definition.external_user)
-        before = of.planned.get(user)
+            mapping = replace(known, external_user=external_user)
         if before is not None and before != mapping:
-            file, there = of.places[user]
+            file, there = of.places[key]
             raise fault(
                 source, line, f"{shown(user)} is mapped to {shown(before.external_user)} in {file} line {there}"
             )
-        of.planned[user], of.places[user] = mapping, (source, line)
+        of.planned[key], of.places[key] = mapping, (source, line)
         return _counter(before or known, mapping)
 
     def _delete_mapping(self, definition: MappingDefinition, source: str, seen: dict[tuple[str, str], int]) -> str:
-        application = self._applications[definition.application]
+        application = self._applications[self._key(definition.application)]
         user = _user(application, definition, source)
-        _refuse_twice(application, user, source, definition.line, seen)
-        of = self._mappings[application.name]
-        there = of.planned.get(user, of.known.get(user))
-        near = of.spellings.get(names.key(user), user)
-        if there is None and near != user:
-            raise fault(source, definition.line, f"{shown(user)} is not there to delete: {shown(near)} exists")
-        of.planned[user] = None
+        self._refuse_twice(application, user, source, definition.line, seen)
+        of, key = self._mappings[application.name], self._key(user)
+        there = of.planned.get(key, of.known.get(key))
+        if there is None and (near := self._near_user(user, application.name)):
+            raise fault(source, definition.line, f"{shown(user)} is not there to delete{near}")
+        of.planned[key] = None
         return "unchanged" if there is None else "deleted"
+
+    def _near_user(self, user: str, application: str) -> str:
+        if self._rule is NameRule.FOLDED:  # there is none
+            return ""
+        return _near(user, self._store.spellings([names.key(user)], application))
+
+    def _refuse_twice(
+        self, application: Application, user: str, source: str, line: int, seen: dict[tuple[str, str], int]
+    ) -> None:
+        same = application.name, self._key(user)
+        if same in seen:
+            raise fault(
+                source, line, f"{shown(application.name)} / {shown(user)} is there already, on line {seen[same]}"
+            )
+        seen[same] = line
 
 
 def _counter(before: object, after: object) -> str:
@@ -321,14 +353,10 @@ def _user(application: Application, definition: MappingDefinition, source: str) 
     return external_user
 
 
-def _refuse_twice(
-    application: Application, user: str, source: str, line: int, seen: dict[tuple[str, str], int]
-) -> None:
-    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
-    same = application.name, names.key(user)
-    if same in seen:
-        raise fault(source, line, f"{shown(application.name)} / {shown(user)} is there already, on line {seen[same]}")
-    seen[same] = line
+def _near(name: str, exist: abc.Iterable[str]) -> str:
+    """What to say of a name that is not there, if one is that differs in upper and lower case alone."""
+    found = next((each for each in exist if names.same(each, name)), None)
+    return "" if found is None else f": {shown(found)} exists"
 
 
 def _refuse_local(application: Application, account: str, source: str, line: int) -> None:

@@ -130,10 +130,10 @@ def _check_root(root: Node) -> None:
 
 
 def _refuse_twice(source: str, applications: abc.Iterable[ApplicationDefinition]) -> None:
-    """Enterprise SSO compares names without regard to case, so two that differ in it alone are one."""
+    """Those that differ in case alone are one where the system says so: the import refuses them."""
     lines: dict[str, int] = {}
     for each in applications:
-        same = names.key(each.name)
+        same = names.key(each.name, folded=False)
         if same in lines:
             raise fault(source, each.line, f"{shown(each.name)} is there already, on line {lines[same]}")
         lines[same] = each.line

@@ -352,8 +352,7 @@ def opened_member(
     notifiers: Notifiers,
 ) -> abc.Iterator[Member]:
     """Open this machine's master secret server, active or standby, not started. It is stopped at the end, and what it
-    uses is closed. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`.
-    The `notifiers` are opened and closed too."""
+    uses is closed, `notifiers` too. `changed` and `failed` as of `Member`; `silent` as of `Term.keep`."""
     from keysvc.master.cluster_member import Member
     from keysvc.master.service import MasterSecretServer
     from keysvc.master.standby import Standby

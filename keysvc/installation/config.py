@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from keysvc.described import NO_TOML, described
 from keysvc.errors import ConfigurationError, NotConfigured
+from keysvc.installation.misspelt import explained
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
 from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
@@ -236,6 +236,11 @@ def default_path() -> Path:
         ) from None
 
 
+msgspec.json.Decoder(Config)  # msgspec learns it here, in one thread
+NO_TOML: Final = (ValueError, RecursionError)
+"""What `tomllib` raises: TOMLDecodeError is a ValueError, as is what it says to a number of 5,000 digits."""
+
+
 def load(path: Path | None = None) -> Config:
     """Read and check the file. Raises NotConfigured when there is none, ConfigurationError when it is unusable."""
     path = (path or default_path()).absolute()
@@ -252,8 +257,10 @@ def load(path: Path | None = None) -> Config:
     except (OSError, NoText) as error:
         raise ConfigurationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, described(Config), strict=True)
-    except (*NO_TOML, msgspec.ValidationError) as error:
+        config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise explained(path, content, error, (Config, RotationConfig, NotifierSettings)) from None
+    except NO_TOML as error:
         raise ConfigurationError(f"{path}: {error}") from None
     _check(config)
     return config

@@ -29,7 +29,7 @@ class Finding:
 
     what: str
     ok: bool
-    mend: str = ""
+    hint: str = ""
 
 
 def examine(config: Config) -> list[Finding]:
@@ -40,7 +40,7 @@ def examine(config: Config) -> list[Finding]:
         try:
             found.extend(check(config))
         except KeysvcError as error:
-            found.append(Finding(str(error), ok=False, mend=error.hint))
+            found.append(Finding(str(error), ok=False, hint=error.hint))
     return found
 
 
@@ -54,7 +54,7 @@ def this_machine(config: Config) -> Here:
             for r in reports
         )
 
-    return Here(found, lambda: (FindingEntry(each.what, each.ok, each.mend) for each in examine(config)))
+    return Here(found, lambda: (FindingEntry(each.what, each.ok, each.hint) for each in examine(config)))
 
 
 def _plugins(config: Config) -> abc.Iterator[Finding]:
@@ -65,7 +65,7 @@ def _plugins(config: Config) -> abc.Iterator[Finding]:
 
 def _files(config: Config) -> abc.Iterator[Finding]:
     unsafe = list(assembly.check_files(config, root_reads=True))
-    yield from (Finding(each.problem, ok=False, mend=each.hint) for each in unsafe)
+    yield from (Finding(each.problem, ok=False, hint=each.hint) for each in unsafe)
     if not unsafe:
         yield Finding("no other account can write what this machine trusts, or read its secrets", ok=True)
 
@@ -103,7 +103,7 @@ def _backup(config: Config) -> abc.Iterator[Finding]:
     try:
         active = store.versions().active
         warnings = backup_warnings(store.backup(), active.version if active else None)
-        yield from (Finding(warning, ok=False, mend="and rehearse it") for warning in warnings)
+        yield from (Finding(warning, ok=False, hint="and rehearse it") for warning in warnings)
         if not warnings:
             yield Finding("a backup holds the active version", ok=True)
     finally:
@@ -114,8 +114,8 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
     if config.key_store is None:
         return
     if config.resealed_from is not None:
-        mend = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
-        yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, mend=mend)
+        hint = f"keysvc secret reseal --to '{Location.parse(config.key_store)}'"
+        yield Finding(f"a reseal has not emptied {Location.parse(config.resealed_from)}", ok=False, hint=hint)
     with (
         contextlib.closing(assembly.open_mapping_store(config)) as store,
         contextlib.closing(assembly.open_protectors(config, assembly.no_prompt)) as protectors,
@@ -126,8 +126,8 @@ def _key_store(config: Config) -> abc.Iterator[Finding]:
             for version in protector.with_shares:
                 yield Finding(f"version {version} is in {protector.url}; only its shares can prove it", ok=True)
             if protector.problem:
-                mend = f"keysvc secret protect '{protector.url}'" if protector.recovery else protector.hint or _RESTORE
-                yield Finding(f"{protector.url}: {protector.problem}", ok=False, mend=mend)
+                hint = f"keysvc secret protect '{protector.url}'" if protector.recovery else protector.hint or _RESTORE
+                yield Finding(f"{protector.url}: {protector.problem}", ok=False, hint=hint)
 
 
 def _authorizer(config: Config) -> abc.Iterator[Finding]:
@@ -148,7 +148,7 @@ def _notifiers(config: Config) -> abc.Iterator[Finding]:
             assembly.open_notifier(config, each.url).close()
             yield Finding(f"notifier {each.shown} can be opened", ok=True)
         except KeysvcError as error:
-            yield Finding(f"notifier {each.shown} cannot be opened: {error}", ok=False, mend=error.hint)
+            yield Finding(f"notifier {each.shown} cannot be opened: {error}", ok=False, hint=error.hint)
 
 
 def _master(config: Config) -> abc.Iterator[Finding]:
@@ -158,6 +158,6 @@ def _master(config: Config) -> abc.Iterator[Finding]:
     try:
         status = client.status()
         yield Finding(f"master secret server {status.master_url or config.masters[0]}, epoch {status.epoch}", ok=True)
-        yield from (Finding(problem, ok=False, mend="see the log of keysvc serve") for problem in status.problems)
+        yield from (Finding(problem, ok=False, hint="see the log of keysvc serve") for problem in status.problems)
     finally:
         client.close()

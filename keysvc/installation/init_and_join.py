@@ -16,7 +16,7 @@ from keysvc.installation import config as configuration
 from keysvc.installation.assembly import authority, open_mapping_store, open_protectors, write_identity
 from keysvc.installation.config import FILE_NAME, Config
 from keysvc.master import lifecycle
-from keysvc.model import Identity, MasterSecret, Role, host_name, utc_now
+from keysvc.model import Identity, MasterSecret, NameRule, Role, host_name, utc_now
 from keysvc.plugin.interfaces import Prompt
 from keysvc.plugin.safe_files import Unsafe, create_directory, write_durably
 from keysvc.web.tls.identity_files import MASTER_IDENTITY, IdentityFiles
@@ -35,6 +35,7 @@ class InitOptions:
     lease_ttl: str = "15s"
     authority: Path | None = None
     advertise: str | None = None
+    names: NameRule = NameRule.FOLDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def install(directory: Path, wishes: InitOptions, prompt: Prompt) -> InitResult:
     """
     path = directory.absolute() / FILE_NAME
     if path.exists():
-        return _configure(configuration.load(path), prompt)
+        return _configure(configuration.load(path), prompt, wishes.names)
     given = _given_authority(wishes.authority)
     _write_configuration(path, wishes)
     with _taken_back_on(path.parent, KeysvcError):
@@ -65,7 +66,7 @@ def install(directory: Path, wishes: InitOptions, prompt: Prompt) -> InitResult:
             store.prepare()
     # not on MappingStoreError: the system may have come to exist
     with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError):
-        return _configure(config, prompt)
+        return _configure(config, prompt, wishes.names)
 
 
 @contextlib.contextmanager
@@ -82,7 +83,7 @@ def _taken_back_on(directory: Path, *errors: type[KeysvcError]) -> abc.Iterator[
         raise
 
 
-def _configure(config: Config, prompt: Prompt) -> InitResult:
+def _configure(config: Config, prompt: Prompt, names: NameRule) -> InitResult:
     store = open_mapping_store(config)
     try:
         store.prepare()
@@ -91,7 +92,7 @@ def _configure(config: Config, prompt: Prompt) -> InitResult:
         identities = _make_identities(config)
         key_store = open_protectors(config, prompt)
         try:
-            secret = lifecycle.configure(store, key_store, config.system_id, *identities)
+            secret = lifecycle.configure(store, key_store, config.system_id, *identities, names=names)
             return InitResult(config, secret, key_store.info().root)
         finally:
             key_store.close()

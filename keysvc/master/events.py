@@ -31,6 +31,11 @@ class EventKind(StrEnum):
     SYSTEM_CONFIGURED = "system.configured", Severity.NOTICE, "`keysvc init` made a system"
     SYSTEM_ENABLED = "system.enabled", Severity.NOTICE, "look-ups and changes go on again"
     SYSTEM_DISABLED = "system.disabled", Severity.WARNING, "every look-up and every change is refused"
+    SYSTEM_NAMES_FOLDED = (
+        "system.names-folded",
+        Severity.NOTICE,
+        "upper and lower case of a name are the same from now on",
+    )
     SECRET_GENERATED = "secret.generated", Severity.NOTICE, "a version was generated, sealed and read back"
     SECRET_RESTORED = "secret.restored", Severity.NOTICE, "versions came back from a backup"
     SECRET_RECOVERED = "secret.recovered", Severity.NOTICE, "versions came back from a recovery key store"

@@ -10,7 +10,17 @@ from keysvc.master.events import STORE_RIGHTS, EventKind, audit, event
 from keysvc.master.rotation import announced
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.master.term import hold
-from keysvc.model import AuditTrail, Identity, MasterSecret, SystemRecord, Versions, VersionState, utc_now
+from keysvc.model import (
+    AuditTrail,
+    Identity,
+    MasterSecret,
+    NameRule,
+    Settings,
+    SystemRecord,
+    Versions,
+    VersionState,
+    utc_now,
+)
 from keysvc.plugin.changes import PutIdentity, PutSystem, PutVersion, SealAudit
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 
@@ -23,7 +33,12 @@ def refuse_if_configured(store: MappingStore) -> None:
 
 
 def configure(
-    store: MappingStore, key_store: KeyStore, system_id: str, administrator: Identity, *others: Identity
+    store: MappingStore,
+    key_store: KeyStore,
+    system_id: str,
+    administrator: Identity,
+    *others: Identity,
+    names: NameRule = NameRule.FOLDED,
 ) -> MasterSecret:
     """Generate version 1 and make the system known, all in one commit. Durable first: a version that was sealed by a
     run which died before that commit is used. Raises AlreadyConfigured, LeaseHeld."""
@@ -32,7 +47,7 @@ def configure(
         refuse_if_configured(store)
         secret = UnsealedVersions(key_store).generate(known=Versions())
         term.commit(
-            PutSystem(SystemRecord(system_id, utc_now())),
+            PutSystem(SystemRecord(system_id, utc_now(), Settings(names=names))),
             PutVersion(replace(announced(secret, VersionState.ACTIVE), completed_at=utc_now())),
             *map(PutIdentity, (administrator, *others)),
             audit(STORE_RIGHTS, EventKind.SYSTEM_CONFIGURED, system_id, trails=",".join(AuditTrail)),

@@ -48,6 +48,7 @@ from keysvc.model.system import (
     BackupRecord as BackupRecord,
     Guard as Guard,
     Lease as Lease,
+    NameRule as NameRule,
     Settings as Settings,
     SystemRecord as SystemRecord,
     utc_now as utc_now,

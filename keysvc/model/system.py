@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+
+from keysvc.model import names
+
+
+class NameRule(StrEnum):
+    """Which names are one: those of one key, folded or not (`keysvc.model.names.key`)."""
+
+    FOLDED = "folded"
+    EXACT = "exact"
+
+    def key(self, name: str) -> str:
+        """Return what `name` is compared by."""
+        return names.key(name, folded=self is NameRule.FOLDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide settings, as Enterprise SSO's global info has them, the levels of the audit (0 to 3), and whether the
-    system is `enabled`: look-ups and changes are refused otherwise. Time-outs in minutes, audit sizes in rows; 0 rows
-    is no bound."""
+    """System-wide settings, as Enterprise SSO's global info has them, the levels of the audit (0 to 3), whether the
+    system is `enabled`: look-ups and changes are refused otherwise; and which `names` are one. Time-outs in minutes,
+    audit sizes in rows; 0 rows is no bound."""
 
     administrators: str = ""
     affiliate_administrators: str = ""
@@ -25,6 +39,7 @@ class Settings:
     audit_positive_level: int = 0
     audit_negative_level: int = 1
     enabled: bool = True
+    names: NameRule = NameRule.EXACT
 
 
 @dataclass(frozen=True, slots=True)

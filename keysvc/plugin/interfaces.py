@@ -190,6 +190,10 @@ class MappingStore(Protocol):
     def look_up(self, application: str, user: str) -> LookedUp | None:
         """By exact names, what a look-up needs, in one read and of one moment; None without such an application."""
 
+    def spellings(self, keys: abc.Collection[str], application: str | None = None) -> abc.Sequence[str]:
+        """The names of the applications, or of the users mapped in one, whose folded key (`keysvc.model.names.key`) is
+        one of these, at most 500. It is an index: whoever asks computes the key of each name again."""
+
     def credentials(
         self, *, after: CredentialKey | None = None, limit: int = 500, under: int | None = None
     ) -> abc.Sequence[EncryptedCredential]:
@@ -233,7 +237,9 @@ class MappingStore(Protocol):
     def commit(self, changes: abc.Sequence[Change], guard: Guard) -> None:
         """All or none, in order, in one transaction that also checks the guard and each change's revision.
 
-        Raises Fenced (another epoch was granted), StaleVersion (another version is active), Conflict, NotFound.
+        Raises Fenced (another epoch was granted), StaleVersion (another version is active), Conflict, NotFound. In a
+        system whose names are folded, Conflict too for a new application, mapping (in its application) or identity with
+        the folded key of another; and for settings that make them folded while two names have one key.
         """
 
     def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:

@@ -16,6 +16,7 @@ from keysvc.model import Application, ApplicationType, Mapping, Settings, names
 from keysvc.plugin import paging
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import Authorizer, MappingStore
+from keysvc.sso import spelling
 from keysvc.sso.found import Found
 from keysvc.sso.permissions import (
     OF_A_GROUP,
@@ -94,10 +95,11 @@ class Access:
         if definition is None or definition.type not in OF_USERS:
             return []
         if definition.type is not ApplicationType.GROUP:
-            mapping = self._store.mapping(application, principal.name)
+            mapping = spelling.mapping(self._store, definition.name, principal.name)
             return [] if mapping is None else [mapping]
         known = names.keys(accounts)
-        return [mapping for mapping in paging.mappings(self._store, application) if names.key(mapping.user) in known]
+        found = paging.mappings(self._store, definition.name)
+        return [mapping for mapping in found if names.key(mapping.user) in known]
 
     def roles(self, principal: Principal, application: str | None = None) -> abc.Sequence[SSORole]:
         """All of them, in the system or in an application. Raises AuthorizerUnavailable."""
@@ -268,9 +270,11 @@ class _Memory:
     def __init__(self, store: MappingStore, interval: abc.Callable[[], float]) -> None:
         away = MappingStoreUnavailable
         self.system: _Remembered[None, Settings] = _Remembered(lambda _: _settings(store), interval, survives=away)
-        self.applications = _Remembered(store.application, interval, survives=away)
+        self.applications: _Remembered[str, Application | None] = _Remembered(
+            lambda name: spelling.application(store, name), interval, survives=away
+        )
         self.mapped: _Remembered[tuple[str, str], bool] = _Remembered(
-            lambda key: store.mapping(*key) is not None, interval, survives=away
+            lambda key: spelling.mapping(store, *key) is not None, interval, survives=away
         )
 
     def settings(self) -> Settings:

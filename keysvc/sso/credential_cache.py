@@ -7,6 +7,7 @@ from collections import abc
 from dataclasses import dataclass, replace
 
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, CannotDecrypt, MappingStoreUnavailable, NotFound
+from keysvc.model import NameRule
 from keysvc.plugin.clock import elapsed
 from keysvc.sso.credentials import Credential
 
@@ -27,11 +28,18 @@ class CredentialCache:
     """Thread-safe; a look-up that is answered from memory waits for nobody. An entry is of the user who was asked for:
     in a group application many hold the credential of one account.
 
+    Names are compared by their keys, by the rule that `names` tells: when that changes, everything is forgotten.
     `interval` tells for how many seconds an entry is answered without asking the mapping store, `lifetime` for how many
     while the mapping store cannot be reached; both count from the moment before the mapping store was asked.
     """
 
-    def __init__(self, interval: abc.Callable[[], float], lifetime: abc.Callable[[], float]) -> None:
+    def __init__(
+        self,
+        interval: abc.Callable[[], float],
+        lifetime: abc.Callable[[], float],
+        names: abc.Callable[[], NameRule] = lambda: NameRule.EXACT,
+    ) -> None:
+        self._names, self._rule = names, names()
         self._interval = interval
         self._ask_lifetime = lifetime
         self._lifetime, self._lifetime_until = 0.0, 0.0
@@ -41,7 +49,7 @@ class CredentialCache:
 
     def fresh(self, application: str, user: str, now: float) -> Credential | None:
         """What was read less than an interval ago."""
-        entry = self._entries.get((application, user))
+        entry = self._entries.get(self._key(application, user))
         return entry.credential if entry is not None and now < entry.fresh_until else None
 
     def through(self, application: str, user: str, read: Read, *, must_be_fresh: bool) -> Credential:
@@ -62,7 +70,7 @@ class CredentialCache:
             raise
         if may_be_kept and lifetime > 0:
             fresh_until = before + min(self._interval(), lifetime)
-            self._keep((application, user), _Entry(credential, fresh_until, before), forgotten)
+            self._keep(self._key(application, user), _Entry(credential, fresh_until, before), forgotten)
         else:
             self.forget(application, user)
         return credential
@@ -70,11 +78,12 @@ class CredentialCache:
     def forget(self, application: str | None = None, user: str | None = None) -> int:
         """One entry, those of an application, or all; also what another thread is reading now is not kept. Returns how
         many there were."""
+        of = None if application is None else self._key(application, user or "")
         with self._lock:
             self._forgotten += 1
-            if application is not None and user is not None:
-                return int(self._entries.pop((application, user), None) is not None)
-            gone = [key for key in self._entries if application in (None, key[0])]
+            if of is not None and user is not None:
+                return int(self._entries.pop(of, None) is not None)
+            gone = [key for key in self._entries if of is None or key[0] == of[0]]
             for key in gone:
                 del self._entries[key]
             return len(gone)
@@ -82,18 +91,20 @@ class CredentialCache:
     def expire(self, application: str, user: str | None = None) -> None:
         """What is in memory of an application, or of one user of it, answers only while the mapping store is away: it
         may have changed there. What another thread is reading now is not kept."""
+        of = self._key(application, user or "")
         with self._lock:
             self._forgotten += 1
-            for key in [key for key in self._entries if key[0] == application and user in (None, key[1])]:
+            for key in [key for key in self._entries if key[0] == of[0] and (user is None or key[1] == of[1])]:
                 self._entries[key] = replace(self._entries[key], fresh_until=0.0)
 
     def rewrite(self, written: Credential, *, shared: bool) -> None:
         """Replace a credential in memory by what was just stored: it stays as fresh as it was. What another thread is
         reading now is not kept. With `shared`, other users than its own may hold it too."""
         place = written.application, written.user
+        of = self._key(*place)
         with self._lock:
             self._forgotten += 1
-            for key in list(self._entries) if shared else [place]:
+            for key in list(self._entries) if shared else [of]:
                 entry = self._entries.get(key)
                 if entry is None or (entry.credential.application, entry.credential.user) != place:
                     continue
@@ -106,6 +117,15 @@ class CredentialCache:
         with self._lock:
             for key in [key for key, entry in self._entries.items() if now >= entry.read_at + self._lifetime]:
                 del self._entries[key]
+
+    def _key(self, application: str, user: str) -> tuple[str, str]:
+        rule = self._names()
+        if rule is not self._rule:
+            with self._lock:
+                self._rule = rule
+                self._forgotten += 1
+                self._entries.clear()
+        return rule.key(application), rule.key(user)
 
     def _known_lifetime(self, now: float) -> float:
         if now >= self._lifetime_until:
@@ -125,9 +145,10 @@ class CredentialCache:
 
     def _kept_while_away(self, application: str, user: str, now: float) -> _Entry | None:
         """Its next look-ups do not wait for the mapping store again, for an interval."""
+        key = self._key(application, user)
         with self._lock:
-            entry = self._entries.get((application, user))
+            entry = self._entries.get(key)
             if entry is None or now >= (ends := entry.read_at + self._lifetime):
                 return None
-            self._entries[application, user] = replace(entry, fresh_until=min(now + self._interval(), ends))
+            self._entries[key] = replace(entry, fresh_until=min(now + self._interval(), ends))
             return entry

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from keysvc.crypto.credentials import MAXIMUM_FIELD_BYTES
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import InvalidInput, KeysvcError, NotFound
-from keysvc.model import Application, names
+from keysvc.model import Application, NameRule, names
 from keysvc.sso.config_store import refuse_config_store
 from keysvc.sso.credential_writer import NewCredential
 from keysvc.sso.credentials import labelled, same_label
@@ -31,6 +31,9 @@ class _Object(msgspec.Struct, forbid_unknown_fields=True):
     user: str
     fields: dict[str, str]
     external_user: str | None = None
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def _faults_of(line: Line, source: str) -> abc.Iterator[InvalidInput]:
 
 
 def prepared(
-    lines: abc.Iterable[Line], source: str, application: abc.Callable[[str], Application]
+    lines: abc.Iterable[Line], source: str, application: abc.Callable[[str], Application], rule: NameRule
 ) -> dict[str, list[NewCredential]]:
     """What to store, by application, in the order of the users. `application` is asked once for each. Raises
     InvalidInput."""
@@ -104,12 +107,12 @@ def prepared(
             faults.append(_fault(source, line.number, f"{line.application} has not those fields", error.hint))
             continue
         new = NewCredential.of(definition, line.user, values, line.external_user, f"{source} line {line.number}")
-        same = line.application, names.key(new.user)
+        same = definition.name, rule.key(new.user)
         if same in seen:
             faults.append(_fault(source, line.number, f"the same application and user are on line {seen[same]}"))
             continue
         seen[same] = line.number
-        found.setdefault(line.application, []).append(new)
+        found.setdefault(definition.name, []).append(new)
     if faults:
         raise InvalidInput.of_all(faults)
     for credentials in found.values():
@@ -127,12 +130,11 @@ def _definition(name: str, application: abc.Callable[[str], Application]) -> App
 
 
 def _json_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterator[Line]:
-    decoder = msgspec.json.Decoder(described(_Object))
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            read = decoder.decode(line)
+            read = _OBJECT.decode(line)
         except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
             faults.append(_fault(source, number, what))

@@ -6,6 +6,7 @@ from keysvc.crypto.credentials import version_of
 from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotFound
 from keysvc.model import Application, ApplicationType, EncryptedCredential, Mapping, SecretText, names
 from keysvc.plugin.interfaces import Authorizer, MappingStore
+from keysvc.sso import spelling
 from keysvc.sso.credentials import Credential, credential_of, refuse_local
 from keysvc.sso.found import existing
 from keysvc.sso.version_ciphers import Ciphers
@@ -24,14 +25,15 @@ class StoredCredentials:
 
     def application(self, name: str) -> Application:
         """Raises NotFound."""
-        return existing(self._store.application(name), name)
+        return existing(self._store, spelling.application(self._store, name), name)
 
     def of_user(self, application: str, user: str) -> tuple[Credential, bool]:
         """The credential, and whether it may be kept in memory. In a group application it is that of the first account,
         in the application's order, that `user` is, or is a member of, and that has a mapping. Raises NotFound,
         AccessDenied, CannotDecrypt."""
-        found, mapping, row = self._store.look_up(application, user) or (None, None, None)
-        definition = existing(found, application)
+        found, mapping, row = spelling.look_up(self._store, application, user) or (None, None, None)
+        definition = existing(self._store, found, application)
+        application = definition.name
         _refuse_disabled(definition)
         if not definition.flags.windows_initiated and definition.type is not ApplicationType.CONFIG_STORE:
             raise AccessDenied(
@@ -47,7 +49,7 @@ class StoredCredentials:
             row = self._store.credential(application, mapping.user)
         if mapping is None:
             raise NotFound(
-                f"{user} has no mapping for {application}",
+                f"{user} has no mapping for {application}{spelling.near(self._store, user, application)}",
                 hint=f"keysvc mapping set '{application}' '{user}' EXTERNAL_USER --enable",
             )
         return self._decrypted(definition, mapping, row), not definition.flags.disable_credential_cache
@@ -120,7 +122,7 @@ class StoredCredentials:
                 f"{mapping.user} has no credential for {application.name}", hint=f"keysvc credential set {where}"
             )
         version = version_of(row.ciphertext)
-        if version != row.version:
+        if version != row.version or (row.application, row.user) != (application.name, mapping.user):
             raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
         fields = self._ciphers.of(version).decrypt(application, row.user, row.ciphertext)
         return credential_of(application, mapping, fields, version, row.revision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import time
@@ -25,6 +24,7 @@ from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedC
 from keysvc.plugin import paging
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso import spelling
 from keysvc.sso.credential_cache import CredentialCache
 from keysvc.sso.credentials import check_new, credential_of, refuse_local
 from keysvc.sso.found import Found
@@ -73,6 +73,13 @@ class NewCredential:
         host_group = application.type is ApplicationType.HOST_GROUP
         return cls(external_user if host_group and external_user else user, fields, external_user, place)
 
+    def spelled(self, application: Application, user: str) -> NewCredential:
+        """Of the same user as the mapping store spells it; in a host group, the external user is that too."""
+        if user == self.user:
+            return self
+        external_user = user if application.type is ApplicationType.HOST_GROUP else self.external_user
+        return replace(self, user=user, external_user=external_user)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -117,7 +124,7 @@ class Storing:
             put_mapping = list(mapped(application, new, mapping))
             claims = [claimed(put.mapping) for put in put_mapping if own]
             before = self._opened(application, row, replace_all=False) if keep else None
-            merged = dataclasses.replace(new, fields={**(before or {}), **new.fields})
+            merged = replace(new, fields={**(before or {}), **new.fields})
             written = _written(application, merged, row, cipher, _after(put_mapping, mapping))
             self._commit(application, [*claims, *put_mapping], [written], audit, cipher)
             return cipher.version
@@ -152,6 +159,7 @@ class Storing:
     ) -> Stored:
         """One attempt: the next one asks the next of `sources` what is there."""
         there = next(sources)
+        news = there.spelled(application, news)
         counts: Counter[str] = Counter()
         mappings: list[Change] = []
         credentials: list[Written] = []
@@ -169,7 +177,7 @@ class Storing:
             after = dict(new.fields) if replace_all else {**(before or {}), **new.fields}
             same = before == after or (row is None and not after and not replace_all)
             if not same:
-                merged = dataclasses.replace(new, fields=after)
+                merged = replace(new, fields=after)
                 credentials.append(_written(application, merged, row, cipher, _after(changed, mapping)))
                 lost += _lost(new.user, before or {}, after)
             is_new = mapping is None if same else row is None
@@ -254,9 +262,10 @@ class _There:
         self._application = application
         self._mappings: dict[str, Mapping] | None = None
         self._credentials: dict[str, EncryptedCredential] | None = None
-        if len(users) >= PAGES_FROM:
+        self._read = frozenset(users) if len(users) >= PAGES_FROM else frozenset()
+        if self._read:
             first, last = min(users), max(users)
-            wanted = frozenset(users) - {first}
+            wanted = self._read - {first}
             before, row = store.mapping(application, first), store.credential(application, first)
             self._mappings = {first: before} if before is not None else {}
             self._mappings |= {each.user: each for each in self._mapping_pages(first, last) if each.user in wanted}
@@ -265,13 +274,19 @@ class _There:
                 each.user: each for each in self._credential_pages(first, last) if each.user in wanted
             }
 
+    def spelled(self, application: Application, news: abc.Sequence[NewCredential]) -> abc.Sequence[NewCredential]:
+        """Return them with the users spelled as they are mapped."""
+        unknown = [new.user for new in news if new.user not in self._read or self.mapping(new.user) is None]
+        others = spelling.users(self._store, application.name, unknown)
+        return [new.spelled(application, others.get(new.user, new.user)) for new in news] if others else news
+
     def mapping(self, user: str) -> Mapping | None:
-        if self._mappings is not None:
+        if self._mappings is not None and user in self._read:
             return self._mappings.get(user)
         return self._store.mapping(self._application, user)
 
     def credential(self, user: str) -> EncryptedCredential | None:
-        if self._credentials is not None:
+        if self._credentials is not None and user in self._read:
             return self._credentials.get(user)
         return self._store.credential(self._application, user)
 

@@ -9,6 +9,7 @@ from keysvc.errors import InvalidInput, NotConfigured, NotFound
 from keysvc.model import Application, EncryptedCredential, Mapping, Settings, SystemRecord
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso import spelling
 
 UNKNOWN: Final = "(unknown)"
 NONE: Final = "*"
@@ -55,7 +56,7 @@ class Found:
             if name == self.application_name and self.user is not None:
                 self._look_up(name, self.user)
             else:
-                self.applications[name] = self._store.application(name)
+                self.applications[name] = spelling.application(self._store, name)
         return self.applications[name]
 
     def know(self, application: Application) -> None:
@@ -67,7 +68,7 @@ class Found:
         if (application, user) == (self.application_name, self.user):
             self.application(application)
         elif (application, user) not in self.mapped:
-            self.mapped[application, user] = self._store.mapping(application, user) is not None
+            self.mapped[application, user] = spelling.mapping(self._store, application, user) is not None
         return self.mapped[application, user]
 
     def known_names(self) -> tuple[str, str]:
@@ -83,7 +84,18 @@ class Found:
     @property
     def definition(self) -> Application:
         """The application of the request. Raises NotFound."""
-        return existing(self.application(self.application_name or ""), self.application_name or "")
+        return existing(self._store, self.application(self.application_name or ""), self.application_name or "")
+
+    @property
+    def account(self) -> str:
+        """The user of the request, spelled as the mapping is, if there is one."""
+        return self.mapping.user if self.mapping is not None else self.user or ""
+
+    def unmapped(self) -> NotFound:
+        """The error that the user has no mapping."""
+        name = self.definition.name
+        near = spelling.near(self._store, self.user or "", name)
+        return NotFound(f"{self.user} has no mapping for {name}{near}", hint=f"keysvc mapping list '{name}'")
 
     @property
     def mapping(self) -> Mapping | None:
@@ -98,7 +110,7 @@ class Found:
         return self._credential
 
     def _look_up(self, application: str, user: str) -> None:
-        found = self._store.look_up(application, user)
+        found = spelling.look_up(self._store, application, user)
         definition, self._mapping, self._credential = (None, None, None) if found is None else found
         self.applications[application] = definition
         self.mapped[application, user] = self._mapping is not None
@@ -108,8 +120,8 @@ def _shown(name: str | None, *, is_known: bool) -> str:
     return NONE if name is None else name if is_known else UNKNOWN
 
 
-def existing(application: Application | None, name: str) -> Application:
+def existing(store: MappingStore, application: Application | None, name: str) -> Application:
     """The application that was read by its name. Raises NotFound when there is none."""
     if application is None:
-        raise NotFound(f"there is no application {name}", hint="keysvc app list")
+        raise NotFound(f"there is no application {name}{spelling.near(store, name)}", hint="keysvc app list")
     return application

@@ -17,7 +17,7 @@ from keysvc.errors import (
     MappingStoreUnavailable,
     NotFound,
 )
-from keysvc.model import DENIED, LOOKED_UP, AuditEntry, AuditTrail, Settings, SystemRecord
+from keysvc.model import DENIED, LOOKED_UP, AuditEntry, AuditTrail, NameRule, Settings, SystemRecord
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.changes import UNGUARDED, AppendAudit, Change, SealAudit
 from keysvc.plugin.clock import elapsed
@@ -70,6 +70,11 @@ class LookupAudit:
         self._waiting: list[_Waiting] = []
         self._changing = threading.Lock()
         self._committing = threading.Lock()
+
+    @property
+    def names(self) -> NameRule:
+        """Which names are one, as it was read last. Asks nobody."""
+        return self._settings.names
 
     @property
     def settings(self) -> Settings:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from keysvc.errors import NotConfigured
-from keysvc.model import Role, SystemRecord
+from keysvc.model import NameRule, Role, SystemRecord
 from keysvc.plugin.heartbeat import NoOp
 from keysvc.plugin.interfaces import Authorizer, MappingStore
 from keysvc.sso.authorization import Access
@@ -54,7 +54,7 @@ class SSO(Performer, Calls):
         self._system: SystemRecord = system
         self._cache = VersionCache()
         self._lookups = LookupAudit(store, system, lambda: self._cache.audit_keys, self._cache.interval)
-        self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime)
+        self._credentials = CredentialCache(self._cache.interval, self._cache_lifetime, lambda: self._lookups.names)
         self._poller = Poller(
             master,
             self._cache,
@@ -92,6 +92,11 @@ class SSO(Performer, Calls):
     def ask(self, no_op: NoOp) -> None:
         """Hand the thread that polls a no-op, which it calls when it gets to it."""
         self._poller.ask(no_op)
+
+    @property
+    def names(self) -> NameRule:
+        """Which names are one in the system."""
+        return self._lookups.settings.names
 
     @property
     def authorizer(self) -> Authorizer | None:

@@ -11,7 +11,6 @@ import tomllib
 from collections import abc
 from pathlib import Path
 
-from keysvc.described import NO_TOML
 from keysvc.errors import AuthorizerUnavailable, ConfigurationError
 from keysvc.model import names
 from keysvc.plugin.hookspecs import hookimpl
@@ -68,7 +67,7 @@ def read(path: Path) -> dict[str, frozenset[str]]:
         content = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
-    except NO_TOML as error:
+    except (ValueError, RecursionError) as error:  # also what is said to a number of 5,000 digits
         raise ConfigurationError(f"{path} is no TOML: {error}", hint=hint) from None
     unknown = sorted(content.keys() - {"groups"})
     if unknown:

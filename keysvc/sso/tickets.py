@@ -13,6 +13,7 @@ from keysvc.errors import AccessDenied, CannotDecrypt, Conflict, NotConfigured
 from keysvc.model import Application, SecretText, UsedTicket, utc_now
 from keysvc.plugin.changes import UNGUARDED, Change, UseTicket
 from keysvc.plugin.interfaces import MappingStore
+from keysvc.sso import spelling
 
 MAXIMUM_LIFETIME = timedelta(days=30)
 """Of a ticket that no application lets time out."""
@@ -59,7 +60,7 @@ class Tickets:
             raise AccessDenied(
                 f"{application.name} takes a ticket only with the user whom it was sent by", hint="give its sender"
             )
-        if sender is not None and sender != claims.user:
+        if sender is not None and sender != claims.user and not self._are_one(sender, claims.user):
             raise AccessDenied(f"the ticket is not of {sender}", logged="the ticket is of another user")
         now = utc_now()
         ends = min(claims.expires_at, claims.issued_at + self._lifetime(application))
@@ -74,6 +75,10 @@ class Tickets:
             self._store.commit([UseTicket(used, utc_now() - 2 * CLOCKS_DIFFER), *audit], UNGUARDED)
         except Conflict:
             raise AccessDenied("the ticket was used already", hint=tickets.ASK_AGAIN) from None
+
+    def _are_one(self, one: str, other: str) -> bool:
+        rule = spelling.rule_of(self._store)
+        return rule.key(one) == rule.key(other)
 
     def _lifetime(self, application: Application) -> timedelta:
         if not application.flags.timeout_tickets:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
 from keysvc.errors import InvalidInput
+from keysvc.model import Application, Identity, Mapping, names
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 
@@ -67,6 +68,9 @@ _KINDS: abc.Mapping[type, tuple[Action, Table]] = {
     change.SeeServers: (Action.RECORD, schema.servers),
     change.AppendEvent: (Action.APPEND, schema.outbox),
 }
+
+_NAMED: abc.Mapping[type, str] = {Application: "name", Mapping: "user", Identity: "name"}
+"""The column of each record that its key is made of."""
 
 Part = tuple[Batch | None, list[change.Change]]
 
@@ -125,8 +129,12 @@ def refuse_empty_names(table: Table, row: Row) -> None:
 
 
 def values_of(record: DataclassInstance) -> Row:
-    """A record by column."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    """A record by column, with the key of its name."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    named = _NAMED.get(type(record))
+    if named is not None:
+        values[f"{named}_key"] = names.key(values[named])
+    return values
 
 
 # -- with what every database knows ----------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ backup = Table(
     Column("versions", Json, nullable=False),
 )
 
+# Beside each name that somebody may spell in another way is its folded key: it finds the row, and is never believed.
 applications = Table(
     "applications",
     metadata,
@@ -105,7 +106,9 @@ applications = Table(
     Column("administrator_accounts", Json, nullable=False),
     Column("ticket_timeout_minutes", Integer),
     Column("revision", BigInteger, nullable=False),
+    Column("name_key", Name(), nullable=False, server_default=text("''")),
     LongKey("name"),
+    Index("applications_by_key", "name_key"),
 )
 
 mappings = Table(
@@ -116,8 +119,10 @@ mappings = Table(
     Column("external_user", Name(), nullable=False),
     Column("enabled", Switch, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("user_key", Name(), nullable=False, server_default=text("''")),
     LongKey("application", "user"),
     ForeignKeyConstraint(["application"], ["applications.name"], ondelete="CASCADE"),
+    Index("mappings_by_key", "application", "user_key"),
     Index("mappings_by_external_user", "application", "external_user"),
 )
 
@@ -173,7 +178,9 @@ identities = Table(
     Column("previous_serial", Name(128), nullable=False),
     Column("revision", BigInteger, nullable=False, server_default=text("1")),
     Column("previous_may_renew", Switch, nullable=False, server_default=text("0")),
+    Column("name_key", Name(), nullable=False, server_default=text("''")),
     LongKey("name"),
+    Index("identities_by_key", "name_key"),
 )
 
 enrolments = Table(

@@ -42,7 +42,7 @@ from keysvc.model import (
 from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.changes import Change, PutVersion
 from keysvc.plugin.interfaces import LookedUp, MappingStoreInfo
-from keysvc.stores import schema, sql_audit, sql_changes
+from keysvc.stores import schema, sql_audit, sql_changes, sql_names
 from keysvc.stores.batches import Action, Batch, DoesNotFit, grouped, write
 from keysvc.stores.sql_database import SQLDatabase, Undone
 from keysvc.stores.sql_rows import GuardRow, Parking, looked_up, read
@@ -72,6 +72,12 @@ _look_up = (
 Apply = abc.Callable[[Connection, abc.Iterable[Change]], None]
 
 
+def of_external_user(application: str, external_user: str) -> Select[Any]:
+    """The mappings of one external user, in any order."""
+    table = schema.mappings
+    return select(table).where(table.c.application == application, table.c.external_user == external_user)
+
+
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
     entry.invalidate()
 
@@ -83,6 +89,7 @@ class SQLMappingStore(SQLDatabase):
     """
 
     changes: ClassVar[abc.Mapping[type, sql_changes.Apply]] = sql_changes.APPLY
+    _names_folded = False
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -152,10 +159,9 @@ class SQLMappingStore(SQLDatabase):
         return self._all(Mapping, table, select(table).where(where).order_by(table.c.user).limit(limit))
 
     def mappings_of_external_user(self, application: str, external_user: str) -> abc.Sequence[Mapping]:
-        """By user."""
-        table = schema.mappings
-        where = (table.c.application == application) & (table.c.external_user == external_user)
-        return self._all(Mapping, table, select(table).where(where).order_by(table.c.user))
+        """By user. They are sorted here: to sort them itself, SQLite would read the whole application by user."""
+        found = self._all(Mapping, schema.mappings, of_external_user(application, external_user))
+        return sorted(found, key=lambda mapping: mapping.user)
 
     def credential(self, application: str, user: str) -> EncryptedCredential | None:
         """By exact names."""
@@ -184,6 +190,10 @@ class SQLMappingStore(SQLDatabase):
             rest = page.where(table.c.application > after.application).limit(limit - len(found))
             found += self._all(EncryptedCredential, table, rest)
         return found
+
+    def spellings(self, keys: abc.Collection[str], application: str | None = None) -> abc.Sequence[str]:
+        """By name."""
+        return self._read(lambda connection: sql_names.spelled(connection, keys, application))
 
     def used_tickets(self, *, after: str = "", limit: int = 500) -> abc.Sequence[UsedTicket]:
         """A page by id."""
@@ -261,11 +271,13 @@ class SQLMappingStore(SQLDatabase):
 
     def commit(self, changes: abc.Sequence[Change], guard: Guard) -> None:
         """The one way in which anything but the lease changes."""
-        exclusive = any(isinstance(change, sql_changes.EXCLUSIVE) for change in changes)
         others = [change for change in changes if not isinstance(change, sql_audit.OF_TRAILS)]
+        new_names = sql_names.new_names(changes)
+        exclusive = any(isinstance(change, sql_changes.EXCLUSIVE) for change in changes)
 
         def run(connection: Connection, row: GuardRow, apply: Apply) -> None:
             self._check_guard(row, guard)
+            self._check_names(connection, new_names, exclusive)
             apply(connection, others)
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
@@ -278,10 +290,14 @@ class SQLMappingStore(SQLDatabase):
             except IntegrityError:
                 raise DoesNotFit from None
 
+        exclusive = exclusive or (self._names_folded and bool(new_names))
         try:
             self._write(run_together, exclusive=exclusive)
         except DoesNotFit:
             self._write(lambda connection, row: run(connection, row, self._apply_each), exclusive=exclusive)
+        except sql_names.NamesFolded:
+            self._names_folded = True  # which they stay
+            self.commit(changes, guard)
 
     def grant_lease(self, holder: str, ttl: timedelta, url: str = "") -> Lease | None:
         """In a transaction of its own."""
@@ -351,6 +367,12 @@ class SQLMappingStore(SQLDatabase):
         """Write what `_write_batch` has put off. Called after the last of a commit; raises as it."""
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _check_names(self, connection: Connection, new: abc.Sequence[sql_names.NewName], exclusive: bool) -> None:
+        if new and sql_names.are_folded(connection):
+            if not exclusive:
+                raise sql_names.NamesFolded
+            sql_names.refuse_twins(connection, new)
 
     def _check_guard(self, row: GuardRow, guard: Guard) -> None:
         if guard.epoch is not None and guard.epoch != row.epoch:

@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keysvc.described import described
 from keysvc.errors import Conflict, NotFound, VersionInUse
-from keysvc.model import Settings, VersionState
+from keysvc.model import NameRule, Settings, VersionState
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 from keysvc.stores.batches import begin_above, first_revision, grouped, refuse_empty_names, values_of, write
 from keysvc.stores.sql_database import Undone
+from keysvc.stores.sql_names import refuse_stored_twins
 
 Apply = abc.Callable[[Connection, Any], None]
 
@@ -33,13 +33,18 @@ EXCLUSIVE = (
 its beginning."""
 
 
+msgspec.json.Decoder(Settings)  # msgspec learns it here, in one thread
+
+
 def put_system(connection: Connection, put: change.PutSystem) -> None:
     """Another system's record is never replaced. The guard row is locked: nobody writes after the look at it."""
     same = schema.system.c.system_id == put.system.system_id
     if put.instead_of is not None:
         found = connection.scalars(select(schema.system.c.settings).where(same)).all()
-        if [msgspec.convert(settings, described(Settings)) for settings in found] != [put.instead_of]:
+        if [msgspec.convert(settings, Settings) for settings in found] != [put.instead_of]:
             raise Conflict("the settings of the system have changed")
+    if put.system.settings.names is NameRule.FOLDED:
+        refuse_stored_twins(connection)
     if not _update(connection, schema.system, same, {"settings": put.system.settings}):
         _insert(connection, schema.system, {"id": 1, **values_of(put.system)}, "the database holds another system")
 

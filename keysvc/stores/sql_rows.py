@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import GenericAlias
 from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Table
 
-from keysvc.described import described
 from keysvc.errors import KeysvcError, MappingStoreError
-from keysvc.model import Application, EncryptedCredential, Lease, Mapping
+from keysvc.model import (
+    Application,
+    AuditEntry,
+    BackupRecord,
+    EncryptedCredential,
+    Enrolment,
+    Event,
+    Identity,
+    Lease,
+    Mapping,
+    RotationSettings,
+    Server,
+    SystemRecord,
+    UsedTicket,
+    VersionRecord,
+)
+from keysvc.plugin.audit_chain import AuditHead
 from keysvc.plugin.interfaces import LookedUp
 from keysvc.stores import schema
 
@@ -50,6 +66,31 @@ class Parking:
     parked_at: datetime
 
 
+KINDS: tuple[type[Any], ...] = (
+    Application,
+    AuditEntry,
+    AuditHead,
+    BackupRecord,
+    EncryptedCredential,
+    Enrolment,
+    Event,
+    GuardRow,
+    Identity,
+    Mapping,
+    Parking,
+    RotationSettings,
+    Server,
+    SystemRecord,
+    UsedTicket,
+    VersionRecord,
+)
+"""What rows are read as. msgspec learns a class when it first decodes into it, and two threads that do so at once
+crash the process: it learns these here, while the module is imported."""
+for _kind in KINDS:
+    msgspec.json.Decoder(_kind)
+_LISTS: abc.Mapping[type[Any], Any] = {kind: GenericAlias(list, kind) for kind in KINDS}
+
+
 def read(what: type[Value], table: Table, rows: abc.Sequence[Row[Any]]) -> list[Value]:
     """Rows of one result as values. Raises MappingStoreError, which names table and key of the first row that keysvc
     cannot have written."""
@@ -73,9 +114,8 @@ def _part(what: type[Value], table: Table, cells: abc.Iterator[Any]) -> Value | 
 
 
 def _values(what: type[Value], table: Table, records: list[dict[str, Any]]) -> list[Value]:
-    described(what)
     try:
-        return _convert(records, list[what])  # type: ignore[valid-type]
+        return _convert(records, _LISTS[what])
     except (msgspec.ValidationError, KeysvcError):
         for record in records:
             _check(what, table, record)

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from keysvc.described import UNREADABLE, described
 from keysvc.errors import KeysvcError
 from keysvc.model import Application, CredentialKey, EncryptedCredential, Mapping
 from keysvc.plugin.interfaces import LookedUp
@@ -33,12 +32,13 @@ class FileConnection(sqlite3.Connection):
 
 
 _APPLICATION_FIELDS, _MAPPING_FIELDS, _CREDENTIAL_FIELDS = (
-    [str(column.name) for column in table.c] for table in (schema.applications, schema.mappings, schema.credentials)
+    [str(column.name) for column in table.c if not column.name.endswith("_key")]
+    for table in (schema.applications, schema.mappings, schema.credentials)
 )
 _JOINED = {"a": _APPLICATION_FIELDS, "m": _MAPPING_FIELDS, "c": _CREDENTIAL_FIELDS}
 _JSON = [str(column.name) for column in schema.applications.c if isinstance(column.type, schema.Json)]
 for _kind in (Application, Mapping, EncryptedCredential):
-    described(_kind)
+    msgspec.json.Decoder(_kind)  # msgspec learns it here, in one thread
 _SWITCH: abc.Mapping[int, bool] = {0: False, 1: True}
 
 
@@ -58,7 +58,9 @@ _LEFT_TO_THE_LONG_WAY = (
     IndexError,  # another thread took the last connection
     KeysvcError,
     OverflowError,
-    *UNREADABLE,
+    RecursionError,
+    UnicodeError,
+    msgspec.MsgspecError,
     sqlite3.Error,
 )
 _FIRST = CredentialKey("", "")

@@ -51,6 +51,7 @@ from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.conformance import Conformance
 from keysvc.testing.mapping_store_batches import MappingStoreBatches
 from keysvc.testing.mapping_store_identities import MappingStoreIdentities
+from keysvc.testing.mapping_store_names import MappingStoreNames
 from keysvc.testing.mapping_store_races import MappingStoreRaces
 from keysvc.testing.mapping_store_rows import MappingStoreRows
 from keysvc.testing.mapping_store_samples import (
@@ -67,7 +68,13 @@ from keysvc.testing.mapping_store_trails import MappingStoreTrails
 
 
 class MappingStoreConformance(
-    MappingStoreRows, MappingStoreBatches, MappingStoreIdentities, MappingStoreTrails, MappingStoreRaces, Conformance
+    MappingStoreRows,
+    MappingStoreBatches,
+    MappingStoreIdentities,
+    MappingStoreNames,
+    MappingStoreTrails,
+    MappingStoreRaces,
+    Conformance,
 ):
     """Subclass it and give `open_store`."""
 

@@ -114,6 +114,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "system show": (),
     "system disable": (),
     "system enable": (),
+    "system names": ("folded",),
     "audit list": (),
     "audit export": (),
     "audit verify": ("--against", "{fields}"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from keysvc.installation import assembly
 from keysvc.plugin import sealed
-from keysvc.plugin.loading import Plugins
 from keysvc.stores import file, file_sealers
 from keysvc.testing.deaths import die_at_every_line
 from keysvc.testing.key_store import secret
@@ -16,7 +16,7 @@ MODULES = (sealed, file, file_sealers)
 
 
 def open_store(folder: Path):
-    return Plugins().key_stores.open(f"file://{folder}/secret", lambda _: pytest.fail("asked"), "5" * 32)
+    return assembly.plugins().key_stores.open(f"file://{folder}/secret", lambda _: pytest.fail("asked"), "5" * 32)
 
 
 def test_sealing_can_die_at_every_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fuzzing.http import HTTP
 from fuzzing.parsers import PLAIN
 from fuzzing.rows import ROWS
 from fuzzing.running import fuzz, judged
@@ -18,7 +19,7 @@ from keysvc.errors import InvalidInput
 SECONDS = 1.0
 
 
-@pytest.mark.parametrize("target", [*PLAIN, ROWS, *SERVERS], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*PLAIN, ROWS, HTTP, *SERVERS], ids=lambda target: target.name)
 def test_whatever_comes_is_taken_or_refused_in_time(target: Target, tmp_path: Path) -> None:
     report = fuzz(target, tmp_path, SECONDS)
     assert report.failure is None, f"{report.failure.what}: {report.failure.content[:300]!r}"

@@ -25,11 +25,14 @@ class Keyboard:
     pressed: list[str] = field(default_factory=list)
 
     def do(self, steps: abc.Iterable[Step]) -> None:
-        """`to`: Tab to what is called so; `type`: text; `press`: one key; `wait`: until the page says so."""
+        """`to`: Tab to what is called so, or begins so; `field`: to what is called just so; `type`: text; `press`: one
+        key; `wait`: until the page says so."""
         for what, text in steps:
             match what:
                 case "to":
-                    self._to(text)
+                    self._to(lambda name, text=text: name.startswith(text))
+                case "field":
+                    self._to(lambda name, text=text: name == text)
                 case "type":
                     self.page.keyboard.type(text)
                     self.pressed.append(f"“{text}”")
@@ -39,13 +42,15 @@ class Keyboard:
                 case "wait":
                     self.page.get_by_text(text).first.wait_for()
 
-    def _to(self, name: str) -> None:
+    def _to(self, is_it: abc.Callable[[str], bool]) -> None:
+        names = []
         for count in range(1, MOST):
             self.page.keyboard.press("Tab")
-            if self.page.evaluate(FOCUSED).startswith(name):
-                self.pressed.append(f"Tab × {count}")
+            names.append(self.page.evaluate(FOCUSED))
+            if is_it(names[-1]):
+                self.pressed.append(f"Tab × {count}" if count > 1 else "Tab")
                 return
-        raise AssertionError(f"Tab does not lead to {name!r} on {self.page.url}")
+        raise AssertionError(f"Tab leads only to {names} on {self.page.url}")
 
     @property
     def said(self) -> str:

@@ -58,11 +58,11 @@ class PostgreSQLServer:
     def kill(self) -> None:
         """As a power failure does it: every process of the server at once."""
         postmaster = int((self._data / "postmaster.pid").read_text("utf-8").split()[0])
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text("utf-8").split()
-        for process in (postmaster, *map(int, children)):
+        processes = [postmaster, *children_of(postmaster)]
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        while any(_lives(process) for process in (postmaster, *map(int, children))):
+        while any(lives(process) for process in processes):
             time.sleep(0.01)
         for stale in (self._data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*")):
             stale.unlink()  # the server would clear them itself, were there an init process that takes in the dead
@@ -71,6 +71,12 @@ class PostgreSQLServer:
         """The URL of an empty one."""
         name = f"test{next(self._numbers)}"
         self.query(f'CREATE DATABASE "{name}"')
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def copy_database(self, url: str) -> str:
+        """The URL of a copy of one that nobody is connected to."""
+        name, template = f"test{next(self._numbers)}", url.rpartition("/")[2]
+        self.query(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def query(self, statement: str, database: str = "postgres") -> str:
@@ -112,12 +118,26 @@ class PostgreSQLServer:
 
 def start_or_skip() -> PostgreSQLServer:
     """A server. Without PostgreSQL's programs the test is skipped; it fails on a build machine."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    anywhere = shutil.which("initdb")
-    if not found and not anywhere:
+    programs = programs_of_postgresql()
+    if programs is None:
         say = pytest.fail if os.environ.get("CI") else pytest.skip
         say("PostgreSQL's programs are not here: apt-get install postgresql")
-    return PostgreSQLServer((found[-1] if found else Path(str(anywhere))).parent)
+    return PostgreSQLServer(programs)
+
+
+def programs_of_postgresql() -> Path | None:
+    """Where `initdb` and the other programs of the newest PostgreSQL are; None when there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    anywhere = shutil.which("initdb")
+    return found[-1].parent if found else Path(anywhere).parent if anywhere else None
+
+
+def children_of(process: int) -> list[int]:
+    """Its child processes; none when it has ended."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text("utf-8").split()]
+    except OSError:
+        return []
 
 
 def _other_than_root() -> str | None:
@@ -127,7 +147,7 @@ def _other_than_root() -> str | None:
     return next(name for name in ("postgres", "nobody") if _exists(name))
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:

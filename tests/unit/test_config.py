@@ -176,3 +176,28 @@ def test_a_machine_that_listens_on_every_address_is_not_called_by_a_name_that_ev
 def test_a_machine_that_has_a_name_is_called_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getfqdn", lambda: "master-1.nordwind.example")
     assert config.url_of("[::]:7443") == "https://master-1.nordwind.example:7443"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "hint"),
+    [
+        ("key_store =", "key_stroe =", "line 8: there is no setting 'key_stroe'", "did you mean key_store?"),
+        ('"log:"', '{ url = "log:", nmae = "x" }', "line 6: there is no setting 'nmae'", "did you mean name?"),
+        ("key_store =", "frobnicate =", "line 8: there is no setting 'frobnicate'", "configuration.md lists"),
+        ('"https://127.0.0.1:7443"', "7", "line 4: Expected", ""),
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_line_and_what_was_meant(
+    path: Path, before: str, after: str, message: str, hint: str
+) -> None:
+    path.write_text(WRITTEN.replace(before, after), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        config.load(path)
+    assert hint in caught.value.hint
+
+
+def test_a_misspelt_setting_of_a_table_is_told_with_its_line(path: Path) -> None:
+    path.write_text(f'{WRITTEN}\n[rotation]\n# every\nevrey = "90d"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="line 12: there is no setting 'evrey'") as caught:
+        config.load(path)
+    assert caught.value.hint == "did you mean every?"

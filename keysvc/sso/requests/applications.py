@@ -14,6 +14,7 @@ from msgspec import Meta
 from keysvc.errors import Conflict, InvalidInput
 from keysvc.model import MAXIMUM_FIELDS, Application, ApplicationType, AuditEntry, Field, Flags, names
 from keysvc.plugin.changes import DeleteApplication as DeleteRow, PutApplication
+from keysvc.sso import spelling
 from keysvc.sso.credentials import refuse_local, same_label
 from keysvc.sso.permissions import Right
 from keysvc.sso.requests.mappings import state
@@ -77,15 +78,14 @@ class CreateApplication(Request[Application], frozen=True):
         try:
             work.commit([PutApplication(application)], work.entry("application.created", application.name))
         except Conflict:
-            there = work.store.application(application.name)
+            there = spelling.application(work.store, application.name)
             if (
                 there is not None
                 and replace(application, application_id=there.application_id, revision=there.revision) == there
             ):
                 return there
-            raise Conflict(
-                f"the application {application.name} exists", hint=f"keysvc app show '{application.name}'"
-            ) from None
+            name = application.name if there is None else there.name
+            raise Conflict(f"the application {name} exists", hint=f"keysvc app show '{name}'") from None
         return work.store.application(application.name) or application
 
     def _new(self) -> Application:

@@ -58,8 +58,9 @@ class DeleteConfigInfo(Request[None], frozen=True):
     def act(self, work: Work) -> None:
         require_config_store(work.found.definition)
         work.require_enabled()
+        name = work.found.definition.name
+        bag = work.found.again(self.name).account
         try:
-            entry = work.entry("config.deleted", self.application, self.name)
-            work.commit([DeleteMapping(self.application, self.name)], entry)
+            work.commit([DeleteMapping(name, bag)], work.entry("config.deleted", name, bag))
         except Conflict:
             raise NotFound(f"{self.application} has no property bag {self.name}") from None

@@ -115,6 +115,7 @@ def store(
     definition = work.found.definition
     new = NewCredential.of(definition, user, labelled(definition, fields), external_user)
     found = work.found if new.user == work.found.user else work.found.again(new.user)
+    new = new.spelled(definition, found.account)
     return work.services.storing.store(
         definition,
         new,
@@ -145,7 +146,7 @@ class ImportCredentials(Request[Stored], frozen=True):
         detail = {"credentials": len(self.credentials)}
 
         def audit() -> abc.Iterable[Change]:
-            return work.recorded(work.entry("credential.imported", self.application, users, detail))
+            return work.recorded(work.entry("credential.imported", work.found.definition.name, users, detail))
 
         return work.services.storing.store_many(
             work.found.definition,
@@ -165,11 +166,11 @@ class DeleteCredential(Request[None], frozen=True):
 
     def act(self, work: Work) -> None:
         work.require_enabled()
-        entry = work.entry("credential.deleted", self.application, self.user)
+        name, user = work.found.definition.name, work.found.account
         try:
-            work.commit([DeleteRow(self.application, self.user)], entry)
+            work.commit([DeleteRow(name, user)], work.entry("credential.deleted", name, user))
         except Conflict:
-            raise NotFound(f"{self.user} has no credential for {self.application}") from None
+            raise NotFound(f"{user} has no credential for {name}") from None
 
 
 class PurgeCache(Request[int], frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import replace
 
-from keysvc.errors import InvalidInput, NotFound
+from keysvc.errors import InvalidInput
 from keysvc.model import Application, ApplicationType, Mapping, names
 from keysvc.plugin import paging
 from keysvc.plugin.changes import DeleteMapping as DeleteRow, PutMapping
@@ -17,7 +17,7 @@ from keysvc.sso.work import Work
 
 
 class GetMapping(Request[Mapping], frozen=True):
-    """By exact names."""
+    """A user's, by its key."""
 
     application: ApplicationName
     user: User
@@ -58,18 +58,20 @@ class SetMapping(Request[Mapping], frozen=True):
     def act(self, work: Work) -> Mapping:
         definition = work.found.definition
         user = mapped(definition, self.user, self.external_user)
-        known = (work.found if user == self.user else work.found.again(user)).mapping
-        check_new(definition, user, self.external_user, known)
+        found = work.found if user == self.user else work.found.again(user)
+        known, user = found.mapping, found.account
+        external_user = user if definition.type is ApplicationType.HOST_GROUP else self.external_user
+        check_new(definition, user, external_user, known)
         mapping = Mapping(
-            self.application,
+            definition.name,
             user,
-            self.external_user,
+            external_user,
             enabled=self.enable or (known is not None and known.enabled),
             revision=known.revision if known else 0,
         )
         work.require_enabled()
         claims = [claimed(mapping)] if work.own else []
-        work.commit([*claims, PutMapping(mapping)], work.entry("mapping.set", self.application, user))
+        work.commit([*claims, PutMapping(mapping)], work.entry("mapping.set", definition.name, user))
         return mapping
 
 
@@ -130,11 +132,9 @@ class DeleteMapping(Request[None], frozen=True):
 
 def existing(work: Work) -> Mapping:
     """Return the mapping that the request is about. Raises NotFound."""
-    definition, mapping = work.found.definition, work.found.mapping
+    mapping = work.found.mapping
     if mapping is None:
-        raise NotFound(
-            f"{work.found.user} has no mapping for {definition.name}", hint=f"keysvc mapping list '{definition.name}'"
-        )
+        raise work.found.unmapped()
     return mapping
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections import abc
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, exists, insert, inspect, select
+from sqlalchemy import Column, Connection, Index, MetaData, Table, exists, insert, inspect, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
+
+from keysvc.stores.columns import Name
 
 
 class AddColumn(ExecutableDDLElement):
@@ -44,6 +46,13 @@ def add_column(connection: Connection, table: str, column: Column[Any]) -> None:
     if column.name in {each["name"] for each in inspect(connection).get_columns(table)}:
         return
     connection.execute(AddColumn(Table(table, MetaData(), column), column))
+
+
+def add_index(connection: Connection, name: str, table: str, *columns: str) -> None:
+    """Add an index."""
+    if name not in {each["name"] for each in inspect(connection).get_indexes(table)}:
+        of = Table(table, MetaData(), *(Column(each, Name()) for each in columns))
+        Index(name, *(of.c[each] for each in columns)).create(connection)
 
 
 def insert_missing(connection: Connection, table: Table, row: abc.Mapping[str, Any]) -> None:

@@ -66,8 +66,11 @@ class TestMappingStore:
         assert found.external_user == "A"
 
     def test_nasty_names_come_back_exactly(self, store: MappingStore, name: str) -> None:
-        store.commit([PutMapping(Mapping(name, user, user[:200])) for user in NASTY_NAMES], UNGUARDED)
-        assert {mapping.user for mapping in store.mappings(name)} == set(NASTY_NAMES)
+        system = store.system()
+        key = str if system is None else system.settings.names.key
+        users = {key(user): user for user in NASTY_NAMES}.values()  # a system with folded names takes one of each key
+        store.commit([PutMapping(Mapping(name, user, user[:200])) for user in users], UNGUARDED)
+        assert {mapping.user for mapping in store.mappings(name)} == set(users)
 
     def test_pages_are_in_order_and_whole(self, store: MappingStore, name: str) -> None:
         users = [f"u{number:02}" for number in range(20)]

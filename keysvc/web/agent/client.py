@@ -39,7 +39,7 @@ class AgentClient(Calls):
         path = with_query(wire.route.path, **query)
         response = self._connection.request(wire.route.method, path, content, headers)
         shape = wire.route.shape
-        sent = None if shape.message is None else self._connection.decode(response, shape.message)
+        sent = None if shape.decoder is None else self._connection.decode(response, shape.decoder)
         return shape.unpack(sent)
 
     def close(self) -> None:

@@ -41,6 +41,12 @@ class Shape(Generic[Answer]):
     message: Any
     pack: abc.Callable[[Answer, Any], Any] = lambda answer, _request: answer
     unpack: abc.Callable[[Any], Answer] = lambda message: message
+    decoder: msgspec.json.Decoder[Any] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the decoder while the table of routes is imported."""
+        decoder = None if self.message is None else msgspec.json.Decoder(self.message)
+        object.__setattr__(self, "decoder", decoder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import urllib3
+from msgspec.json import Decoder
 
 from keysvc.crypto.certificates import READMIT
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import AccessDenied, ConfigurationError, KeysvcError, MasterSecretServerUnavailable, ProtocolError
 from keysvc.web.asgi.problems import error_of
 from keysvc.web.asgi.secret_texts import reveal_secret
@@ -116,23 +117,23 @@ class Requests:
         except NoAnswer as error:
             raise error.error from None
 
-    def get(self, path: str, kind: type[Answer], headers: abc.Mapping[str, str] | None = None) -> Answer:
+    def get(self, path: str, decoder: Decoder[Answer], headers: abc.Mapping[str, str] | None = None) -> Answer:
         """A decoded answer."""
-        return self.decode(self.request("GET", path, headers=headers), kind)
+        return self.decode(self.request("GET", path, headers=headers), decoder)
 
-    def decode(self, response: urllib3.BaseHTTPResponse, kind: type[Answer]) -> Answer:
+    def decode(self, response: urllib3.BaseHTTPResponse, decoder: Decoder[Answer]) -> Answer:
         """Raises ProtocolError."""
-        return decode(response, kind, f"{self._what} at {self._at}")
+        return decode(response, decoder, f"{self._what} at {self._at}")
 
     def close(self) -> None:
         """Repeatable."""
         self._pool.close()
 
 
-def decode(response: urllib3.BaseHTTPResponse, kind: type[Answer], sender: str) -> Answer:
+def decode(response: urllib3.BaseHTTPResponse, decoder: Decoder[Answer], sender: str) -> Answer:
     """Raises ProtocolError."""
     try:
-        return msgspec.json.decode(response.data, type=described(kind))
+        return decoder.decode(response.data)
     except UNREADABLE:
         raise ProtocolError(f"{sender} sent an answer that cannot be used") from None
 

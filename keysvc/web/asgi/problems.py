@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from keysvc import errors
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import KeysvcError
 
 OUTAGES = (502, 503, 504)
@@ -75,10 +75,13 @@ def problem_of(error: KeysvcError) -> Problem:
     )
 
 
+_PROBLEM = msgspec.json.Decoder(Problem)
+
+
 def error_of(body: bytes, status: int) -> KeysvcError:
     """What a client raises for a problem that it received."""
     try:
-        problem = msgspec.json.decode(body, type=described(Problem))
+        problem = _PROBLEM.decode(body)
     except UNREADABLE:
         if status in OUTAGES:
             return errors.MasterSecretServerUnavailable(f"the answer has status {status} and is no problem of keysvc")

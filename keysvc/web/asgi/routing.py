@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
 from keysvc.model import Role
 from keysvc.sso.permissions import Right
@@ -150,8 +150,9 @@ class _Endpoint:
     def __init__(self, operation: Operation[Any, Any], admit: Admit) -> None:
         self._operation = operation
         self._admit = admit
-        described(operation.content)
-        names = [field.encode_name for field in msgspec.structs.fields(described(operation.parameters))]
+        self._decoder = msgspec.json.Decoder(operation.content, dec_hook=hide_secret)
+        msgspec.json.Decoder(operation.parameters)  # msgspec learns them now: see keysvc.crypto.unreadable
+        names = [field.encode_name for field in msgspec.structs.fields(operation.parameters)]
         self._headers = {name.lower().encode("ascii"): name for name in names if openapi.is_header(name)}
         self._is_coroutine = inspect.iscoroutinefunction(operation.handler)
 
@@ -198,7 +199,7 @@ class _Endpoint:
         if self._operation.content is NoContent:
             return NO_CONTENT
         try:
-            decoded: msgspec.Struct = msgspec.json.decode(body, type=self._operation.content, dec_hook=hide_secret)
+            decoded: msgspec.Struct = self._decoder.decode(body)
         except UNREADABLE as error:
             what = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
             raise InvalidInput(f"the body cannot be used: {what}") from None

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
-import msgspec
+from msgspec.json import Decoder
 
 from keysvc.crypto import certificates
-from keysvc.described import UNREADABLE, described
+from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import (
     AccessDenied,
     ConfigurationError,
@@ -46,6 +46,25 @@ JOIN_SECONDS = 20.0
 """How long a machine that joins waits for a standby to take over: the default `lease_ttl`, and a little more."""
 POLL_SECONDS = 5.0
 """How long a poll may take beyond what it waits for a change: it costs the master secret server next to nothing."""
+
+
+_RENEWAL_ANSWER = Decoder(messages.RenewalAnswer)
+_POLL_ANSWER = Decoder(messages.PollAnswer)
+_FETCH_ANSWER = Decoder(messages.FetchAnswer)
+_ROTATION_ANSWER = Decoder(messages.RotationAnswer)
+_ENROL_ANSWER = Decoder(messages.EnrolAnswer)
+_IDENTITY_PAGE = Decoder(messages.IdentityPage)
+_TOKEN_PAGE = Decoder(messages.TokenPage)
+_TOKENS_CANCELLED = Decoder(messages.TokensCancelled)
+_JOIN_ANSWER = Decoder(messages.JoinAnswer)
+_AUTHORITY_ANSWER = Decoder(messages.AuthorityAnswer)
+_NOTIFIER_STATES = Decoder(NotifierStates)
+_RETRIED = Decoder(bodies.Retried)
+_PLUGIN_PAGE = Decoder(bodies.PluginPage)
+_FINDING_PAGE = Decoder(bodies.FindingPage)
+_AUDIT_PROOF = Decoder(bodies.AuditProof)
+_IMPORT_ANSWER = Decoder(bodies.ImportAnswer)
+_STATUS = Decoder(SystemStatus)
 
 
 class MasterClient:
@@ -81,7 +100,7 @@ class MasterClient:
         request, key = certificates.request(self._name)
         asked = messages.RenewalRequest(request.decode("ascii"))
         response = self._master.request("POST", "/v1/renewal", asked)
-        return self._master.decode(response, messages.RenewalAnswer).certificate.encode("ascii"), key
+        return self._master.decode(response, _RENEWAL_ANSWER).certificate.encode("ascii"), key
 
     def poll(
         self,
@@ -107,7 +126,7 @@ class MasterClient:
         response = self._master.request("GET", path, headers=headers, seconds=wait + POLL_SECONDS)
         if response.status == 304:
             return None
-        return self._master.decode(response, messages.PollAnswer).announcement()
+        return self._master.decode(response, _POLL_ANSWER).announcement()
 
     def fetch(self, version: int) -> SecretBytes:
         """The material of a version."""
@@ -135,7 +154,7 @@ class MasterClient:
 
         receiver = transport.ReceiverKey.generate(kem)
         response = self._master.request("POST", path, messages.FetchRequest(receiver.kem, receiver.public))
-        return receiver.open(self._master.decode(response, messages.FetchAnswer).sealed, context)
+        return receiver.open(self._master.decode(response, _FETCH_ANSWER).sealed, context)
 
     def leave(self) -> None:
         """Say goodbye; a master that is away needs none."""
@@ -144,7 +163,7 @@ class MasterClient:
 
     def status(self) -> SystemStatus:
         """Everything that it knows."""
-        return self._master.get("/v1/status", SystemStatus)
+        return self._master.get("/v1/status", _STATUS)
 
     def every_version(self, *, missing_ok: bool = False) -> list[MasterSecret]:
         """All that are not destroyed; with `missing_ok` without those that the master secret server cannot open now,
@@ -167,7 +186,7 @@ class MasterClient:
         """As `MasterSecretServer.rotate`."""
         query = "" if compromised is None else f"?compromised={compromised}"
         response = self._master.request("POST", f"/v1/rotations{query}")
-        return self._master.decode(response, messages.RotationAnswer)
+        return self._master.decode(response, _ROTATION_ANSWER)
 
     def change_rotation(self, *, paused: bool | None = None, max_rows_per_second: int | None = None) -> None:
         """As `MasterSecretServer.change_rotation`."""
@@ -188,7 +207,7 @@ class MasterClient:
     def enroll(self, name: str, role: str) -> str:
         """A one-time join token."""
         response = self._master.request("POST", "/v1/enrolments", messages.EnrolRequest(name, role))
-        return self._master.decode(response, messages.EnrolAnswer).token
+        return self._master.decode(response, _ENROL_ANSWER).token
 
     def identities(self) -> list[messages.IdentityEntry]:
         """All that were enrolled."""
@@ -202,16 +221,16 @@ class MasterClient:
 
     def identity_page(self, after: str = "", limit: int = 500) -> messages.IdentityPage:
         """Those whose names follow `after`, by name."""
-        return self._master.get(with_query("/v1/identities", after=after, limit=limit), messages.IdentityPage)
+        return self._master.get(with_query("/v1/identities", after=after, limit=limit), _IDENTITY_PAGE)
 
     def tokens(self) -> tuple[messages.TokenEntry, ...]:
         """The join tokens that can be redeemed."""
-        return self._master.get("/v1/enrolments", messages.TokenPage).items
+        return self._master.get("/v1/enrolments", _TOKEN_PAGE).items
 
     def cancel_tokens(self, name: str) -> int:
         """End the join tokens of a name. Returns how many."""
         response = self._master.request("DELETE", f"/v1/enrolments/{quote(name, safe='')}")
-        return self._master.decode(response, messages.TokensCancelled).cancelled
+        return self._master.decode(response, _TOKENS_CANCELLED).cancelled
 
     def revoke(self, name: str, *, force: bool = False) -> None:
         """Deny an identity from now on, and end the join tokens of its name. `force` as of `Identities.revoke`."""
@@ -220,13 +239,13 @@ class MasterClient:
 
     def notifiers(self) -> NotifierStates:
         """What waits for each notifier, and what was parked."""
-        return self._master.get("/v1/notifiers", NotifierStates)
+        return self._master.get("/v1/notifiers", _NOTIFIER_STATES)
 
     def retry_parked(self, event_id: str = "", notifier: str = "") -> int:
         """Offer parked events again: one, those of one notifier, or all. Return how many. Raises NotFound."""
         asked = bodies.RetryRequest(event_id, notifier)
         response = self._master.request("POST", "/v1/notifiers/retry", asked)
-        return self._master.decode(response, bodies.Retried).events
+        return self._master.decode(response, _RETRIED).events
 
     def send_test(self) -> None:
         """Put a test event into the outbox."""
@@ -234,11 +253,11 @@ class MasterClient:
 
     def plugins(self) -> tuple[bodies.PluginEntry, ...]:
         """Those on the machine of the master secret server."""
-        return self._master.get("/v1/plugins", bodies.PluginPage).items
+        return self._master.get("/v1/plugins", _PLUGIN_PAGE).items
 
     def examine(self) -> tuple[bodies.FindingEntry, ...]:
         """What the doctor finds on the machine of the master secret server."""
-        return self._master.get("/v1/doctor", bodies.FindingPage).items
+        return self._master.get("/v1/doctor", _FINDING_PAGE).items
 
     def switch_system(self, *, enabled: bool) -> None:
         """Let the system look up and change, or refuse both."""
@@ -246,11 +265,11 @@ class MasterClient:
 
     def prove_audit(self) -> tuple[bodies.TrailProof, ...]:
         """Verify every trail of the audit."""
-        return self._master.get("/v1/audit/proof", bodies.AuditProof).trails
+        return self._master.get("/v1/audit/proof", _AUDIT_PROOF).trails
 
     def import_files(self, asked: bodies.ImportRequest) -> bodies.ImportAnswer:
         """Import files of Enterprise SSO, or say what that would change. Raises InvalidInput: then nothing changed."""
-        return self._master.decode(self._master.request("POST", "/v1/imports", asked), bodies.ImportAnswer)
+        return self._master.decode(self._master.request("POST", "/v1/imports", asked), _IMPORT_ANSWER)
 
     def close(self) -> None:
         """Repeatable."""
@@ -278,7 +297,7 @@ def join(url: str, token: JoinToken, directory: Path, identity: str = IDENTITY) 
     asked = messages.JoinRequest(token.secret.reveal(), request.decode("ascii"))
     with contextlib.closing(active):
         found = _within(
-            JOINING_SECONDS, url, lambda: active.decode(active.request("POST", "/v1/join", asked), messages.JoinAnswer)
+            JOINING_SECONDS, url, lambda: active.decode(active.request("POST", "/v1/join", asked), _JOIN_ANSWER)
         )
     files = IdentityFiles(directory / (MASTER_IDENTITY if found.role == Role.MASTER else identity))
     certificate = certificates.first(found.certificate.encode("utf-8"))
@@ -339,7 +358,7 @@ def _unverified_authority(url: str) -> messages.AuthorityAnswer:
     try:
         connection.request("GET", "/v1/authority")
         body = connection.getresponse().read(MAXIMUM_AUTHORITY_BYTES)
-        return msgspec.json.decode(body, type=described(messages.AuthorityAnswer))
+        return _AUTHORITY_ANSWER.decode(body)
     except (*UNREADABLE, ValueError):
         raise ProtocolError(f"{parts.netloc} is no master secret server") from None
     except (OSError, http.client.HTTPException) as error:

@@ -8,6 +8,7 @@ from collections import abc
 
 import msgspec
 import urllib3
+from msgspec.json import Decoder
 
 from keysvc.errors import (
     Fenced,
@@ -122,13 +123,13 @@ class ActiveMaster:
             self._connections[url] = self._connect(url)
         return self._connections[url]
 
-    def get(self, path: str, kind: type[Answer]) -> Answer:
+    def get(self, path: str, decoder: Decoder[Answer]) -> Answer:
         """A decoded answer."""
-        return self.decode(self.request("GET", path), kind)
+        return self.decode(self.request("GET", path), decoder)
 
-    def decode(self, response: urllib3.BaseHTTPResponse, kind: type[Answer]) -> Answer:
+    def decode(self, response: urllib3.BaseHTTPResponse, decoder: Decoder[Answer]) -> Answer:
         """Raises ProtocolError."""
-        return decode(response, kind, WHAT)
+        return decode(response, decoder, WHAT)
 
     def reconnect(self) -> None:
         """Use new connections from the next request on; those in use are closed when they are done."""

@@ -1,7 +1,7 @@
 """What a return value (CKR) of the library means for keysvc, and what to do about it.
 
 Transient: the token, the session or the library is in a bad way; a new process, which means C_Finalize, C_Initialize
-and a new login, may mend it, so the call is repeated. Operator: a person must act, and repeating could do harm.
+and a new login, may repair it, so the call is repeated. Operator: a person must act, and repeating could do harm.
 Everything else is fatal: the token refuses what keysvc asks of it.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Refused(Exception):
-    """Something that a person must mend. Holds no secret."""
+    """Something that a person must repair. Holds no secret."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)

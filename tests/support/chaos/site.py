@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -34,6 +35,7 @@ from keysvc.web.tls.identity_files import MASTER_IDENTITY
 POLL_SECONDS, TTL_SECONDS = 1.0, 2.0
 DIRECTED_TTL_SECONDS = 6.0  # a loaded machine takes no lease away, but where that is the scenario
 MASTERS = 2
+LOST = ("store-turned-back", "store-forked")
 RESTART_SECONDS = 0.5
 SAMPLE_SECONDS = 0.05
 SUPPORT = Path(__file__).parents[1]
@@ -121,6 +123,7 @@ class Site:
         self._database_port = database_port
         self._ttl_seconds = DIRECTED_TTL_SECONDS if directed else TTL_SECONDS
         self._environment = {BREAK: without, STOP: str(self.meetings.folder) if directed else ""}
+        self.detours: dict[str, int] = {}  # the port of the database for a process that a load balancer sends elsewhere
         self.ways: dict[str, Ways] = {}
         self.database_ways: dict[str, Way] = {}
         first = self._install()
@@ -197,7 +200,7 @@ class Site:
     def _through_a_proxy(self, name: str) -> str:
         if self._database_port is None:
             return self._mapping_store
-        way = self.database_ways[name] = self.network.way(lambda: self._database_port)
+        way = self.database_ways[name] = self.network.way(lambda: self.detours.get(name, self._database_port))
         return self._mapping_store.replace(f":{self._database_port}/", f":{way.port}/")
 
     def _fill(self) -> None:
@@ -206,6 +209,16 @@ class Site:
         administration.create_application(APPLICATION, fields, flags=Flags(enabled=True))
         mappings = [Mapping(APPLICATION, f"user-{n}", f"USER{n}", enabled=True) for n in range(self.keys)]
         self.store.commit([PutMapping(mapping) for mapping in mappings], Guard())
+
+    def send(self, names: abc.Iterable[str], port: int | None) -> None:
+        """From now on these processes reach the database at another port, or, with None, at the usual one again."""
+        for name in names:
+            if port is None:
+                self.detours.pop(name, None)
+            else:
+                self.detours[name] = port
+            self.database_ways[name].cut(silently=False)
+            self.database_ways[name].heal()
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -247,6 +260,14 @@ class Site:
 
     lease = None
     versions: abc.Mapping[str, str] = {}
+
+    def noticed(self) -> bool:
+        """Whether the active master says that its store has lost something."""
+        with contextlib.closing(self.administrator()) as client:
+            try:
+                return client.status().state in LOST
+            except KeysvcError:
+                return False
 
     def active(self) -> Service | None:
         """The master that holds the lease, as it was last seen."""

@@ -36,6 +36,7 @@ from keysvc.model import (
     Field,
     Flags,
     MasterSecret,
+    NameRule,
     Role,
     SecretBytes,
     SecretText,
@@ -342,7 +343,7 @@ EXPORT = (
 
 
 def _credentials(content: bytes) -> None:
-    prepared(read_lines(content, "file"), "file", lambda _name: APPLICATION)
+    prepared(read_lines(content, "file"), "file", lambda _name: APPLICATION, NameRule.FOLDED)
 
 
 # -- texts ---------------------------------------------------------------------------------------------------------

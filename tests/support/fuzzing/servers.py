@@ -16,6 +16,8 @@ from keysvc.model import Role, host_name
 
 SECONDS = 0.05
 """Some requests wait for a change, or for the rest of a head: then the connection is closed."""
+WHOLE_SECONDS = 0.5
+"""For the answer to what may be a whole request, after which the server closes."""
 UNFORESEEN = re.compile(rb"^HTTP/1.. 500 |an unexpected error|Traceback")
 
 
@@ -25,7 +27,8 @@ class Unforeseen(Exception):
 
 def _answered(connection: socket.socket, content: bytes) -> bytes:
     answer = b""
-    connection.settimeout(SECONDS)
+    is_whole = b"Connection: close" in content and b"\r\n\r\n" in content
+    connection.settimeout(WHOLE_SECONDS if is_whole else SECONDS)
     with contextlib.suppress(OSError):
         connection.sendall(content)
     with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.model import SecretText, SystemRecord, utc_now
+from keysvc.model import NameRule, SecretText, Settings, SystemRecord, utc_now
 from keysvc.plugin.changes import UNGUARDED, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.loading import Plugins
@@ -31,5 +31,5 @@ def unconfigured(tmp_path: Path) -> abc.Iterator[MappingStore]:
 
 @pytest.fixture
 def store(unconfigured: MappingStore) -> MappingStore:
-    unconfigured.commit([PutSystem(SystemRecord(SYSTEM_ID, utc_now()))], UNGUARDED)
+    unconfigured.commit([PutSystem(SystemRecord(SYSTEM_ID, utc_now(), Settings(names=NameRule.FOLDED)))], UNGUARDED)
     return unconfigured

@@ -10,6 +10,7 @@ import pytest
 from keysvc.entsso.exporting import application_lines
 from keysvc.entsso.importing import SourceFile, import_files
 from keysvc.errors import InvalidInput, SystemDisabled
+from keysvc.model import NameRule
 from keysvc.plugin.changes import UNGUARDED, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 
@@ -56,21 +57,56 @@ def test_the_faults_of_all_files_are_in_one_report(store: MappingStore) -> None:
         import_files(store, files, actor="anna")
 
 
-def test_twins_across_files_are_refused_and_the_name_that_exists_is_told(store: MappingStore) -> None:
-    with pytest.raises(InvalidInput, match="the application 'Payroll' exists"):
-        run(store, "05-twins/01-app.xml", "05-twins/02-app.xml")
-    run(store, "05-twins/01-app.xml")
-    with pytest.raises(InvalidInput, match="the application 'Payroll' exists"):
-        run(store, "05-twins/02-app.xml")
-    with pytest.raises(InvalidInput, match="anna' exists in 'Payroll'"):
-        run(store, "05-twins/03-map.xml", "05-twins/04-map.xml")
-    run(store, "05-twins/03-map.xml")
-    with pytest.raises(InvalidInput, match="anna' exists in 'Payroll'"):
-        run(store, "05-twins/04-map.xml")
+TWINS = [f"05-twins/{name}.xml" for name in ("01-app", "02-app", "03-map", "04-map")]
+ANNA, ANNA_TOO = "NORDWIND\\anna", "NORDWIND\\Anna"
 
 
-def test_a_leaver_in_another_spelling_is_refused_with_the_name_that_exists(store: MappingStore) -> None:
-    run(store, "05-twins/01-app.xml", "05-twins/03-map.xml")
-    leaver = SourceFile("leaver.xml", (SAMPLES / "05-twins/04-map.xml").read_bytes(), deletes=True)
+def with_names(store: MappingStore, rule: NameRule) -> None:
+    system = store.system()
+    assert system is not None
+    store.commit([PutSystem(replace(system, settings=replace(system.settings, names=rule)))], UNGUARDED)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_where_names_are_folded_twins_are_one_across_files_and_over_time(store: MappingStore, together: bool) -> None:
+    with_names(store, NameRule.FOLDED)
+    if together:
+        with pytest.raises(InvalidInput, match=r"is mapped to 'A1' in 05-twins/03-map\.xml"):
+            run(store, *TWINS)
+        run(store, *TWINS[:3])
+    else:
+        for name in TWINS[:3]:
+            run(store, name)
+    run(store, TWINS[3])
+    assert [each.name for each in store.applications()] == ["Payroll"]
+    assert [(each.user, each.external_user) for each in store.mappings("Payroll")] == [(ANNA, "A2")]
+    leaver = SourceFile("leaver.xml", (SAMPLES / TWINS[3]).read_bytes(), deletes=True)
+    (left,) = import_files(store, [leaver], actor="anna")
+    assert left.imported.deleted == 1
+    assert not store.mappings("Payroll")
+
+
+def test_where_names_are_folded_one_file_has_each_once(store: MappingStore) -> None:
+    with_names(store, NameRule.FOLDED)
+    with pytest.raises(InvalidInput, match="is there already, on line"):
+        run(store, "05-0-in-one-file.xml")
+
+
+def test_where_names_are_exact_twins_come_in_and_out_and_in_again(store: MappingStore) -> None:
+    with_names(store, NameRule.EXACT)
+    run(store, TWINS[0], TWINS[1], TWINS[2])
+    run(store, TWINS[3])
+    assert len(store.applications()) == 2
+    exported = SourceFile("out.xml", "".join(application_lines(store)).encode())
+    (again,) = import_files(store, [exported], actor="anna")
+    assert again.imported.unchanged == 2
+
+
+def test_where_names_are_exact_a_leaver_in_another_spelling_is_refused_with_the_name_that_exists(
+    store: MappingStore,
+) -> None:
+    with_names(store, NameRule.EXACT)
+    run(store, TWINS[0], TWINS[2])
+    content = (SAMPLES / TWINS[2]).read_bytes().replace(b"anna", b"Anna")
     with pytest.raises(InvalidInput, match=r"line 1: .*Anna' is not there to delete: .*anna' exists"):
-        import_files(store, [leaver], actor="anna")
+        import_files(store, [SourceFile("leaver.xml", content, deletes=True)], actor="anna")

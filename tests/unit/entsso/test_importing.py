@@ -261,6 +261,7 @@ def test_settings_are_replaced_where_the_file_gives_them(store: MappingStore, sa
             "nw-mss-01",
             ticket_timeout_minutes=7,
             audit_credential_lookups=5000,
+            names=before.settings.names,
         ),
     )
 

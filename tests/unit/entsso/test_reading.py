@@ -184,8 +184,8 @@ def test_a_wrong_name_of_an_application_is_refused(name: str) -> None:
 
 
 def test_an_application_is_there_once() -> None:
-    with pytest.raises(InvalidInput, match=r"^x line 2: 'a' is there already, on line 1$"):
-        read_applications(b"<sso><application name='A'/>\n<application name='a'/></sso>", "x")
+    with pytest.raises(InvalidInput, match=r"^x line 2: 'A' is there already, on line 1$"):
+        read_applications(b"<sso><application name='A'/>\n<application name='A'/></sso>", "x")
 
 
 @pytest.mark.parametrize("read", [read_applications, read_mappings, read_settings])

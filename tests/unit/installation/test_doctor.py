@@ -38,4 +38,4 @@ def test_a_notifier_that_cannot_be_opened_is_found_with_what_to_do(
     ((_, finding),) = by_name.items()
     assert not finding.ok
     assert problem in finding.what
-    assert advice in finding.mend
+    assert advice in finding.hint

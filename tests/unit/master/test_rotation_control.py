@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from rows import Told, fill
@@ -253,10 +254,11 @@ def test_a_rotation_is_begun_when_the_active_version_is_old_and_only_once(system
     every = timedelta(milliseconds=700)
     eventually(lambda: utc_now() - system.store().versions()[0].created_at > every)
     system.start(rotate_every=every)
-    eventually(lambda: is_complete(system, 2))
-    first, second = system.store().versions()[:2]
-    assert second.created_at - first.created_at >= every
+    store = system.store()
+    eventually(lambda: any(record.version == 2 and record.completed_at for record in store.versions()))
     system.stop()
+    began = [record.created_at for record in store.versions()]  # a slow machine may have begun more
+    assert all(later - earlier >= every for earlier, later in pairwise(began))
     assert {e.actor for e in system.store().audit() if e.action == "rotation.started"} == {"master secret server"}
 
 

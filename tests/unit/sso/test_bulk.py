@@ -58,7 +58,7 @@ def sso(system: System) -> SSO:
 
 def run(sso: SSO, content: str | bytes, *, dry_run: bool = False, replace_all: bool = False) -> Stored:
     raw = content.encode() if isinstance(content, str) else content
-    news = prepared(read_lines(raw, "x"), "x", sso.application)
+    news = prepared(read_lines(raw, "x"), "x", sso.application, sso.names)
     counts = [0, 0, 0]
     for application, credentials in news.items():
         for stored in sso.store_credentials(application, credentials, dry_run=dry_run, replace_all=replace_all):
@@ -163,7 +163,7 @@ def test_batches_are_a_commit_and_an_audit_entry_each(sso: SSO, system: System) 
 
 
 def test_a_version_that_becomes_active_meanwhile_is_used(sso: SSO, system: System) -> None:
-    news = prepared(read_lines(many(3 * BATCH).encode(), "x"), "x", sso.application)["HR"]
+    news = prepared(read_lines(many(3 * BATCH).encode(), "x"), "x", sso.application, sso.names)["HR"]
     steps = sso.store_credentials("HR", news)
     next(steps)
     assert system.master is not None
@@ -224,7 +224,9 @@ def test_a_disabled_system_takes_none(sso: SSO, system: System) -> None:
 
 
 def test_a_system_that_is_disabled_meanwhile_takes_no_more(sso: SSO, system: System) -> None:
-    steps = sso.store_credentials("HR", prepared(read_lines(many(2 * BATCH).encode(), "x"), "x", sso.application)["HR"])
+    steps = sso.store_credentials(
+        "HR", prepared(read_lines(many(2 * BATCH).encode(), "x"), "x", sso.application, sso.names)["HR"]
+    )
     next(steps)
     switch_system(system.store(), "administrator", enabled=False)
     eventually(lambda: not sso._lookups.settings.enabled)

@@ -28,7 +28,7 @@ def sso(system: System) -> SSO:
 
 
 def run(sso: SSO, content: bytes, *, dry_run: bool = False, replace_all: bool = False) -> Stored:
-    news = prepared(read_lines(content, "x"), "x", sso.application)
+    news = prepared(read_lines(content, "x"), "x", sso.application, sso.names)
     (stored,) = sso.store_credentials("SAP", news["SAP"], dry_run=dry_run, replace_all=replace_all)
     return stored
 

@@ -9,7 +9,7 @@ import pytest
 from systems import System
 
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, MappingStoreUnavailable, NotFound
-from keysvc.model import Guard, SecretText, Settings
+from keysvc.model import Guard, SecretText
 from keysvc.plugin.changes import PutApplication, PutSystem
 from keysvc.sso import SSO, authorization, credential_cache, found, lookup_audit
 from keysvc.sso.credential_cache import CredentialCache
@@ -81,7 +81,7 @@ def password(sso: SSO, *, fresh: bool = False) -> str:
 def with_settings(system: System, **changed: int) -> None:
     record = system.store().system()
     assert record is not None
-    system.store().commit([PutSystem(replace(record, settings=Settings(**changed)))], Guard())
+    system.store().commit([PutSystem(replace(record, settings=replace(record.settings, **changed)))], Guard())
 
 
 def test_a_second_lookup_does_not_ask_the_mapping_store(sso: SSO, store: StoreThatMayBeAway) -> None:

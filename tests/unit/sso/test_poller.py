@@ -20,13 +20,12 @@ class Pauses:
         self.noted: list[float] = []
         self._count, self._between = count, between
 
-    def wait(self, seconds: float) -> bool:
+    def rest(self, seconds: float) -> None:
         self.noted.append(seconds / POLL_INTERVAL.total_seconds())
         self._between(len(self.noted))
-        return len(self.noted) == self._count
 
     def is_set(self) -> bool:
-        return False
+        return len(self.noted) == self._count
 
 
 def pauses(system: System, count: int, between: abc.Callable[[InProcessMaster, int], None]) -> list[list[float]]:
@@ -36,9 +35,9 @@ def pauses(system: System, count: int, between: abc.Callable[[InProcessMaster, i
         link = InProcessMaster(system, f"web-{number}")
         poller = Poller(link, VersionCache(), system.system_id, after_poll=lambda: None, on_revoked=lambda: None)
         poller._try()
-        poller._stopping = Pauses(count, lambda at, link=link: between(link, at))
+        poller._stopping = poller._resting = Pauses(count, lambda at, link=link: between(link, at))
         poller._poll_for_ever()
-        found.append(poller._stopping.noted)
+        found.append(poller._resting.noted)
     return found
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from keysvc.errors import (
     ConfigurationError,
@@ -35,6 +36,7 @@ from keysvc.plugin.changes import (
 )
 from keysvc.plugin.interfaces import Opening
 from keysvc.plugin.location import Location
+from keysvc.stores.sql import of_external_user
 from keysvc.stores.sqlite import SQLiteMappingStore, open_sqlite
 
 SAP = Application("SAP", "0" * 32, ApplicationType.INDIVIDUAL, ())
@@ -461,3 +463,13 @@ def test_a_value_that_somebody_edited_is_one_error_that_names_its_table(store, p
         editing.execute(f"UPDATE {edit}", ("[" * 100_000,))
     with pytest.raises(MappingStoreError, match=edit.split()[0]):
         read(store)
+
+
+def test_mappings_of_an_external_user_are_found_by_their_own_index_and_come_by_user(store, path):
+    store.commit([PutMapping(Mapping("SAP", name, "SHARED")) for name in "bca"], UNGUARDED)
+    assert [mapping.user for mapping in store.mappings_of_external_user("SAP", "SHARED")] == ["a", "b", "c"]
+    statement = of_external_user("SAP", "SHARED").compile(dialect=sqlite.dialect())
+    with sqlite3.connect(path) as database:
+        (plan,) = database.execute(f"EXPLAIN QUERY PLAN {statement}", ("SAP", "SHARED")).fetchall()
+    database.close()
+    assert "mappings_by_external_user (application=? AND external_user=?)" in plan[-1]

@@ -1,0 +1,111 @@
+"""Finds the row that a name stands for, however it is spelled.
+
+Names are read as they were asked for; only where there is none of that spelling, the mapping store's columns of keys
+are asked for another. These columns are an index. Whoever can edit one must not give a user the credential of another:
+the key of each name that comes back is computed again, from its spelling, and compared with the key that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import TypeVar
+
+from keysvc.errors import MappingStoreError
+from keysvc.model import Application, Mapping, NameRule, names
+from keysvc.plugin.interfaces import LookedUp, MappingStore
+
+PAGE = 500
+
+_Row = TypeVar("_Row")
+
+
+def rule_of(store: MappingStore) -> NameRule:
+    """Return which names are one in the system."""
+    system = store.system()
+    return NameRule.EXACT if system is None else system.settings.names
+
+
+def application(store: MappingStore, name: str) -> Application | None:
+    """Return the application that a name stands for."""
+    found = store.application(name)
+    if found is None and (spelled := _other(store, name)) is not None:
+        found = store.application(spelled)
+    return None if found is None else _checked(store, found, found.name, name)
+
+
+def mapping(store: MappingStore, of: str, user: str) -> Mapping | None:
+    """Return the mapping of a user in an application."""
+    found = look_up(store, of, user)
+    return None if found is None else found[1]
+
+
+def look_up(store: MappingStore, of: str, user: str) -> LookedUp | None:
+    """Return an application, and a user's mapping and credential in it. Raises MappingStoreError for rows of another
+    name."""
+    found = store.look_up(of, user)
+    if found is None:
+        there = _other(store, of)
+        found = None if there is None else store.look_up(there, user)
+        if found is None:
+            return None
+    if found[1] is None and (spelled := _other(store, user, found[0].name)) is not None:
+        found = store.look_up(found[0].name, spelled) or found
+    definition, mapped, row = found
+    _checked(store, found, definition.name, of)
+    if mapped is not None:
+        _checked(store, found, mapped.user, user)
+        whose = {(definition.name, mapped.user), (mapped.application, mapped.user)}
+        if row is not None:
+            whose.add((row.application, row.user))
+        if len(whose) != 1:
+            raise _of_another(store, user)
+    return found
+
+
+def users(store: MappingStore, of: str, wanted: abc.Collection[str]) -> dict[str, str]:
+    """Return how those of `wanted` are spelled that are mapped in an application in another spelling."""
+    by_key: dict[str, list[str]] = {}
+    in_order = list(dict.fromkeys(names.key(user) for user in wanted))
+    for start in range(0, len(in_order), PAGE):
+        for spelled in store.spellings(in_order[start : start + PAGE], of):
+            by_key.setdefault(names.key(spelled), []).append(spelled)
+    if not by_key:
+        return {}
+    rule = rule_of(store)
+    found = ((user, _one(by_key.get(names.key(user), ()), user, rule)) for user in wanted)
+    return {user: spelled for user, spelled in found if spelled is not None and spelled != user}
+
+
+def near(store: MappingStore, name: str, of: str | None = None) -> str:
+    """Return what to say of a name that is not there, if one is that differs in upper and lower case alone."""
+    found = [each for each in store.spellings([names.key(name)], of) if names.same(each, name)]
+    return f": {found[0]} exists" if found else ""
+
+
+def _other(store: MappingStore, name: str, of: str | None = None) -> str | None:
+    if len(name) > names.MAXIMUM_LENGTH:
+        return None
+    found = store.spellings([names.key(name)], of)
+    return _one(found, name, rule_of(store)) if found else None
+
+
+def _one(found: abc.Iterable[str], name: str, rule: NameRule) -> str | None:
+    """Return the only one with the key of `name`, or the one that is spelled like it."""
+    wanted = rule.key(name)
+    same = [each for each in found if rule.key(each) == wanted]
+    return name if name in same else same[0] if len(same) == 1 else None
+
+
+def _checked(store: MappingStore, found: _Row, spelled: str, name: str) -> _Row:
+    if spelled != name:
+        rule = rule_of(store)
+        if rule.key(spelled) != rule.key(name):
+            raise _of_another(store, name)
+    return found
+
+
+def _of_another(store: MappingStore, name: str) -> MappingStoreError:
+    return MappingStoreError(
+        f"{store.info().url} has the row of another name for {name!r}",
+        hint="somebody or something else wrote it; restore the database from a backup",
+    )

@@ -19,6 +19,12 @@ keysvc_as_master() { runuser -u keysvc -- env CREDENTIALS_DIRECTORY=/run/for-ini
 status_is() { [ "$(shown StatusText "$2")" = "$1" ]; }
 journal_has() { journalctl --no-pager -o cat -u "$1" | grep -q -e "$2"; }
 
+ended=
+at_end() { # a command that nobody expected to fail ends the story too
+  if [ -z "$ended" ]; then echo "FAILS: the story did not come to its end"; journalctl --no-pager -n 80 -o cat || true; fi
+}
+trap at_end EXIT
+
 began=$(date +%s)
 dpkg -i /out/keysvc_*.deb >/dev/null
 said "the package installs"
@@ -149,3 +155,4 @@ case "$purged" in
 esac
 if [ -e /opt/keysvc ] || [ -e /usr/bin/keysvc ] || [ ! -e /var/lib/keysvc/keysvc.toml ]; then fail "purge leaves the state alone"; fi
 said "purge leaves the state alone"
+ended=yes

@@ -19,6 +19,12 @@ keysvc_as_master() { runuser -u keysvc -- env CREDENTIALS_DIRECTORY=/run/for-ini
 status_is() { [ "$(shown StatusText "$2")" = "$1" ]; }
 journal_has() { journalctl --no-pager -o cat -u "$1" | grep -q -e "$2"; }
 
+ended=
+at_end() { # a command that nobody expected to fail ends the story too
+  if [ -z "$ended" ]; then echo "FAILS: the story did not come to its end"; journalctl --no-pager -n 80 -o cat || true; fi
+}
+trap at_end EXIT
+
 began=$(date +%s)
 dpkg -i /out/keysvc_*.deb >/dev/null
 said "the package installs"
@@ -89,16 +95,16 @@ sed -i 's/unit = "adapter.service", credential = "gone"/unit = "unlucky.service"
 systemctl daemon-reload
 systemctl enable --quiet --now keysvc-agent.socket keysvc-agent-local.socket keysvc-credentials.socket
 ! systemctl is-active --quiet keysvc-agent || fail "the agent does not run before anybody calls"
-timeout 60 systemctl start adapter.service || fail "a unit starts with a credential of the agent"
+timeout 300 systemctl start adapter.service || fail "a unit starts with a credential of the agent"
 journal_has adapter.service '^geheim$' || fail "a unit gets its credential"
 said "a unit gets its credential, and the agent was started for it"
 for refused in stranger.service unlucky.service; do
-  ! timeout 60 systemctl start "$refused" 2>/dev/null || fail "$refused starts without a credential"
+  ! timeout 300 systemctl start "$refused" 2>/dev/null || fail "$refused starts without a credential"
   [ "$(shown ExecMainStatus "$refused")" = 243 ] || fail "$refused ends with 243/CREDENTIALS"
 done
 said "a unit that may have none, or whose credential is not there, does not start"
 systemctl restart keysvc-agent
-timeout 60 systemctl restart adapter.service || fail "sockets outlive a restart of the agent"
+timeout 300 systemctl restart adapter.service || fail "sockets outlive a restart of the agent"
 said "sockets outlive a restart of the agent"
 python3 - <<'PYTHON' || fail "the agent answers on the sockets that systemd holds"
 import socket
@@ -149,3 +155,4 @@ case "$purged" in
 esac
 if [ -e /opt/keysvc ] || [ -e /usr/bin/keysvc ] || [ ! -e /var/lib/keysvc/keysvc.toml ]; then fail "purge leaves the state alone"; fi
 said "purge leaves the state alone"
+ended=yes

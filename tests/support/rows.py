@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from systems import System
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.installation import migration
 from keysvc.master.delivery import Subscription
-from keysvc.model import EncryptedCredential, Event, Guard, Mapping, SecretText
-from keysvc.plugin.changes import UNGUARDED, PutCredential, PutMapping
+from keysvc.model import EncryptedCredential, Event, Guard, Mapping, NameRule, SecretText
+from keysvc.plugin.changes import UNGUARDED, PutCredential, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_batches import NAMES, external, new_credentials, new_mappings, sealed
 
@@ -52,9 +52,14 @@ class Told:
 
 
 def move_twins(system: System, target: MappingStore) -> None:
-    """Move names that differ only in what a code page folds to another store; they stay apart."""
+    """Move names that differ only in what a code page folds to another store; they stay apart. So do those that differ
+    in case or normalisation alone, in a system whose names are exact."""
     system.with_users()
     source = system.store()
+    record = source.system()
+    assert record is not None
+    exact = replace(record, settings=replace(record.settings, names=NameRule.EXACT))
+    source.commit([PutSystem(exact)], UNGUARDED)
     source.commit(new_mappings(), UNGUARDED)
     source.commit(new_credentials(), UNGUARDED)
     migration.migrate(source, target, "administrator")

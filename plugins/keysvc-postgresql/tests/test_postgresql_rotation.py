@@ -19,6 +19,7 @@ from systems import System, configured, eventually
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.installation import migration
+from keysvc.model import names as names_of
 from keysvc.plugin import MappingStore, MappingStoreUnavailable, SecretText, paging
 from keysvc.stores import schema
 from keysvc.stores.sqlite import SQLiteMappingStore
@@ -47,7 +48,7 @@ def fill(system: System, rows: int) -> None:
         for row in page:
             fields = {"Password": SecretText(f"of {row['user']}")}
             row |= {"version": active, "ciphertext": cipher.encrypt(application, row["user"], fields)}
-            row |= {"external_user": row["user"].upper(), "enabled": True}
+            row |= {"external_user": row["user"].upper(), "enabled": True, "user_key": names_of.key(row["user"])}
         with store._engine.begin() as connection:  # many times as fast as one change after the other
             for table in (schema.mappings, schema.credentials):
                 connection.execute(insert(table), [{c.name: row[c.name] for c in table.columns} for row in page])

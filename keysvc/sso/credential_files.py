@@ -21,6 +21,7 @@ from keysvc.sso.credentials import labelled, same_label
 from keysvc.text import NoText, decoded
 
 MAXIMUM_BYTES = 256 * 2**20
+MOST_FAULTS = 1000
 _NEEDED = {"application": "application", "user": "user"}
 _COLUMNS = {**_NEEDED, "externaluser": "external_user"}
 HINT = "docs/how-to/import-credentials.md shows a file"
@@ -66,10 +67,18 @@ def read_lines(content: bytes, source: str) -> abc.Sequence[Line]:
     faults: list[KeysvcError] = []
     found = list((_json_lines if text.lstrip().startswith("{") else _csv_lines)(text, source, faults))
     for line in found:
-        faults += _faults_of(line, source)
+        for fault in _faults_of(line, source):
+            _note(faults, fault)
     if faults:
         raise InvalidInput.of_all(faults)
     return found
+
+
+def _note(faults: list[KeysvcError], fault: KeysvcError) -> None:
+    """Raise what was found when it is enough: a file whose every line is wrong is not of this kind."""
+    faults.append(fault)
+    if len(faults) == MOST_FAULTS:
+        raise InvalidInput.of_all(faults)
 
 
 def _faults_of(line: Line, source: str) -> abc.Iterator[InvalidInput]:
@@ -99,17 +108,17 @@ def prepared(
         if definition is None:
             definition = definitions[line.application] = _definition(line.application, application)
         if isinstance(definition, KeysvcError):
-            faults.append(_fault(source, line.number, str(definition), definition.hint))
+            _note(faults, _fault(source, line.number, str(definition), definition.hint))
             continue
         try:
             values = labelled(definition, line.fields)
         except InvalidInput as error:  # names a label, and where a file is mixed up that is not one
-            faults.append(_fault(source, line.number, f"{line.application} has not those fields", error.hint))
+            _note(faults, _fault(source, line.number, f"{line.application} has not those fields", error.hint))
             continue
         new = NewCredential.of(definition, line.user, values, line.external_user, f"{source} line {line.number}")
         same = definition.name, rule.key(new.user)
         if same in seen:
-            faults.append(_fault(source, line.number, f"the same application and user are on line {seen[same]}"))
+            _note(faults, _fault(source, line.number, f"the same application and user are on line {seen[same]}"))
             continue
         seen[same] = line.number
         found.setdefault(definition.name, []).append(new)
@@ -137,7 +146,7 @@ def _json_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterat
             read = _OBJECT.decode(line)
         except UNREADABLE:
             what = "it is no JSON object of application, user, fields (label to text) and, at most, external_user"
-            faults.append(_fault(source, number, what))
+            _note(faults, _fault(source, number, what))
             continue
         fields = {label: value for label, value in read.fields.items() if value}
         yield Line(number, read.application.strip(), read.user.strip(), fields, _stripped(read.external_user))
@@ -165,9 +174,9 @@ def _csv_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterato
             try:
                 yield _csv_line(row, columns, source, number)
             except InvalidInput as fault:
-                faults.append(fault)
+                _note(faults, fault)
     except csv.Error:
-        faults.append(_fault(source, rows.line_num + before, "not well-formed CSV"))
+        _note(faults, _fault(source, rows.line_num + before, "not well-formed CSV"))
 
 
 def _without_blanks(text: str, delimiter: str) -> str:

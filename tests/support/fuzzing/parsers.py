@@ -385,7 +385,7 @@ PLAIN = (
     Target("shares", simply(_share), _share_seeds(), (b" academic", b" acid", b" zero")),
     Target("configuration", _in_file(_changed, "keysvc.toml"), [CONFIGURATION], (b"[[", b'"""', b"1979-05-27")),
     Target("static-groups", _in_file(static.read), [GROUPS]),
-    Target("credential-files", simply(_credentials), CSV, (b"application,user", b'"', b"\n"), maximum=2**19),
+    Target("credential-files", simply(_credentials), CSV, (b"application,user", b'"', b"\n"), maximum=2**20),
     Target("entsso-xml", simply(lambda content: reading.read(content, "file")), XML, maximum=2**19),
     Target("audit-export", _in_file(audit._marks), [EXPORT], maximum=2**20),
     Target("fields-file", _in_file(credential.fields_from_file), [b'{"Password":"geheim"}'], maximum=2**20),

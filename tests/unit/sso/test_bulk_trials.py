@@ -138,3 +138,8 @@ def test_all_faults_of_a_file_are_in_one_report(sso: SSO) -> None:
     assert "x line 5: " in str(caught.value)
     with pytest.raises(InvalidInput, match=r"2 faults: x line 2: .* \| x line 3: "):
         run(sso, (HEAD + "SAP,a,,x,\nSAP,b,,x,\n").encode())
+
+
+def test_a_file_whose_every_line_is_wrong_is_given_up_after_a_thousand() -> None:
+    with pytest.raises(InvalidInput, match=r"^1000 faults: "):
+        lines(HEAD + "SAP,anna\n" * 5000)

@@ -139,9 +139,10 @@ def _import_everything() -> None:
     import keysvc
     from keysvc.plugin.loading import Plugins
 
-    for module in pkgutil.walk_packages(keysvc.__path__, "keysvc."):
+    for module in pkgutil.walk_packages(keysvc.__path__, "keysvc.", onerror=lambda _name: None):
         if not module.name.startswith(NOT_OF_COMMANDS):
-            importlib.import_module(module.name)
+            with contextlib.suppress(ImportError):  # the command that needs it says so
+                importlib.import_module(module.name)
     Plugins()
 
 

@@ -277,7 +277,7 @@ class SQLMappingStore(SQLDatabase):
 
         def run(connection: Connection, row: GuardRow, apply: Apply) -> None:
             self._check_guard(row, guard)
-            self._check_names(connection, new_names, exclusive)
+            self._check_names(connection, row, new_names, exclusive)
             apply(connection, others)
             if any(isinstance(change, PutVersion) for change in changes):
                 sql_changes.name_active_version(connection)
@@ -368,8 +368,10 @@ class SQLMappingStore(SQLDatabase):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _check_names(self, connection: Connection, new: abc.Sequence[sql_names.NewName], exclusive: bool) -> None:
-        if new and sql_names.are_folded(connection):
+    def _check_names(
+        self, connection: Connection, row: GuardRow, new: abc.Sequence[sql_names.NewName], exclusive: bool
+    ) -> None:
+        if new and row.names_are_folded:
             if not exclusive:
                 raise sql_names.NamesFolded
             sql_names.refuse_twins(connection, new)

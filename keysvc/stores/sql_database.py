@@ -12,9 +12,9 @@ from abc import ABC, abstractmethod
 from collections import abc
 from dataclasses import fields
 from datetime import datetime
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Engine, exists, inspect, select, update
+from sqlalchemy import Connection, Engine, Select, exists, inspect, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
 
 from keysvc.errors import (
@@ -41,10 +41,11 @@ REPEAT_SECONDS = 15.0
 OLDEST_READER_SINCE = 2
 """The first schema whose guard row has `oldest_reader`."""
 
-GUARD_COLUMNS = tuple(schema.guard.c[field.name] for field in fields(GuardRow))
-"""What a `GuardRow` is read from."""
+GUARD_COLUMNS = tuple(schema.guard.c[field.name] for field in fields(GuardRow) if field.name in schema.guard.c)
+"""What a `GuardRow` is read from, beside the settings of the system."""
 
-_guard_row = select(*GUARD_COLUMNS)
+_settings = select(schema.system.c.settings).limit(1).scalar_subquery().label("settings")
+_guard_row: Select[Any] = select(*GUARD_COLUMNS, _settings)
 
 
 class Undone(MappingStoreUnavailable):

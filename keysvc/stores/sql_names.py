@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Table, func, select, true
 
 from keysvc.errors import Conflict
-from keysvc.model import NameRule, names
+from keysvc.model import names
 from keysvc.plugin import changes as change
 from keysvc.stores import schema
 
@@ -49,12 +49,6 @@ def new_names(changes: abc.Iterable[change.Change]) -> list[NewName]:
             case change.PutIdentity(identity=put) | change.RedeemEnrolment(identity=put) if put.revision == 0:
                 found.append(NewName(schema.identities, "name", "", put.name))
     return found
-
-
-def are_folded(connection: Connection) -> bool:
-    """Whether the system has folded names."""
-    settings = connection.scalars(select(schema.system.c.settings)).all()
-    return any(each.get("names") == NameRule.FOLDED for each in settings)
 
 
 def refuse_twins(connection: Connection, news: abc.Sequence[NewName]) -> None:

@@ -22,6 +22,7 @@ from keysvc.model import (
     Identity,
     Lease,
     Mapping,
+    NameRule,
     RotationSettings,
     Server,
     SystemRecord,
@@ -37,7 +38,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class GuardRow:
-    """The one row that every guard checks."""
+    """The one row that every guard checks, with the system's `settings`, None before there is a system."""
 
     epoch: int
     active_version: int | None
@@ -46,6 +47,12 @@ class GuardRow:
     lease_url: str | None
     lease_ttl_ms: int
     schema_version: int
+    settings: dict[str, Any] | None
+
+    @property
+    def names_are_folded(self) -> bool:
+        """Whether a new name is refused while another has its folded key."""
+        return self.settings is not None and self.settings.get("names") == NameRule.FOLDED
 
     def lease(self, now: datetime) -> Lease | None:
         """The lease in force at `now`. One that ends later than its own ttl from now is of before a jump back."""
@@ -77,6 +84,7 @@ KINDS: tuple[type[Any], ...] = (
     GuardRow,
     Identity,
     Mapping,
+    NameRule,
     Parking,
     RotationSettings,
     Server,

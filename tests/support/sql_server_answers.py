@@ -29,7 +29,8 @@ def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
 
 
 def _guard() -> Rows:
-    return rows_of(GUARD_COLUMNS, [_GUARD.get(column.name) for column in GUARD_COLUMNS])
+    columns = (*GUARD_COLUMNS, schema.system.c.settings)
+    return rows_of(columns, [_GUARD.get(column.name) for column in columns])
 
 
 def one(name: str, kind: str, value: Any) -> Rows:

@@ -42,10 +42,13 @@ SET NOCOUNT OFF;
 SELECT @result AS result{also};
 """
 
+_SETTINGS = ", (SELECT TOP 1 s.[settings] FROM [system] AS s) AS [settings]"
 _GUARD = (
     "".join(f", g.[{column.name}]" for column in GUARD_COLUMNS)
+    + _SETTINGS
     + " FROM (SELECT 1 AS one) AS o LEFT JOIN guard AS g ON g.[id] = o.[one]"
 )
+_GUARD_ROW = (*GUARD_COLUMNS, column("settings", schema.system.c.settings.type))
 _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
 _SNAPSHOTS = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
 
@@ -146,7 +149,7 @@ class SQLServerMappingStore(SQLMappingStore):
         """`also` is what is read after the lock, in the same round trip."""
         mode = "Exclusive" if exclusive else "Shared"
         batch = text(LOCK.format(what=what, mode=mode, milliseconds=LOCK_MILLISECONDS, also=also))
-        row = connection.execute(batch.columns(column("result", Integer), *GUARD_COLUMNS) if also else batch).one()
+        row = connection.execute(batch.columns(column("result", Integer), *_GUARD_ROW) if also else batch).one()
         if row.result < 0:
             raise Undone(f"{self._url}: the lock of the {what} was not to be had: {row.result}")
         return row

@@ -114,8 +114,7 @@ def test_a_batch_is_one_statement_with_one_parameter_however_many_rows_it_has(re
             p for call in recorder.calls for p in call.parameters if isinstance(p.value, str) and p.value[:2] == "[{"
         ]
         assert {each.type for each in rows} == {"nvarchar(max)"}
-    one_more = kind in ("audit entries", "new mappings")  # a new name asks whether the system's names are folded
-    assert counts[0] == counts[1] == (4 if one_more else 3)
+    assert counts[0] == counts[1] == (4 if kind == "audit entries" else 3)
 
 
 def test_without_json_a_batch_takes_as_many_rows_to_a_statement_as_parameters_allow(recording):
@@ -158,13 +157,12 @@ def test_a_server_that_leaves_escapes_and_cuts_long_text_gets_json_only_where_it
         [PutMapping(Mapping("SAP", "Łukasz", "L", revision=REVISION)), CREDENTIAL, NOTE],
     ],
 )
-def test_a_credential_and_its_audit_entry_are_four_round_trips_and_a_new_name_is_one_more(recording, changes):
+def test_a_credential_and_its_audit_entry_are_four_round_trips(recording, changes):
     store, recorder = recording(Database())
-    is_new = any(isinstance(change, PutMapping) and not change.mapping.revision for change in changes)
     for _ in range(2):
         recorder.requests.clear()
         store.commit(changes, UNGUARDED)
-        assert len(recorder.requests) == (5 if is_new else 4)
+        assert len(recorder.requests) == 4
 
 
 def test_a_lookup_is_one_round_trip_also_when_it_is_repeated(recording):

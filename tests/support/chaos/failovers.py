@@ -10,7 +10,7 @@ import time
 from collections import abc
 from dataclasses import dataclass
 
-from patroni_cluster import TTL_SECONDS, Cluster
+from patroni_cluster import TTL_SECONDS, Cluster, Node
 from systems import eventually
 
 from chaos.site import Site
@@ -42,32 +42,17 @@ def switchover(cluster: Cluster, _site: Site) -> Outage:
 
 def primary_killed(cluster: Cluster, _site: Site) -> Outage:
     """Its machine has no power for a while."""
-    primary, begin = cluster.primary_now(), time.monotonic()
-    cluster.kill(primary)
-    cluster.wait_for_another(primary)
-    promoted = time.monotonic()
-    cluster.start(primary)
-    return _over(begin, promoted)
+    return _until_another_is_primary(cluster, cluster.kill, cluster.start)
 
 
 def primary_paused(cluster: Cluster, _site: Site) -> Outage:
     """Its virtual machine stands still until another is the primary, and then goes on."""
-    primary, begin = cluster.primary_now(), time.monotonic()
-    cluster.pause(primary)
-    cluster.wait_for_another(primary)
-    promoted = time.monotonic()
-    cluster.resume(primary)
-    return _over(begin, promoted)
+    return _until_another_is_primary(cluster, cluster.pause, cluster.resume)
 
 
 def primary_partitioned(cluster: Cluster, _site: Site) -> Outage:
     """Nothing reaches it, and it reaches nobody, until another is the primary."""
-    primary, begin = cluster.primary_now(), time.monotonic()
-    cluster.partition(primary)
-    cluster.wait_for_another(primary)
-    promoted = time.monotonic()
-    cluster.heal(primary)
-    return _over(begin, promoted)
+    return _until_another_is_primary(cluster, cluster.partition, cluster.heal)
 
 
 def load_balancer_switches_late(cluster: Cluster, site: Site) -> Outage:
@@ -135,6 +120,17 @@ LOSING: abc.Mapping[str, abc.Callable[[Cluster, Site], Outage]] = {
     function.__name__: function for function in (commits_lost, old_primary_is_an_island, snapshot_restored)
 }
 """These lose commits, whatever the replication."""
+
+
+def _until_another_is_primary(
+    cluster: Cluster, harm: abc.Callable[[Node], None], undo: abc.Callable[[Node], None]
+) -> Outage:
+    primary, begin = cluster.primary_now(), time.monotonic()
+    harm(primary)
+    cluster.wait_for_another(primary)
+    promoted = time.monotonic()
+    undo(primary)
+    return _over(begin, promoted)
 
 
 def _over(begin: float, promoted: float = 0.0, *, loses: bool = False) -> Outage:

@@ -37,7 +37,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One notifier, and what it is told of."""
+    """One notifier, and which events it gets."""
 
     url: str
     """URL of the notifier."""

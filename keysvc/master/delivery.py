@@ -85,7 +85,7 @@ class Delivery:
 
     @property
     def subscriptions(self) -> abc.Sequence[Subscription]:
-        """What each notifier is told of."""
+        """Which events each notifier gets."""
         return [courier.subscription for courier in self._couriers]
 
     def problems(self) -> abc.Mapping[str, str]:

@@ -40,7 +40,7 @@ RENEWAL_PAUSE = timedelta(hours=1)
 ATTEMPTS = 20
 """How often a change is repeated whose row another changed between reading and writing."""
 AUTHORITY_ENDING = timedelta(days=365)
-"""How long before its end the authority's end is told: every certificate ends with it."""
+"""How long before it expires the authority's end is reported: every certificate expires with it."""
 ENDING_PART = 6
 """A certificate is renewed in the last third of its life; one that is in the last sixth was not."""
 

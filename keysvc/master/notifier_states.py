@@ -19,7 +19,7 @@ MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class NotifierState:
-    """One notifier, what it is told of, and how many events are pending or parked, counted up to 1,000. `problem` is
+    """One notifier, which events it gets, and how many are pending or parked, counted up to 1,000. `problem` is
     why it does not accept now; empty while it does."""
 
     name: str

@@ -44,9 +44,9 @@ def host_name(role: Role, system_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled certificate, which ends at `expires_at`: only `serial` (hex) is let in under `name`, and until it
-    ends `previous_serial`, which it replaced when it was renewed. `previous_may_renew` once more until the new one was
-    seen: the answer to a renewal may be lost."""
+    """An enrolled certificate, which expires at `expires_at`. Under `name` its `serial` (hex) is accepted alone, and
+    until then `previous_serial`, which it replaced when it was renewed. `previous_may_renew` once more until the new
+    one was seen: the answer to a renewal may be lost."""
 
     name: str
     role: Role

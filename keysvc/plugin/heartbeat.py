@@ -54,16 +54,15 @@ class Resting:
         """Wait until `wake`, for so many seconds at most. Answers what was asked, also when `seconds` is 0."""
         until = elapsed() + seconds
         while True:
+            self.answer()
             with self._changed:
-                no_ops, self._no_ops = self._no_ops, {}
                 left = until - elapsed()
-                if not no_ops:
-                    if self._is_woken or left <= 0:
-                        self._is_woken = False
-                        return
-                    self._changed.wait(left)
-            for no_op in no_ops:
-                no_op()
+                if self._no_ops:
+                    continue
+                if self._is_woken or left <= 0:
+                    self._is_woken = False
+                    return
+                self._changed.wait(left)
 
 
 class _Part:

@@ -7,8 +7,8 @@ the key of each name that comes back is computed again, from its spelling, and c
 
 from __future__ import annotations
 
+import functools
 from collections import abc
-from typing import TypeVar
 
 from keysvc.errors import MappingStoreError
 from keysvc.model import Application, Mapping, NameRule, names
@@ -16,7 +16,8 @@ from keysvc.plugin.interfaces import LookedUp, MappingStore
 
 PAGE = 500
 
-_Row = TypeVar("_Row")
+Rule = abc.Callable[[], NameRule]
+"""Reads which names are one, once for what it is handed to."""
 
 
 def rule_of(store: MappingStore) -> NameRule:
@@ -27,10 +28,13 @@ def rule_of(store: MappingStore) -> NameRule:
 
 def application(store: MappingStore, name: str) -> Application | None:
     """Return the application that a name stands for."""
+    rule = functools.cache(lambda: rule_of(store))
     found = store.application(name)
-    if found is None and (spelled := _other(store, name)) is not None:
+    if found is None and (spelled := _other(store, rule, name)) is not None:
         found = store.application(spelled)
-    return None if found is None else _checked(store, found, found.name, name)
+    if found is not None:
+        _check(store, rule, found.name, name)
+    return found
 
 
 def mapping(store: MappingStore, of: str, user: str) -> Mapping | None:
@@ -42,18 +46,19 @@ def mapping(store: MappingStore, of: str, user: str) -> Mapping | None:
 def look_up(store: MappingStore, of: str, user: str) -> LookedUp | None:
     """Return an application, and a user's mapping and credential in it. Raises MappingStoreError for rows of another
     name."""
+    rule = functools.cache(lambda: rule_of(store))
     found = store.look_up(of, user)
     if found is None:
-        there = _other(store, of)
+        there = _other(store, rule, of)
         found = None if there is None else store.look_up(there, user)
         if found is None:
             return None
-    if found[1] is None and (spelled := _other(store, user, found[0].name)) is not None:
+    if found[1] is None and (spelled := _other(store, rule, user, found[0].name)) is not None:
         found = store.look_up(found[0].name, spelled) or found
     definition, mapped, row = found
-    _checked(store, found, definition.name, of)
+    _check(store, rule, definition.name, of)
     if mapped is not None:
-        _checked(store, found, mapped.user, user)
+        _check(store, rule, mapped.user, user)
         whose = {(definition.name, mapped.user), (mapped.application, mapped.user)}
         if row is not None:
             whose.add((row.application, row.user))
@@ -82,11 +87,11 @@ def near(store: MappingStore, name: str, of: str | None = None) -> str:
     return f": {found[0]} exists" if found else ""
 
 
-def _other(store: MappingStore, name: str, of: str | None = None) -> str | None:
+def _other(store: MappingStore, rule: Rule, name: str, of: str | None = None) -> str | None:
     if len(name) > names.MAXIMUM_LENGTH:
         return None
     found = store.spellings([names.key(name)], of)
-    return _one(found, name, rule_of(store)) if found else None
+    return _one(found, name, rule()) if found else None
 
 
 def _one(found: abc.Iterable[str], name: str, rule: NameRule) -> str | None:
@@ -96,12 +101,9 @@ def _one(found: abc.Iterable[str], name: str, rule: NameRule) -> str | None:
     return name if name in same else same[0] if len(same) == 1 else None
 
 
-def _checked(store: MappingStore, found: _Row, spelled: str, name: str) -> _Row:
-    if spelled != name:
-        rule = rule_of(store)
-        if rule.key(spelled) != rule.key(name):
-            raise _of_another(store, name)
-    return found
+def _check(store: MappingStore, rule: Rule, spelled: str, name: str) -> None:
+    if spelled != name and rule().key(spelled) != rule().key(name):
+        raise _of_another(store, name)
 
 
 def _of_another(store: MappingStore, name: str) -> MappingStoreError:

@@ -236,6 +236,8 @@ def default_path() -> Path:
         ) from None
 
 
+TABLES: Final = (Config, LogConfig, NotifierSettings, RotationConfig, UnitCredential)
+"""Everything that has settings of its own in keysvc.toml."""
 msgspec.json.Decoder(Config)  # msgspec learns it here, in one thread
 NO_TOML: Final = (ValueError, RecursionError)
 """What `tomllib` raises: TOMLDecodeError is a ValueError, as is what it says to a number of 5,000 digits."""
@@ -259,7 +261,7 @@ def load(path: Path | None = None) -> Config:
     try:
         config = msgspec.convert({**tomllib.loads(content), "path": str(path)}, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise explained(path, content, error, (Config, RotationConfig, NotifierSettings)) from None
+        raise explained(path, content, error, TABLES) from None
     except NO_TOML as error:
         raise ConfigurationError(f"{path}: {error}") from None
     _check(config)

@@ -10,6 +10,7 @@ import stat
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keysvc.errors import ConfigurationError, NotConfigured
@@ -201,3 +202,19 @@ def test_a_misspelt_setting_of_a_table_is_told_with_its_line(path: Path) -> None
     with pytest.raises(ConfigurationError, match="line 12: there is no setting 'evrey'") as caught:
         config.load(path)
     assert caught.value.hint == "did you mean every?"
+
+
+@pytest.mark.parametrize(
+    ("table", "misspelt", "meant"),
+    [("[log]", "formta", "format"), ("[[unit_credentials]]", "aplication", "application")],
+)
+def test_what_was_meant_is_found_in_every_table(path: Path, table: str, misspelt: str, meant: str) -> None:
+    path.write_text(f'{WRITTEN}\n{table}\n{misspelt} = "x"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=f"there is no setting '{misspelt}'") as caught:
+        config.load(path)
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+def test_every_table_of_the_file_is_known_where_a_setting_is_misspelt() -> None:
+    tables = {each for each in vars(config).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)}
+    assert set(config.TABLES) == tables

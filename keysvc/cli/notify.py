@@ -78,19 +78,14 @@ def retry(
     \b
     keysvc notify retry --all
     """
-    from keysvc.errors import InvalidInput, NotFound
-    from keysvc.plugin.changes import UNGUARDED, RetryEvent
+    from keysvc.errors import InvalidInput
+    from keysvc.master.notifier_states import parked_as_named
+    from keysvc.plugin.changes import UNGUARDED
 
     if every == bool(event_id):
         raise InvalidInput("name an event, or all of them", hint="keysvc notify retry EVENT_ID, or --all")
     store = administration(config).store
-    wanted = [
-        RetryEvent(parked.event.event_id, parked.notifier)
-        for parked in store.parked_events(MANY)
-        if event_id in {"", parked.event.event_id} and notifier in {"", parked.notifier}
-    ]
-    if not wanted and not every:
-        raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
+    wanted = parked_as_named(store, event_id, notifier)
     store.commit(wanted, UNGUARDED)
     typer.echo(f"{len(wanted)} offered again; the master secret server delivers them")
 

@@ -70,8 +70,8 @@ def notifier_states(
     return NotifierStates(notifiers, parked)
 
 
-def retry_parked(store: MappingStore, term: Term, actor: str, event_id: str = "", notifier: str = "") -> int:
-    """Offer parked events again: one, those of one notifier, or all. Return how many. Raises NotFound when an event is
+def parked_as_named(store: MappingStore, event_id: str = "", notifier: str = "") -> abc.Sequence[RetryEvent]:
+    """Return what offers parked events again: one, those of one notifier, or all. Raises NotFound when an event is
     named that is not parked."""
     wanted = [
         RetryEvent(parked.event.event_id, parked.notifier)
@@ -80,6 +80,12 @@ def retry_parked(store: MappingStore, term: Term, actor: str, event_id: str = ""
     ]
     if not wanted and event_id:
         raise NotFound(f"the event {event_id} is not parked", hint="keysvc notify list")
+    return wanted
+
+
+def retry_parked(store: MappingStore, term: Term, actor: str, event_id: str = "", notifier: str = "") -> int:
+    """Offer parked events again, and record it. Return how many. Raises as `parked_as_named`."""
+    wanted = parked_as_named(store, event_id, notifier)
     if wanted:
         subject = event_id or notifier or "all"
         term.commit(*wanted, audit(actor, "notifier.retried", subject, events=len(wanted)))

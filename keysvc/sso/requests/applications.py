@@ -24,7 +24,7 @@ from keysvc.sso.work import Work
 MAXIMUM_MINUTES = 525_600
 TICKET_FLAGS: Final = frozenset({"allow_tickets", "validate_tickets", "timeout_tickets"})
 NO_FLAGS = Flags()
-Account = Annotated[str, Meta(min_length=1, max_length=256)]
+Account = Annotated[str, Meta(min_length=1, max_length=names.MAXIMUM_LENGTH)]
 Accounts = Annotated[tuple[Account, ...], Meta(max_length=1000)]
 
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from keysvc.model import Mapping
+from keysvc.model import Mapping, names
 from keysvc.sso.permissions import Right
 from keysvc.sso.requests.request import MAXIMUM_PAGE, After, ApplicationName, Limit, Request
 from keysvc.sso.work import Work
 
 MAXIMUM_LOOKED_AT = 5000
 """How many rows one request looks at: what is found later is on the next page."""
-Text = Annotated[str, Meta(max_length=256)]
+Text = Annotated[str, Meta(max_length=names.MAXIMUM_LENGTH)]
 
 
 @dataclass(frozen=True, slots=True)

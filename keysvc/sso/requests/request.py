@@ -8,16 +8,19 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
+from keysvc.model import names
 from keysvc.sso.permissions import Right
 from keysvc.sso.work import Services, Work
 
 MAXIMUM_PAGE = 500
 Answer = TypeVar("Answer")
 
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=names.MAXIMUM_LENGTH)]
 ApplicationName = Annotated[Name, Meta(description="name of an affiliate application", examples=["SAP"])]
 User = Annotated[Name, Meta(description="user of the mapping", examples=["NORDWIND\\anna.weber"])]
-After = Annotated[str, Meta(max_length=256, description="`next` of the page before; empty begins at the first")]
+After = Annotated[
+    str, Meta(max_length=names.MAXIMUM_LENGTH, description="`next` of the page before; empty begins at the first")
+]
 Limit = Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE, description="how many at most")]
 
 

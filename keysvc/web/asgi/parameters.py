@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from keysvc.model import names
 from keysvc.sso.requests.request import After, Limit
 
 MAXIMUM_VERSION = 2**31 - 1
@@ -97,11 +98,11 @@ class DestroyVersion(Parameters, frozen=True):
 class RevokedIdentity(Parameters, frozen=True):
     """Whom to revoke. `force` revokes the only master secret server too."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=256, examples=["web-01"])]
+    name: Annotated[str, Meta(min_length=1, max_length=names.MAXIMUM_LENGTH, examples=["web-01"])]
     force: bool = False
 
 
 class OneIdentity(Parameters, frozen=True):
     """Someone who was enrolled."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=256, examples=["web-01"])]
+    name: Annotated[str, Meta(min_length=1, max_length=names.MAXIMUM_LENGTH, examples=["web-01"])]

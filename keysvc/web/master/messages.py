@@ -6,9 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from keysvc.model import names
 from keysvc.web.asgi.messages import Body
 
-Name = Annotated[str, Meta(max_length=256)]
+Name = Annotated[str, Meta(max_length=names.MAXIMUM_LENGTH)]
 
 
 class PluginEntry(Body, frozen=True):

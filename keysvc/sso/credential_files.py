@@ -35,6 +35,7 @@ class _Object(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _OBJECT = msgspec.json.Decoder(_Object)
+_QUOTES = re.compile('"+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +182,20 @@ def _csv_lines(text: str, source: str, faults: list[KeysvcError]) -> abc.Iterato
 
 def _without_blanks(text: str, delimiter: str) -> str:
     """Return the text without the blanks between a delimiter and a cell in quotes."""
-    before, cell = rf"(?:\A|(?<=[{re.escape(delimiter)}\r\n]))", r'"[^"]*(?:""[^"]*)*"'
-    return re.sub(rf"{before} *({cell})", r"\1", text) if ' "' in text else text
+    if ' "' not in text:
+        return text
+    begins = re.compile(rf'(?:\A|(?<=[{re.escape(delimiter)}\r\n]))( *)"')
+    parts, at = list[str](), 0
+    while cell := begins.search(text, at):
+        ends = _end_of_cell(text, cell.end())
+        parts += text[at : cell.start()], text[cell.end(1) : ends]
+        at = ends
+    return "".join(parts) + text[at:]
+
+
+def _end_of_cell(text: str, start: int) -> int:
+    """Return where the cell ends whose opening quote is before `start`: two quotes are one that belongs to the cell."""
+    return next((quotes.end() for quotes in _QUOTES.finditer(text, start) if len(quotes[0]) % 2), len(text))
 
 
 def _check_header(columns: abc.Sequence[str], source: str, line: int) -> None:

@@ -183,7 +183,7 @@ def test_a_machine_that_has_a_name_is_called_by_it(monkeypatch: pytest.MonkeyPat
     ("before", "after", "message", "hint"),
     [
         ("key_store =", "key_stroe =", "line 8: there is no setting 'key_stroe'", "did you mean key_store?"),
-        ('"log:"', '{ url = "log:", nmae = "x" }', "line 6: there is no setting 'nmae'", "did you mean name?"),
+        ('"log:"', '{ url = "log:", naame = "x" }', "line 6: there is no setting 'naame'", "did you mean name?"),
         ("key_store =", "frobnicate =", "line 8: there is no setting 'frobnicate'", "configuration.md lists"),
         ('"https://127.0.0.1:7443"', "7", "line 4: Expected", ""),
     ],
@@ -206,7 +206,7 @@ def test_a_misspelt_setting_of_a_table_is_told_with_its_line(path: Path) -> None
 
 @pytest.mark.parametrize(
     ("table", "misspelt", "meant"),
-    [("[log]", "formta", "format"), ("[[unit_credentials]]", "aplication", "application")],
+    [("[log]", "formta", "format"), ("[[unit_credentials]]", "aplicatoin", "application")],
 )
 def test_what_was_meant_is_found_in_every_table(path: Path, table: str, misspelt: str, meant: str) -> None:
     path.write_text(f'{WRITTEN}\n{table}\n{misspelt} = "x"\n', encoding="utf-8")

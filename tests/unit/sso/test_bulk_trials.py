@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_a_blank_before_a_quote_is_no_part_of_the_value() -> None:
     ]
     (inside,) = lines(HEAD + 'SAP,"a, ""b",B,"x, ""y"", z",\n')
     assert (inside.user, inside.fields) == ('a, "b', {"Password": 'x, "y", z'})
+
+
+def test_a_cell_of_many_quotes_takes_no_more_memory_than_its_text_is_long() -> None:
+    content = b'application,user,Password\nSAP,anna, "' + b'""' * 2**19 + b'"\n'
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput, match="line 2: not well-formed"):
+            read_lines(content, "file")
+        assert tracemalloc.get_traced_memory()[1] < 16 * len(content)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_line_that_names_the_separator_is_understood() -> None:

@@ -227,13 +227,14 @@ def default_path() -> Path:
         return Path(named)
     import platformdirs
 
-    try:
-        return platformdirs.user_config_path("keysvc") / FILE_NAME
-    except RuntimeError:
-        raise NotConfigured(
-            "no configuration was named, and this account has no home directory to look for one in",
-            hint="give --config PATH, or set KEYSVC_CONFIG",
-        ) from None
+    with contextlib.suppress(RuntimeError):
+        folder = platformdirs.user_config_path("keysvc")
+        if folder.is_absolute():  # older releases answer ~/.config
+            return folder / FILE_NAME
+    raise NotConfigured(
+        "no configuration was named, and this account has no home directory to look for one in",
+        hint="give --config PATH, or set KEYSVC_CONFIG",
+    )
 
 
 TABLES: Final = (Config, LogConfig, NotifierSettings, RotationConfig, UnitCredential)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ANYWHERE: tuple[type[KeysvcError], ...] = (AccessDenied, InvalidInput, MappingStoreError)
 """What every operation may answer with."""
+_NULL: Json = {"type": "null"}
 _REFERENCE = "#/components/schemas/{name}"
 _IN_PATH = re.compile(r"{(\w+)}")
 _SECURITY = {
@@ -41,8 +42,7 @@ def document(title: str, operations: Operations) -> Json:
         list(types), schema_hook=schema_of_secret, ref_template=_REFERENCE
     )
     for component in components.values():
-        if "description" in component:  # a docstring, whose indentation depends on the releases of Python and msgspec
-            component["description"] = inspect.cleandoc(component["description"])
+        _word_alike(component)
     schema_of = dict(zip(types, schemas, strict=True))
     parameters = {operation.parameters.__name__ for operation in operations}
     paths: dict[str, Json] = {}
@@ -75,6 +75,19 @@ def document(title: str, operations: Operations) -> Json:
     }
 
 
+def _word_alike(schema: Json) -> None:
+    """Word a schema in the same way on every release of Python and msgspec: docstrings without their indentation, null
+    as the last alternative, and no default that is an empty object or list."""
+    if "description" in schema:
+        schema["description"] = inspect.cleandoc(schema["description"])
+    if "anyOf" in schema:
+        schema["anyOf"].sort(key=lambda alternative: alternative == _NULL)
+    if schema.get("default") in ({}, []):
+        del schema["default"]
+    for inner in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+        _word_alike(inner)
+
+
 def operation_id(method: str, path: str) -> str:
     """`get_credential` for GET /v1/credential."""
     words = re.sub(r"\W+", "_", path.removeprefix("/v1/")).strip("_")
@@ -103,7 +116,7 @@ def _parameters(kind: Any, path: str, components: Json) -> abc.Iterator[Json]:
 
 def _given(schema: Json) -> Json:
     """What is given as text is never null: who wants none leaves it out."""
-    alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    alternatives = [one for one in schema.get("anyOf", ()) if one != _NULL]
     return alternatives[0] if alternatives else schema
 
 

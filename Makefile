@@ -11,7 +11,7 @@ INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --n
 LOCKED := $(INSTALL) --no-deps --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types relock python console failover deaths chaos ha model fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
+.PHONY: help demo test test-all docs lint types relock python console failover deaths chaos ha model fuzz oldest newest trixie systemd reproducible bench bench-quick rotation-at-scale clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -33,6 +33,10 @@ lint: $(TOX)  ## ruff, import-linter, codespell
 
 types: $(TOX)  ## mypy
 	@$(TOX) run -e types
+
+docs: $(TOX)  ## the site of the documentation, in build/site; a dead link fails
+	@$(TOX) run -q -e docs
+	@echo "make: the documentation is in build/site/index.html"
 
 deaths: $(TOX)  ## SIGKILL at every place where a master secret server writes; prints the places with what was found
 	@KEYSVC_ALL_DEATHS=1 $(TOX) run -e faults -- -s -k "die_at_every or dies_at_any" tests/faults/test_master_deaths.py tests/faults/test_standby_deaths.py tests/faults/test_released_data.py tests/faults/test_upgrade_deaths.py

@@ -35,6 +35,7 @@ HELD = {
     "plugins.txt": [*TESTING, *GROUPS["build"], *GROUPS["test"], *GROUPS["openapi"], *OF_PLUGINS],
     "bench.txt": [*RUN, *GROUPS["build"], *GROUPS["bench"]],
     "types.txt": [*TESTING, *GROUPS["build"], *GROUPS["types"]],
+    "docs.txt": GROUPS["docs"],
     "lint.txt": GROUPS["lint"],
     "relock.txt": GROUPS["relock"],
     "tox.txt": GROUPS["tox"],

@@ -7,8 +7,6 @@ import ipaddress
 import os
 import re
 import socket
-import stat
-import sys
 import tomllib
 from collections import abc
 from datetime import timedelta
@@ -23,7 +21,7 @@ from keysvc.errors import ConfigurationError, NotConfigured
 from keysvc.installation.misspelt import explained
 from keysvc.model import Severity
 from keysvc.plugin.location import Location
-from keysvc.plugin.safe_files import Unsafe, check_file, write_durably
+from keysvc.plugin.safe_files import Unsafe, check_file, replace_durably
 from keysvc.text import NoText, read_text
 
 FILE_NAME = "keysvc.toml"
@@ -361,7 +359,7 @@ def require_changeable(path: Path) -> None:
     where the file alone is mounted or its directory is read-only."""
     path = path.resolve()
     try:
-        _replace(path, path.read_bytes())
+        replace_durably(path, path.read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be replaced, and this command has to at its end: {error.strerror or type(error).__name__}",
@@ -369,16 +367,8 @@ def require_changeable(path: Path) -> None:
         ) from None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Durably; mode and group stay."""
-    status = path.stat()
-    write_durably(path, content, mode=stat.S_IMODE(status.st_mode))
-    if sys.platform != "win32" and path.stat().st_gid != status.st_gid:
-        os.chown(path, -1, status.st_gid)
-
-
 def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
-    """Rewrite these settings in the file, durably; None takes one out. Other lines, mode and group stay as they are.
+    """Rewrite these settings in the file, durably; None takes one out. Other lines, owner, group and mode stay.
 
     Raises ConfigurationError, having changed nothing, where that cannot be done.
     """
@@ -389,7 +379,7 @@ def change(path: Path, settings: abc.Mapping[str, Value]) -> Config:
             after = _with_setting(after, name, value)
         if not _differs_only(before, after, settings):
             raise ConfigurationError(f"{path} is written in a way that keysvc cannot change", hint=_by_hand(settings))
-        _replace(path, after.encode())
+        replace_durably(path, after.encode())
     except OSError as error:
         lines = "; ".join(f"{name} = {_shown(value)}" for name, value in settings.items() if value is not None)
         raise ConfigurationError(

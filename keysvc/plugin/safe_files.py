@@ -38,15 +38,13 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o600, anywhere: bo
     """
     if not anywhere:
         check_directory(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        _write_new(temporary, content, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    fsync_directory(path.parent)
+    _put_in_place(path, content, mode, None)
+
+
+def replace_durably(path: Path, content: bytes) -> None:
+    """Replace a file as `write_durably` does. Its owner, group and mode stay, whatever the umask. Raises OSError."""
+    check_directory(path.parent)
+    _put_in_place(path, content, 0o600, path.stat())
 
 
 def create_durably(path: Path, content: bytes, *, anywhere: bool = False) -> None:
@@ -140,9 +138,26 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_new(path: Path, content: bytes, mode: int) -> None:
+def _put_in_place(path: Path, content: bytes, mode: int, like: os.stat_result | None) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        _write_new(temporary, content, mode, like)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    fsync_directory(path.parent)
+
+
+def _write_new(path: Path, content: bytes, mode: int, like: os.stat_result | None = None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        if like is not None and sys.platform != "win32":
+            made = os.fstat(file.fileno())
+            if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+                os.fchown(file.fileno(), like.st_uid, like.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from sites import Site
-from strangers import administrator, asked, descriptors, silent
+from strangers import accepted, administrator, asked, silent
 from systems import eventually
 
 LIMIT = 160
@@ -29,7 +29,7 @@ def test_an_administrator_gets_in_while_strangers_take_every_descriptor(limited:
             ending.enter_context(silent(limited))
         with administrator(limited) as connection:
             assert asked(connection, STATUS).startswith(b"HTTP/1.1 200 OK")
-        assert descriptors(limited.running[0]) < LIMIT
+        assert accepted(limited) < LIMIT
 
 
 def test_more_connections_than_descriptors_are_few_log_lines_and_no_end(limited: Site) -> None:
@@ -48,7 +48,7 @@ def test_more_connections_than_descriptors_are_few_log_lines_and_no_end(limited:
         lines = process.log.read_bytes().splitlines()
         assert len(lines) < 20 * (time.monotonic() - began)
         eventually(lambda: b"connections as this account may have" in process.log.read_bytes())
-        assert descriptors(process) < LIMIT
+        assert accepted(limited) < LIMIT
 
     def answers() -> bool:
         with contextlib.suppress(OSError), administrator(limited) as connection:

@@ -4,8 +4,11 @@ One that is cut off from its database is in the tests of keysvc-postgresql."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
+import sqlite3
+import subprocess
 from collections import abc
 from pathlib import Path
 
@@ -28,11 +31,22 @@ def log_of(cluster: Cluster, machine: int) -> str:
     return (cluster.folder / "logs" / f"m{machine + 1}-serve.log").read_text()
 
 
+def pause_between_writes(process: subprocess.Popen[bytes], database: Path) -> None:
+    """Whoever is stopped in the middle of a write keeps the lock of a SQLite database, and nobody else writes."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        busy = contextlib.suppress(sqlite3.OperationalError)
+        with contextlib.closing(sqlite3.connect(database, timeout=1)) as connection, busy:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        process.send_signal(signal.SIGCONT)
+
+
 def test_a_master_that_was_paused_beyond_its_lease_is_a_standby_afterwards(cluster: Cluster) -> None:
     cluster.pair()
     configuration.change(cluster.machines[0].config, {"master": (cluster.url(1), cluster.url(0))})
     paused = cluster.serving[0].popen
-    paused.send_signal(signal.SIGSTOP)
+    pause_between_writes(paused, cluster.machines[0].directory / "keysvc.db")
     cluster.until_active(1)
     assert "version 2 is active" in cluster.run("secret", "rotate", "--wait")
     paused.send_signal(signal.SIGCONT)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 import pytest
 
@@ -28,7 +28,7 @@ def links(page: Path) -> set[Path]:
     """The pages that a page links to."""
     here = page.as_uri()
     targets = (urljoin(here, link).partition("#")[0] for link in re.findall(r'<a\b[^>]*?href="([^"]+)"', TEXTS[page]))
-    return {Path(target.removeprefix("file://")) for target in targets if target.startswith("file:")}
+    return {Path(unquote(target.removeprefix("file://"))) for target in targets if target.startswith("file:")}
 
 
 def test_every_page_of_the_documentation_is_in_the_site() -> None:

@@ -88,6 +88,10 @@ def memory(process: Process) -> int:
     raise AssertionError("the process has ended")
 
 
-def descriptors(process: Process) -> int:
-    """How many files and connections a process has open."""
-    return len(list(Path(f"/proc/{process.popen.pid}/fd").iterdir()))
+def accepted(site: Site) -> int:
+    """How many connections its master secret server has accepted and not closed. Linux tells every account."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return sum(
+        int(local.rpartition(":")[2], 16) == address(site)[1] and remote.rpartition(":")[2] != "0000" and inode != "0"
+        for _, local, remote, *_, inode in (row[:3] + row[9:10] for row in rows)
+    )

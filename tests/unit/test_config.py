@@ -43,6 +43,22 @@ def test_a_setting_is_replaced_and_every_other_line_and_the_mode_stay(path: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_the_mode_stays_whatever_the_umask(path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        config.change(path, {"key_store": "file:///other"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another account")
+def test_the_owner_stays_when_root_changes_the_file_of_a_service(path: Path) -> None:
+    os.chown(path, 12345, 12346)
+    config.change(path, {"key_store": "file:///other"})
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
+
+
 def test_a_list_over_several_lines_is_replaced_whole(path: Path) -> None:
     assert config.change(path, {"notifiers": ("a:", "b:")}).notifiers == ("a:", "b:")
     assert path.read_text(encoding="utf-8") == WRITTEN.replace('[\n  "log:",  # one\n]', '["a:", "b:"]')

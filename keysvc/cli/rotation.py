@@ -41,8 +41,8 @@ def rotate(
 ) -> None:
     """Generate a new version, let every SSO server fetch it, make it active, re-encrypt every credential.
 
-    One may begin before the last has ended. With --compromised, what is under that version is re-encrypted first, and
-    it is destroyed by itself as soon as no credential is under it and a backup holds the active version.
+    One may begin before the last has finished. With --compromised, what is under that version is re-encrypted first.
+    The version is destroyed as soon as no credential is under it and a backup holds the active version.
 
     \b
     keysvc secret rotate --wait

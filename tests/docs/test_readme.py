@@ -24,7 +24,7 @@ FIRST_BLOCK = README.partition("## In five minutes")[2].partition("```console")[
 COMMANDS = [line.removeprefix("$ ") for line in FIRST_BLOCK.strip().splitlines()]
 AFTERWARDS = ["keysvc secret rotate --wait", "keysvc credential get SAP anna --json"]
 PASSWORD = "geheim-geheim"
-DRAW = os.environ.get("KEYSVC_DRAW")  # to draw the picture anew
+DRAW = os.environ.get("KEYSVC_WRITE_DOCS")  # to draw the picture anew
 
 
 @pytest.fixture(scope="module")

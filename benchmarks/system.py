@@ -23,6 +23,7 @@ from keysvc.model import (
     Role,
     SecretBytes,
     SecretText,
+    VersionId,
     utc_now,
 )
 from keysvc.plugin.interfaces import KeyStore, MappingStore
@@ -132,8 +133,8 @@ class InProcess:
     master: MasterSecretServer
     name: str
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:  # noqa: ARG002
-        found = self.master.poll(self.name, "1", versions_held)
+    def poll(self, versions_held: tuple[VersionId, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:  # noqa: ARG002
+        found = self.master.poll(self.name, "1", self.master.announced().numbers_of(versions_held))
         return None if found.etag == etag else found
 
     def fetch(self, version: int) -> SecretBytes:

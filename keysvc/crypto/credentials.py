@@ -7,6 +7,7 @@ import os
 import struct
 from collections import abc
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keysvc.crypto.unreadable import UNREADABLE
 from keysvc.errors import CannotDecrypt, InvalidInput
-from keysvc.model import Application, EncryptedCredential, Field, MasterSecret, SecretText
+from keysvc.model import Application, EncryptedCredential, Field, MasterSecret, SecretText, VersionId
 
 FORMAT = 1
 KEY_BYTES = 32
@@ -68,6 +69,11 @@ class CredentialCipher:
     def version(self) -> int:
         """Of the master secret."""
         return self._secret.version
+
+    @cached_property
+    def id(self) -> VersionId:
+        """Of the master secret: its number and key check value."""
+        return self._secret.id
 
     @property
     def secret(self) -> MasterSecret:

@@ -59,7 +59,7 @@ class Destruction:
             *told(actor, EventKind.VERSION_DESTROYED, f"version {version}", forced=force),
             *(SealAudit(trail, self._secrets.audit_keys(self._system_id)) for trail in AuditTrail),
         ]
-        self._term.commit(*changes, active=active.version)
+        self._term.commit(*changes, active=active.id)
         self._remove(version)
 
     def _remove(self, version: int) -> None:

@@ -141,7 +141,7 @@ class FullReencryption:
         if not moved:
             return
         changes: list[Change] = [Reencrypt(moved), *self._progress(walk, len(moved))]
-        self._term.commit(*changes, active=walk.active)
+        self._term.commit(*changes, active=new.id)
         walk.moved += len(moved)
         walk.done += len(moved)
 

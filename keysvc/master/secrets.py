@@ -10,7 +10,7 @@ from collections import abc
 
 from keysvc.crypto.audit import audit_keys
 from keysvc.errors import KeyStoreError, SealBroken, VersionNotFound
-from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionRecord, Versions, utc_now
+from keysvc.model import MASTER_SECRET_BYTES, MasterSecret, SecretBytes, VersionId, VersionRecord, Versions, utc_now
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.interfaces import KeyStore
 
@@ -77,16 +77,14 @@ class UnsealedVersions:
         of_system, of_store = secrets.token_bytes(MASTER_SECRET_BYTES), self._key_store.random(MASTER_SECRET_BYTES)
         return SecretBytes(hmac.digest(of_system, of_store, "sha256"))
 
-    def held(self) -> tuple[int, ...]:
+    def held(self) -> tuple[VersionId, ...]:
         """The versions that the key store gave, ascending."""
         with self._lock:
-            return tuple(sorted(self._held))
+            return tuple(sorted(secret.id for secret in self._held.values()))
 
     def hold_all(self, versions: Versions) -> bool:
         """Whether every live version is held, with the key check value that is recorded."""
-        with self._lock:
-            held = {secret.id for secret in self._held.values()}
-        return held.issuperset(record.id for record in versions.live)
+        return {*self.held()}.issuperset(record.id for record in versions.live)
 
     def forget(self, versions: abc.Iterable[int]) -> None:
         """The key store does not have them any more."""

@@ -11,7 +11,17 @@ from typing import Protocol
 
 from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import Announcement, Identity, MasterSecret, Role, SecretBytes, VersionRecord, Versions, utc_now
+from keysvc.model import (
+    Announcement,
+    Identity,
+    MasterSecret,
+    Role,
+    SecretBytes,
+    VersionId,
+    VersionRecord,
+    Versions,
+    utc_now,
+)
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import KeyStore, MappingStore
@@ -31,7 +41,7 @@ class ActiveMasterClient(Protocol):
 
     def poll(
         self,
-        versions_held: tuple[int, ...],
+        versions_held: tuple[VersionId, ...],
         etag: str | None,
         *,
         wait: float = 0.0,
@@ -206,7 +216,7 @@ class Standby:
         if elapsed() < self._listed_at + LIST_SECONDS:
             return
         with contextlib.suppress(KeyStoreError):  # what cannot be asked may well have it
-            gone = set(self.secrets.held()).difference(self._key_store.versions())
+            gone = {version.number for version in self.secrets.held()}.difference(self._key_store.versions())
             self._listed_at = elapsed()
             if gone:
                 self.secrets.forget(gone)
@@ -246,7 +256,7 @@ class Standby:
         used the number for another. Nothing was ever encrypted under it. Raises VersionAlreadySealed where it can be
         of another history: when an earlier version differs too, or none is the same."""
         others = [other for other in versions.live if other.version < record.version]
-        same = [r for r in others if r.version in self.secrets.held()]
+        same = [record for record in others if record.id in self.secrets.held()]
         if not same or len(same) < len(others):
             raise VersionAlreadySealed(f"the key store holds another secret as version {record.version}")
         log.warning("removes a version that was sealed here and never announced", version=record.version)

@@ -12,7 +12,7 @@ from collections import abc
 from datetime import timedelta
 
 from keysvc.errors import Fenced, KeysvcError, LeaseHeld, MappingStoreUnavailable, MasterSecretServerUnavailable
-from keysvc.model import Guard, Lease
+from keysvc.model import Guard, Lease, VersionId
 from keysvc.plugin.changes import Change
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.heartbeat import Silent, nobody_silent
@@ -61,7 +61,7 @@ class Term:
             raise MasterSecretServerUnavailable("this process is not the master secret server")
         return self._lease
 
-    def commit(self, *changes: Change, active: int | None = None) -> None:
+    def commit(self, *changes: Change, active: VersionId | None = None) -> None:
         """Commit all changes or none, if this term has not ended and, where one is given, version `active` is still the
         active one. Every write of the master secret server goes through here. Raises Fenced, StaleVersion, Conflict."""
         self._store.commit(changes, Guard(self.epoch, active))

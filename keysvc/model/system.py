@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from keysvc.model import names
+from keysvc.model.versions import VersionId
 
 
 class NameRule(StrEnum):
@@ -67,10 +68,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What must still be true in the transaction that writes; None leaves it unchecked."""
+    """What must still be true in the transaction that writes; None leaves it unchecked. The active version is compared
+    by number and key check value."""
 
     epoch: int | None = None
-    active_version: int | None = None
+    active_version: VersionId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,16 @@ class VersionId(NamedTuple):
     number: int
     check_value: str
 
+    def __str__(self) -> str:
+        """As messages name it: `3-0123456789abcdef`."""
+        return f"{self.number}-{self.check_value}"
+
+    @classmethod
+    def parse(cls, text: str) -> VersionId:
+        """Of what `str` made. Raises ValueError."""
+        number, _, check_value = text.partition("-")
+        return cls(int(number), check_value)
+
 
 @dataclass(frozen=True, slots=True)
 class MasterSecret:
@@ -151,12 +161,14 @@ _STATE_LETTERS = {VersionState.ANNOUNCED: "n", VersionState.ACTIVE: "a", Version
 
 @dataclass(frozen=True)
 class Announcement:
-    """What a poll answers: the versions that are not destroyed, ascending, under an epoch."""
+    """What a poll answers: the versions that are not destroyed, ascending, under an epoch. Whoever was told it has
+    `received_etag`, which it hands back as it came."""
 
     system_id: str
     epoch: int
     versions: Versions
     poll_interval: timedelta
+    received_etag: str = ""
 
     @property
     def permission(self) -> timedelta:
@@ -165,9 +177,19 @@ class Announcement:
 
     @cached_property
     def etag(self) -> str:
-        """Changes when, and only when, an SSO server has something to do: `"epoch;3r,4a,5n"`."""
-        versions = ",".join(f"{record.version}{_STATE_LETTERS[record.state]}" for record in self.versions)
+        """Changes when, and only when, an SSO server has something to do: `"epoch;3r-0123456789abcdef,4a-…,5n-…"`."""
+        if self.received_etag:
+            return self.received_etag
+        versions = ",".join(f"{r.version}{_STATE_LETTERS[r.state]}-{r.check_value}" for r in self.versions)
         return f'"{self.epoch};{versions}"'
+
+    @cached_property
+    def _ids(self) -> frozenset[VersionId]:
+        return frozenset(record.id for record in self.versions)
+
+    def numbers_of(self, held: abc.Iterable[VersionId]) -> tuple[int, ...]:
+        """The numbers of those held that are announced. Another secret under an announced number is not among them."""
+        return tuple(version.number for version in held if version in self._ids)
 
     @property
     def active(self) -> VersionRecord | None:

@@ -124,7 +124,7 @@ class StoredCredentials:
         version = version_of(row.ciphertext)
         if version != row.version or (row.application, row.user) != (application.name, mapping.user):
             raise CannotDecrypt(f"the credential of {row.user} for {row.application} does not decrypt")
-        fields = self._ciphers.of(version).decrypt(application, row.user, row.ciphertext)
+        fields = self._ciphers.decrypt(application, row)
         return credential_of(application, mapping, fields, version, row.revision)
 
 

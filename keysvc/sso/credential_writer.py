@@ -195,7 +195,7 @@ class Storing:
         if row is None:
             return None
         try:
-            return self._ciphers.of(row.version).decrypt(application, row.user, row.ciphertext)
+            return self._ciphers.decrypt(application, row)
         except CannotDecrypt:
             if replace_all:
                 return None
@@ -217,7 +217,7 @@ class Storing:
         users = remapped.union(each.mapping.user for each in written)
         shared = application.type is ApplicationType.GROUP
         try:
-            self._store.commit(changes, Guard(active_version=cipher.version))
+            self._store.commit(changes, Guard(active_version=cipher.id))
         except BaseException:  # the answer to the commit may have been lost
             self._memory.expire(application.name, users.pop() if len(users) == 1 and not shared else None)
             raise

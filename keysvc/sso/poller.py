@@ -9,7 +9,7 @@ from collections import abc
 from typing import Protocol
 
 from keysvc.errors import KeysvcError, MasterSecretServerUnavailable, ProtocolError, Revoked
-from keysvc.model import Announcement, MasterSecret, SecretBytes, Versions
+from keysvc.model import Announcement, MasterSecret, SecretBytes, VersionId, Versions
 from keysvc.plugin.background import lasting
 from keysvc.plugin.clock import elapsed
 from keysvc.plugin.heartbeat import NoOp, Resting
@@ -29,7 +29,7 @@ LONGEST_WAIT_SECONDS = 25.0
 class MasterSecretServer(Protocol):
     """What an SSO server asks of the master secret server; `keysvc.web.master.client` speaks it over mutual TLS."""
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
+    def poll(self, versions_held: tuple[VersionId, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         """None: nothing changed since `etag`, nor in the next `wait` seconds.
 
         Raises MasterSecretServerUnavailable, AccessDenied, ProtocolError."""

@@ -146,7 +146,7 @@ class SSO(Performer, Calls):
             self._system.system_id,
             announcement.epoch if announcement else 0,
             active.version if active else None,
-            self._cache.held(),
+            tuple(version.number for version in self._cache.held()),
             self._cache.permitted and active is not None,
             str(self._poller.problem or ""),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from keysvc.crypto.audit import audit_keys
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import MasterSecretServerUnavailable
-from keysvc.model import Announcement, MasterSecret, VersionRecord, Versions
+from keysvc.model import Announcement, MasterSecret, VersionId, VersionRecord, Versions
 from keysvc.plugin.audit_chain import AuditKeys
 from keysvc.plugin.clock import elapsed
 
@@ -41,9 +41,9 @@ class VersionCache:
         known = self._state.announcement
         return known.poll_interval.total_seconds() if known else FIRST_INTERVAL_SECONDS
 
-    def held(self) -> tuple[int, ...]:
+    def held(self) -> tuple[VersionId, ...]:
         """The versions in memory, ascending."""
-        return tuple(sorted(self._state.ciphers))
+        return tuple(sorted(cipher.id for cipher in self._state.ciphers.values()))
 
     def missing(self, versions: Versions) -> list[VersionRecord]:
         """Those that are not in memory with the key check value that is announced."""

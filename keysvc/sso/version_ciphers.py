@@ -6,6 +6,7 @@ import contextlib
 
 from keysvc.crypto.credentials import CredentialCipher
 from keysvc.errors import CannotDecrypt, KeysvcError
+from keysvc.model import Application, EncryptedCredential, SecretText
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso.poller import Poller
 from keysvc.sso.version_cache import VersionCache
@@ -35,6 +36,19 @@ class Ciphers:
                 raise self._poller.unavailable("the master secret has not been fetched yet")
             version = announcement.active.version
         return self._cache.to_decrypt(version) or self._fetched(version)
+
+    def decrypt(self, application: Application, row: EncryptedCredential) -> dict[str, SecretText]:
+        """The fields of a row. Raises CannotDecrypt; MasterSecretServerUnavailable where memory has another secret than
+        the mapping store records under the number of the version, and the right one cannot be fetched now."""
+        cipher = self.of(row.version)
+        try:
+            return cipher.decrypt(application, row.user, row.ciphertext)
+        except CannotDecrypt:
+            record = self._store.versions().find(row.version)
+            if record is None or record.id == cipher.id:
+                raise
+        self._poller.poll_now()
+        return self.of(row.version).decrypt(application, row.user, row.ciphertext)
 
     def learn_active_version(self) -> None:
         """From the master secret server; while that is away, from the mapping store. A version becomes active only when

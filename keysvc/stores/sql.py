@@ -379,8 +379,10 @@ class SQLMappingStore(SQLDatabase):
     def _check_guard(self, row: GuardRow, guard: Guard) -> None:
         if guard.epoch is not None and guard.epoch != row.epoch:
             raise Fenced(f"epoch {guard.epoch} is over, epoch {row.epoch} was granted; nothing was written")
-        if guard.active_version is not None and guard.active_version != row.active_version:
-            raise StaleVersion(f"version {guard.active_version} is not the active one; nothing was written")
+        if guard.active_version is not None and guard.active_version != row.active:
+            number = guard.active_version.number
+            found = "another secret is active as" if number == row.active_version else "the active version is not"
+            raise StaleVersion(f"{found} version {number}; nothing was written")
 
     def _write_lease(self, connection: Connection, lease: Lease, ttl: timedelta) -> Lease:
         connection.execute(

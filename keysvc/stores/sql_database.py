@@ -42,10 +42,16 @@ OLDEST_READER_SINCE = 2
 """The first schema whose guard row has `oldest_reader`."""
 
 GUARD_COLUMNS = tuple(schema.guard.c[field.name] for field in fields(GuardRow) if field.name in schema.guard.c)
-"""What a `GuardRow` is read from, beside the settings of the system."""
+"""What a `GuardRow` is read from, beside the key check value of the active version, and the settings of the system."""
 
+_check_value = (
+    select(schema.versions.c.check_value)
+    .where(schema.versions.c.version == schema.guard.c.active_version)
+    .scalar_subquery()
+    .label("active_check_value")
+)
 _settings = select(schema.system.c.settings).limit(1).scalar_subquery().label("settings")
-_guard_row: Select[Any] = select(*GUARD_COLUMNS, _settings)
+_guard_row: Select[Any] = select(*GUARD_COLUMNS, _check_value, _settings)
 
 
 class Undone(MappingStoreUnavailable):

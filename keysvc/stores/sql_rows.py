@@ -27,6 +27,7 @@ from keysvc.model import (
     Server,
     SystemRecord,
     UsedTicket,
+    VersionId,
     VersionRecord,
 )
 from keysvc.plugin.audit_chain import AuditHead
@@ -42,12 +43,18 @@ class GuardRow:
 
     epoch: int
     active_version: int | None
+    active_check_value: str | None
     lease_holder: str | None
     lease_expires_at: datetime | None
     lease_url: str | None
     lease_ttl_ms: int
     schema_version: int
     settings: dict[str, Any] | None
+
+    @property
+    def active(self) -> VersionId | None:
+        """The active version."""
+        return None if self.active_version is None else VersionId(self.active_version, self.active_check_value or "")
 
     @property
     def names_are_folded(self) -> bool:
@@ -90,6 +97,7 @@ KINDS: tuple[type[Any], ...] = (
     Server,
     SystemRecord,
     UsedTicket,
+    VersionId,
     VersionRecord,
 )
 """What rows are read as. msgspec learns a class when it first decodes into it, and two threads that do so at once

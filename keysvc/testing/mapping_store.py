@@ -30,6 +30,7 @@ from keysvc.model import (
     RotationSettings,
     Settings,
     SystemRecord,
+    VersionId,
     Versions,
     VersionState,
 )
@@ -178,13 +179,18 @@ class MappingStoreConformance(
         assert [mapping.user for mapping in store.mappings("SAP")] == ["alice", "carol"]
 
     def test_a_write_under_another_version_than_the_active_one_is_stale(self, store: MappingStore) -> None:
-        store.commit(users("alice"), Guard(active_version=1))
+        store.commit(users("alice"), Guard(active_version=a_version(1, VersionState.ACTIVE).id))
         with pytest.raises(StaleVersion):
-            store.commit(users("bob"), Guard(active_version=2))
+            store.commit(users("bob"), Guard(active_version=a_version(2, VersionState.ACTIVE).id))
         activate(store, 2, instead_of=1)
         with pytest.raises(StaleVersion):
-            store.commit(users("bob"), Guard(active_version=1))
+            store.commit(users("bob"), Guard(active_version=a_version(1, VersionState.ACTIVE).id))
         assert [mapping.user for mapping in store.mappings("SAP")] == ["alice"]
+
+    def test_a_write_under_another_secret_of_the_same_number_is_stale(self, store: MappingStore) -> None:
+        with pytest.raises(StaleVersion):
+            store.commit(users("bob"), Guard(active_version=VersionId(1, "f" * 16)))
+        assert store.mappings("SAP") == []
 
     def test_an_unguarded_commit_checks_neither(self, store: MappingStore) -> None:
         store.grant_lease("one", MINUTE)
@@ -245,13 +251,13 @@ class MappingStoreConformance(
         puts = [PutVersion(a_version(2, VersionState.ACTIVE)), PutVersion(a_version(1, VersionState.RETIRING))]
         store.commit(puts if active_first else puts[::-1], UNGUARDED)
         assert [record.state for record in store.versions()] == [VersionState.RETIRING, VersionState.ACTIVE]
-        store.commit([], Guard(active_version=2))
+        store.commit([], Guard(active_version=a_version(2, VersionState.ACTIVE).id))
 
     def test_two_versions_are_never_active(self, store: MappingStore) -> None:
         with pytest.raises(Conflict):
             store.commit([PutVersion(a_version(2, VersionState.ACTIVE))], UNGUARDED)
         assert list(store.versions()) == [a_version(1, VersionState.ACTIVE)]
-        store.commit([], Guard(active_version=1))
+        store.commit([], Guard(active_version=a_version(1, VersionState.ACTIVE).id))
 
     def test_the_newest_backup_is_kept(self, store: MappingStore) -> None:
         for backup in (BackupRecord(AT, (1,)), BackupRecord(AT + MINUTE, (1, 2))):

@@ -132,13 +132,14 @@ class MappingStoreRaces:
         def write(user: str) -> None:
             own = open_store()
             while not finished.is_set():
-                active = own.versions().require_active().version
+                record = own.versions().require_active()
+                active = record.version
                 row = own.credential("SAP", user)
                 assert row is not None
                 put = PutCredential(replace(a_credential(user, active), revision=row.revision))
                 try:
                     own.commit(
-                        [put, AppendAudit(AuditEntry(AT, user, "write", str(active)))], Guard(active_version=active)
+                        [put, AppendAudit(AuditEntry(AT, user, "write", str(active)))], Guard(active_version=record.id)
                     )
                 except StaleVersion:
                     own.commit([AppendAudit(AuditEntry(AT, user, "refused", str(active)))], UNGUARDED)

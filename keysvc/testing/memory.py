@@ -12,7 +12,7 @@ from typing import NoReturn
 from keysvc.crypto import certificates, transport
 from keysvc.master import lifecycle
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, utc_now
+from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, VersionId, utc_now
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
@@ -28,9 +28,10 @@ class InProcessMaster:
     def __init__(self, master: MasterSecretServer, name: str = NAME) -> None:
         self._master, self._name = master, name
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
+    def poll(self, versions_held: tuple[VersionId, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         """As over HTTP."""
-        found = self._master.poll(self._name, "1", versions_held)
+        held = self._master.announced().numbers_of(versions_held)
+        found = self._master.poll(self._name, "1", held)
         return None if found.etag == etag else found
 
     def fetch(self, version: int) -> SecretBytes:

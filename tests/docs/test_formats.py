@@ -61,7 +61,7 @@ def test_the_example_is_the_vector():
 
 def test_the_etag_of_the_page():
     states = {3: VersionState.RETIRING, 4: VersionState.ACTIVE, 5: VersionState.ANNOUNCED}
-    versions = Versions(VersionRecord(version, state, AT, "") for version, state in states.items())
+    versions = Versions(VersionRecord(version, state, AT, "0123456789abcdef") for version, state in states.items())
     assert f"`{Announcement('', 7, versions, timedelta(seconds=30)).etag}`" in PAGE
 
 

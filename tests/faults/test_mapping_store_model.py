@@ -18,6 +18,7 @@ from keysvc.model import (
     Event,
     Guard,
     Mapping,
+    VersionId,
     VersionRecord,
     VersionState,
 )
@@ -70,7 +71,7 @@ class Model:
     def check(self, guard):
         if guard.epoch not in (None, self.epoch):
             raise Fenced("")
-        if guard.active_version not in (None, *self.active()):
+        if guard.active_version is not None and guard.active_version.number not in self.active():
             raise StaleVersion("")
 
     def need(self, rows, key):
@@ -158,7 +159,7 @@ class MappingStoreMachine(RuleBasedStateMachine):
 
     @rule(application=APPLICATIONS, user=USERS, version=VERSIONS, guarded=st.booleans())
     def put_credential(self, application, user, version, guarded):
-        guard = Guard(active_version=version if guarded else None)
+        guard = Guard(active_version=VersionId(version, f"{version}") if guarded else None)
         self.commit([self.credential_step((application, user), version)], guard)
 
     @rule(application=APPLICATIONS, user=USERS, other=USERS, version=VERSIONS)

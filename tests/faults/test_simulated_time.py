@@ -33,7 +33,7 @@ from keysvc.errors import (
 from keysvc.master import lifecycle
 from keysvc.master.servers import LiveServers
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, VersionState, utc_now
+from keysvc.model import Announcement, Field, Flags, Identity, Role, SecretBytes, VersionId, VersionState, utc_now
 from keysvc.plugin.changes import PutCredential, PutVersion, Reencrypt
 from keysvc.plugin.loading import Plugins
 from keysvc.sso import SSO
@@ -162,9 +162,10 @@ class Way:
             raise MasterSecretServerUnavailable("nobody answers")
         return self.master
 
-    def poll(self, held: tuple[int, ...], etag: str | None) -> Announcement | None:
+    def poll(self, held: tuple[VersionId, ...], etag: str | None) -> Announcement | None:
         sent = self.machine.clock.now
-        found = self._answering().poll(self.name, "1", held)
+        master = self._answering()
+        found = master.poll(self.name, "1", master.announced().numbers_of(held))
         self.machine.permitted_until[self.name] = sent + 2 * POLL.total_seconds()
         return None if found.etag == etag else found
 

@@ -17,7 +17,7 @@ from keysvc.errors import MasterSecretServerUnavailable
 from keysvc.master import secrets, standby
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
-from keysvc.model import Announcement, BackupRecord, Role, SecretBytes, utc_now
+from keysvc.model import Announcement, BackupRecord, Role, SecretBytes, VersionId, utc_now
 from keysvc.plugin import sealed
 from keysvc.stores import file
 
@@ -30,16 +30,16 @@ class Way(InProcessMaster):
 
     def poll(
         self,
-        versions_held: tuple[int, ...],
+        versions_held: tuple[VersionId, ...],
         etag: str | None,
         *,
         wait: float = 0.0,
         url: str | None = None,
         problem: str | None = None,
     ) -> Announcement | None:
-        found = self._master().poll(
-            self.name, str(os.getpid()), versions_held, role=Role.MASTER, url=url or "", problem=problem or ""
-        )
+        master = self._master()
+        held = master.announced().numbers_of(versions_held)
+        found = master.poll(self.name, str(os.getpid()), held, role=Role.MASTER, url=url or "", problem=problem or "")
         return None if found.etag == etag else found
 
     def fetch_authority_key(self) -> SecretBytes:

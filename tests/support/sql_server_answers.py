@@ -18,7 +18,8 @@ from keysvc.stores.migrations import MIGRATIONS
 from keysvc.stores.sql_database import GUARD_COLUMNS
 
 _KINDS = {"Integer": "int", "BigInteger": "bigint", "LargeBinary": "varbinary", "Instant": "datetime2"}
-_GUARD = {"schema_version": len(MIGRATIONS), "epoch": 1, "active_version": 1, "lease_ttl_ms": 0}
+_ACTIVE = {"active_version": 1, "active_check_value": f"{1:016x}"}
+_GUARD = {"schema_version": len(MIGRATIONS), "epoch": 1, "lease_ttl_ms": 0, **_ACTIVE}
 
 
 def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
@@ -29,7 +30,8 @@ def rows_of(columns: abc.Iterable[Any], *rows: abc.Sequence[Any]) -> Rows:
 
 
 def _guard() -> Rows:
-    columns = (*GUARD_COLUMNS, schema.system.c.settings)
+    check_value = schema.versions.c.check_value.label("active_check_value")
+    columns = (*GUARD_COLUMNS, check_value, schema.system.c.settings)
     return rows_of(columns, [_GUARD.get(column.name) for column in columns])
 
 

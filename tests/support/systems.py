@@ -20,7 +20,7 @@ from keysvc.errors import NotifierUnavailable
 from keysvc.master import lifecycle
 from keysvc.master.delivery import Subscription
 from keysvc.master.service import MasterSecretServer
-from keysvc.model import Announcement, Event, Field, Flags, Identity, Role, SecretBytes, utc_now
+from keysvc.model import Announcement, Event, Field, Flags, Identity, Role, SecretBytes, VersionId, utc_now
 from keysvc.plugin.heartbeat import Silent, nobody_silent
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.loading import Plugins
@@ -80,9 +80,10 @@ class InProcessMaster:
             raise MasterSecretServerUnavailable("cut off by the test")
         return self.system.master
 
-    def poll(self, versions_held: tuple[int, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
+    def poll(self, versions_held: tuple[VersionId, ...], etag: str | None, *, wait: float = 0.0) -> Announcement | None:
         self.polls += 1
-        found = self._master().poll(self.name, "1", versions_held)
+        master = self._master()
+        found = master.poll(self.name, "1", master.announced().numbers_of(versions_held))
         return None if found.etag == etag else found
 
     def fetch(self, version: int) -> SecretBytes:

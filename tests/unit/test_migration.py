@@ -89,7 +89,7 @@ def test_the_old_store_is_read_but_nothing_is_encrypted_into_it_any_more(filled,
     row = source.credential("SAP", "user0")
     assert row is not None
     with pytest.raises(StaleVersion):
-        source.commit([PutCredential(row)], Guard(active_version=1))
+        source.commit([PutCredential(row)], Guard(active_version=source.versions()[0].id))
 
 
 def test_after_the_end_a_repetition_changes_nothing_and_another_target_is_refused(filled, target, tmp_path):

@@ -104,5 +104,5 @@ def test_an_etag_changes_with_epoch_versions_and_states_only() -> None:
         [VersionRecord(4, VersionState.ACTIVE, at, "01"), VersionRecord(3, VersionState.RETIRING, at, "00")]
     )
     announcement = Announcement("5" * 32, 7, records, at - at)
-    assert announcement.etag == '"7;3r,4a"'
+    assert announcement.etag == '"7;3r-00,4a-01"'
     assert announcement.active == records[1]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from keysvc.errors import Conflict, Fenced, NotFound, StaleVersion
-from keysvc.model import EncryptedCredential, Guard, Mapping
+from keysvc.model import EncryptedCredential, Guard, Mapping, VersionId
 from keysvc.plugin.changes import UNGUARDED, DeleteApplication, PutApplication, PutCredential, PutMapping, Reencrypt
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.testing.mapping_store_races import at_once
@@ -93,7 +93,9 @@ class TestMappingStore:
 
     def test_a_write_under_a_version_that_is_not_active_is_stale(self, store: MappingStore, name: str) -> None:
         with pytest.raises(StaleVersion):
-            store.commit([PutMapping(Mapping(name, "alice", "A"))], Guard(active_version=NEVER_ACTIVE))
+            store.commit(
+                [PutMapping(Mapping(name, "alice", "A"))], Guard(active_version=VersionId(NEVER_ACTIVE, "0" * 16))
+            )
         assert store.mapping(name, "alice") is None
 
     def test_of_two_who_change_a_row_one_is_told(self, store: MappingStore, name: str, open_store: OpenStore) -> None:

@@ -53,12 +53,13 @@ class PollAnswer(Body, frozen=True):
         seconds = announcement.poll_interval.total_seconds()
         return cls(announcement.system_id, announcement.epoch, seconds, versions)
 
-    def announcement(self) -> Announcement:
+    def announcement(self, etag: str = "") -> Announcement:
         """As it is used. Raises ProtocolError for an interval that is none."""
         if not 0 < self.poll_interval_seconds <= MAXIMUM_INTERVAL_SECONDS:
             raise ProtocolError("the master secret server sent an impossible poll interval")
         versions = Versions(VersionRecord(v.version, v.state, v.created_at, v.check_value) for v in self.versions)
-        return Announcement(self.system_id, self.epoch, versions, timedelta(seconds=self.poll_interval_seconds))
+        interval = timedelta(seconds=self.poll_interval_seconds)
+        return Announcement(self.system_id, self.epoch, versions, interval, etag)
 
 
 class FetchRequest(Body, frozen=True):

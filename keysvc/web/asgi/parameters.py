@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from keysvc.model import names
+from keysvc.model import CHECK_VALUE_BYTES, VersionId, names
 from keysvc.sso.requests.request import After, Limit
 
 MAXIMUM_VERSION = 2**31 - 1
@@ -22,9 +22,14 @@ NoneThere = Annotated[str, Meta(pattern=f"^\\*{_LINE_END}", description="`*`: th
 Instance = Annotated[
     str, Meta(pattern=f"^[A-Za-z0-9]{{1,32}}{_LINE_END}", description="of the calling process", examples=["5ca1ab1e"])
 ]
+_VERSION_ID = f"[0-9]{{1,10}}-[0-9a-f]{{{2 * CHECK_VALUE_BYTES}}}"
 Holds = Annotated[
     str,
-    Meta(pattern=f"^([0-9]{{1,9}}(,[0-9]{{1,9}}){{0,999}})?{_LINE_END}", description="versions", examples=["3,4"]),
+    Meta(
+        pattern=f"^({_VERSION_ID}(,{_VERSION_ID}){{0,999}})?{_LINE_END}",
+        description="versions, each with its key check value",
+        examples=["3-0123456789abcdef,4-fedcba9876543210"],
+    ),
 ]
 CacheControl = Annotated[str, Meta(description="`no-cache`: not from the agent's memory (RFC 9111)")]
 PollETag = Annotated[str, Meta(description="the ETag of the poll before")]
@@ -59,15 +64,15 @@ class Poll(Parameters, frozen=True):
     schema_version: SchemaVersion = msgspec.field(default=1, name="Keysvc-Schema")
 
     @property
-    def versions_held(self) -> tuple[int, ...]:
-        """As numbers, ascending."""
-        return _numbers(self.holds)
+    def versions_held(self) -> tuple[VersionId, ...]:
+        """Ascending by number."""
+        return _versions(self.holds)
 
 
 @functools.lru_cache(maxsize=64)
-def _numbers(holds: str) -> tuple[int, ...]:
+def _versions(holds: str) -> tuple[VersionId, ...]:
     """Most hold the same."""
-    return tuple(sorted(int(version) for version in holds.split(",") if version))
+    return tuple(sorted(VersionId.parse(version) for version in holds.split(",") if version))
 
 
 class OneVersion(Parameters, frozen=True):

@@ -290,9 +290,8 @@ class MasterOperations:
         caller, asked, master = call.caller, call.parameters, self._member.active
         moment = self._waiting.moment() if asked.wait > 0 else None
         url, problem = (asked.url, asked.problem) if caller.role is Role.MASTER else ("", "")
-        said = PollRequest(
-            caller.name, asked.instance, asked.versions_held, caller.role, url, problem, asked.schema_version
-        )
+        held = master.announced().numbers_of(asked.versions_held)
+        said = PollRequest(caller.name, asked.instance, held, caller.role, url, problem, asked.schema_version)
         announcement = master.heard_again(said)
         if announcement is None:
             announcement = await in_thread(master.heard, said)

@@ -29,7 +29,7 @@ from keysvc.errors import (
 from keysvc.master.join_token import JoinToken
 from keysvc.master.notifier_states import NotifierStates
 from keysvc.master.status import SystemStatus
-from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, host_name
+from keysvc.model import Announcement, BackupRecord, MasterSecret, Role, SecretBytes, VersionId, host_name
 from keysvc.plugin.safe_files import prove_writable
 from keysvc.web.asgi import messages
 from keysvc.web.asgi.connection import CONNECT_SECONDS, with_query
@@ -104,7 +104,7 @@ class MasterClient:
 
     def poll(
         self,
-        versions_held: tuple[int, ...],
+        versions_held: tuple[VersionId, ...],
         etag: str | None,
         *,
         wait: float = 0.0,
@@ -126,7 +126,7 @@ class MasterClient:
         response = self._master.request("GET", path, headers=headers, seconds=wait + POLL_SECONDS)
         if response.status == 304:
             return None
-        return self._master.decode(response, _POLL_ANSWER).announcement()
+        return self._master.decode(response, _POLL_ANSWER).announcement(response.headers.get("etag", ""))
 
     def fetch(self, version: int) -> SecretBytes:
         """The material of a version."""

@@ -42,13 +42,21 @@ SET NOCOUNT OFF;
 SELECT @result AS result{also};
 """
 
+_CHECK_VALUE = (
+    ", (SELECT v.[check_value] FROM versions AS v WHERE v.[version] = g.[active_version]) AS [active_check_value]"
+)
 _SETTINGS = ", (SELECT TOP 1 s.[settings] FROM [system] AS s) AS [settings]"
 _GUARD = (
     "".join(f", g.[{column.name}]" for column in GUARD_COLUMNS)
+    + _CHECK_VALUE
     + _SETTINGS
     + " FROM (SELECT 1 AS one) AS o LEFT JOIN guard AS g ON g.[id] = o.[one]"
 )
-_GUARD_ROW = (*GUARD_COLUMNS, column("settings", schema.system.c.settings.type))
+_GUARD_ROW = (
+    *GUARD_COLUMNS,
+    column("active_check_value", schema.versions.c.check_value.type),
+    column("settings", schema.system.c.settings.type),
+)
 _LOCK_HEAD = "UPDATE audit_heads SET [sequence] = [sequence] WHERE [trail] = ?"
 _SNAPSHOTS = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE database_id = DB_ID()"
 

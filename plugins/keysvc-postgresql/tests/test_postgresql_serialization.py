@@ -49,18 +49,19 @@ def _master_writes(store: PostgreSQLMappingStore) -> None:
     ]
     store.commit(moved, Guard(epoch=lease.epoch))
     rows = [replace(row, version=2, ciphertext=b"\x02sealed") for row in store.credentials(under=1)]
-    store.commit([Reencrypt(tuple(rows))], Guard(lease.epoch, 2))
+    store.commit([Reencrypt(tuple(rows))], Guard(lease.epoch, a_version(2, VersionState.ACTIVE).id))
     store.release_lease(renewed)
 
 
 def _user_writes(store: PostgreSQLMappingStore) -> None:
     """What an SSO server does for a user, each change in a commit of its own."""
-    active = next(record.version for record in store.versions() if record.state is VersionState.ACTIVE)
+    active = store.versions().require_active()
     store.commit([*users("carol"), NOTE], UNGUARDED)
     row = store.credential("SAP", "carol")
     assert row is not None
     store.commit(
-        [PutCredential(replace(row, version=active, ciphertext=b"\x03sealed")), NOTE], Guard(active_version=active)
+        [PutCredential(replace(row, version=active.version, ciphertext=b"\x03sealed")), NOTE],
+        Guard(active_version=active.id),
     )
     store.commit([DeleteMapping("SAP", "carol"), NOTE], UNGUARDED)
 

@@ -24,7 +24,7 @@ def test_a_version_of_the_same_number_with_another_key_check_value_is_fetched_an
     cache.replace(of(other), [])
     assert cache.held() == (), "what is not the announced version encrypts nothing"
     cache.replace(of(other), [other])
-    assert cache.held() == (1,)
+    assert cache.held() == (other.id,)
 
 
 def test_an_active_version_that_is_in_memory_with_another_key_check_value_is_not_followed() -> None:

@@ -30,6 +30,12 @@ class IgnoresTheActiveVersion(SQLiteMappingStore):
         super()._check_guard(row, replace(guard, active_version=None))
 
 
+class KnowsVersionsByTheirNumberAlone(SQLiteMappingStore):
+    def _check_guard(self, row, guard):
+        same = guard.active_version is not None and guard.active_version.number == row.active_version
+        super()._check_guard(row, replace(guard, active_version=None) if same else guard)
+
+
 class ChecksTheGuardBeforeTheTransaction(SQLiteMappingStore):
     def commit(self, changes, guard):
         super().commit([], guard)
@@ -190,6 +196,7 @@ class LetsAnExternalUserBeClaimed(SQLiteMappingStore):
 
 
 SINS = {
+    KnowsVersionsByTheirNumberAlone: "test_a_write_under_another_secret_of_the_same_number_is_stale",
     IgnoresTheEpoch: "test_an_epoch_that_is_over_is_fenced",
     IgnoresTheActiveVersion: "test_a_write_under_another_version_than_the_active_one_is_stale",
     ChecksTheGuardBeforeTheTransaction: "test_no_credential_is_committed_under_a_retired_version",

@@ -30,24 +30,23 @@ def through_tls(host: str, port: int, seconds: float, ca_file: str) -> abc.Itera
     with contextlib.ExitStack() as ending:
         near, far = (ending.enter_context(end) for end in socket.socketpair())
         raw = ending.enter_context(socket.create_connection((host, port), seconds))
-        ending.enter_context(_cut_off_after(seconds, raw, far))
+        line = ending.enter_context(raw.dup())  # wrap_socket takes raw itself away
+        ending.enter_context(_cut_off_after(seconds, line, far))
         tls = ending.enter_context(context.wrap_socket(raw, server_hostname=host))
         relaying = threading.Thread(target=_relay, args=(far, tls), name="ldap-tls", daemon=True)
         relaying.start()
         ending.callback(relaying.join)
-        ending.callback(_shut_down, near, far)
+        ending.callback(_shut_down, near, far, line)
         yield near
 
 
 def _relay(far: socket.socket, tls: ssl.SSLSocket) -> None:
     """Until either end is closed."""
-    tls.settimeout(None)
     try:
         while True:
             ready = [tls] if tls.pending() else select.select([far, tls], [], [])[0]
             for source, sink in ((tls, far), (far, tls)):
-                if source in ready:
-                    data = source.recv(CHUNK)
+                if source in ready and (data := _received(source)) is not None:
                     if not data:
                         return
                     sink.sendall(data)
@@ -55,6 +54,18 @@ def _relay(far: socket.socket, tls: ssl.SSLSocket) -> None:
         return
     finally:
         _shut_down(far)
+
+
+def _received(source: socket.socket) -> bytes | None:
+    """None where it was readable for a message of TLS alone, such as a session ticket: waiting for more would keep what
+    goes the other way from going on."""
+    source.settimeout(0)
+    try:
+        return source.recv(CHUNK)
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        source.settimeout(None)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import contextlib
 import heapq
 import multiprocessing
 import random
-import re
 import select
 import socket
 import ssl
@@ -129,8 +128,7 @@ class _Server:
     received: bytes = b""
 
     def ask(self, wait: int = 0) -> None:
-        held = ",".join(re.findall(r"(\d+)[a-z]", self.etag)) or "1"  # what is announced, as if it were fetched
-        path = f"/v1/poll?instance=fleet{self.number}&holds={held}{f'&wait={wait}' if wait else ''}"
+        path = f"/v1/poll?instance=fleet{self.number}{f'&wait={wait}' if wait else ''}"
         self.sent_at = time.monotonic()
         self.connection.send(asking(self.etag, path))
 

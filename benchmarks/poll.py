@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import tempfile
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from keysvc.web.tls.identity_files import MASTER_IDENTITY
 
 SECONDS = 2.0
 ROUNDS = 5
-PATH = "/v1/poll?instance=5ca1ab1e&holds=1"
+PATH = "/v1/poll?instance=5ca1ab1e"
+_ANNOUNCED = re.compile(r"(\d+)[nar]-([0-9a-f]{16})")
 
 
 def figures(scale: Scale) -> Figures:
@@ -49,6 +51,7 @@ def figures(scale: Scale) -> Figures:
 
 
 def asking(etag: str, path: str = PATH) -> bytes:
-    """The request of an SSO server that knows this ETag, if any."""
+    """The request of an SSO server that knows this ETag, if any, and holds what it names."""
+    held = ",".join(f"{number}-{check_value}" for number, check_value in _ANNOUNCED.findall(etag))
     known = f"If-None-Match: {etag}\r\n" if etag else ""
-    return f"GET {path} HTTP/1.1\r\nHost: keysvc\r\n{known}\r\n".encode()
+    return f"GET {path}&holds={held} HTTP/1.1\r\nHost: keysvc\r\n{known}\r\n".encode()

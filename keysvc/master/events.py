@@ -42,6 +42,7 @@ class EventKind(StrEnum):
     SECRET_RESEALED = "secret.resealed", Severity.NOTICE, "every version moved to another key store"
     SECRET_PROTECTED = "secret.protected", Severity.NOTICE, "every version was sealed into one more key store"
     VERSION_ACTIVATED = "version.activated", Severity.NOTICE, "a version encrypts from now on"
+    VERSION_ABANDONED = "version.abandoned", Severity.WARNING, "a version was lost before anything was under it"
     VERSION_COMPROMISED = "version.compromised", Severity.WARNING, "somebody said that others know a version"
     VERSION_DESTROYED = (
         "version.destroyed",

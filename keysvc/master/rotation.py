@@ -162,7 +162,8 @@ class Rotation:
             return False
         if self._destroy_compromised(versions, active):
             return True
-        if waiting is None and self._schedule.is_due(active):
+        lost = waiting is not None and self._secrets.lacks(waiting)
+        if lost or (waiting is None and self._schedule.is_due(active)):
             self._start_when_due(versions)
             return True
         if waiting is not None:
@@ -257,6 +258,10 @@ class Rotation:
                 return active
             if reported.state is VersionState.DESTROYED:  # it was announced: no row is under it, and none ever will be
                 waiting = None
+        if waiting is not None and self._secrets.lacks(waiting):
+            changes += [PutVersion(replace(waiting, state=VersionState.DESTROYED))]
+            changes += told(actor, EventKind.VERSION_ABANDONED, f"version {waiting.version}")
+            waiting = None
         if waiting is None:
             secret = self._secrets.generate(versions)
             waiting = announced(secret)

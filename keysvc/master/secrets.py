@@ -86,6 +86,10 @@ class UnsealedVersions:
         """Whether every live version is held, with the key check value that is recorded."""
         return {*self.held()}.issuperset(record.id for record in versions.live)
 
+    def lacks(self, record: VersionRecord) -> bool:
+        """Whether the key store said that it has no such version, or has another secret under its number."""
+        return isinstance(self.problems.get(record.version), VersionNotFound | SealBroken)
+
     def forget(self, versions: abc.Iterable[int]) -> None:
         """The key store does not have them any more."""
         with self._lock:

@@ -9,7 +9,7 @@ from collections import abc
 from datetime import timedelta
 from typing import Protocol
 
-from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed, VersionNotFound
+from keysvc.errors import KeyStoreError, KeysvcError, NotActive, SealBroken, VersionAlreadySealed
 from keysvc.master.secrets import UnsealedVersions
 from keysvc.model import (
     Announcement,
@@ -137,6 +137,9 @@ class Standby:
         if not self._authority.is_here():
             return "the key of the certificate authority has not been fetched yet"
         problem = self._load(versions)
+        waiting = versions.announced
+        if waiting is not None and self.secrets.lacks(waiting):  # no row is under it: another takes its place
+            problem = self._load(Versions(record for record in versions if record is not waiting))
         return problem if others else ""
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -226,14 +229,12 @@ class Standby:
         """Unseal what is not held; the first problem."""
         if not self.secrets.hold_all(versions):
             self.secrets.load(versions)
-        for version, problem in sorted(self.secrets.problems.items()):
-            return f"version {version}: {problem}"
-        return ""
+        problems = self.secrets.problems
+        return next((f"version {r.version}: {problems[r.version]}" for r in versions.live if r.version in problems), "")
 
     def _fetch_missing(self, active: ActiveMasterClient, versions: Versions) -> None:
         for record in versions:
-            problem = self.secrets.problems.get(record.version)
-            if isinstance(problem, VersionNotFound | SealBroken):
+            if self.secrets.lacks(record):
                 secret = MasterSecret(record.version, record.created_at, active.fetch(record.version))
                 if not record.describes(secret):
                     raise SealBroken(f"version {record.version} arrived as another secret than this system's")

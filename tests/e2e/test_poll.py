@@ -27,12 +27,13 @@ def test_a_poll_that_finds_nothing_new_is_one_conditional_request_answered_304(t
         connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
 
         def poll(**headers: str) -> http.client.HTTPResponse:
-            connection.request("GET", "/v1/poll?instance=abc&holds=1", headers=headers)
+            connection.request("GET", "/v1/poll?instance=abc&holds=1-0123456789abcdef", headers=headers)
             return connection.getresponse()
 
         first = poll()
         body = json.loads(first.read())
-        assert (first.status, first.headers["ETag"]) == (200, f'"{body["epoch"]};1a"')
+        known = f"1a-{body['versions'][0]['check_value']}"
+        assert (first.status, first.headers["ETag"]) == (200, f'"{body["epoch"]};{known}"')
         before = (tmp_path / "master/keysvc.db-wal").stat().st_mtime_ns
         for _ in range(20):
             answer = poll(**{"If-None-Match": first.headers["ETag"]})
@@ -40,7 +41,7 @@ def test_a_poll_that_finds_nothing_new_is_one_conditional_request_answered_304(t
         fetched = client.fetch(1)
         assert len(fetched) == 32
         assert before
-        assert poll(**{"If-None-Match": '"0;1a"'}).status == 200
+        assert poll(**{"If-None-Match": '"0;1a-0000000000000000"'}).status == 200
         assert host_name(Role.MASTER, config.system_id).startswith("master.")
         connection.close()
         client.close()

@@ -405,7 +405,7 @@ class Machine(RuleBasedStateMachine):
         """Invariants 3 and 5. A master that was fenced by a clock that was set may permit for a moment longer."""
         if not hasattr(self, "servers") or self.jumped:
             return
-        active = self.store.versions().require_active().version
+        active = self.store.versions().require_active().id
         for name, sso in self.servers.items():
             assert not sso._cache.permitted or active in sso._cache.held(), f"{name} lacks version {active}"
 

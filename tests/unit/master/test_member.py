@@ -13,8 +13,8 @@ from keysvc.errors import Fenced, KeysvcError
 from keysvc.master.cluster_member import Member
 from keysvc.master.service import MasterSecretServer
 from keysvc.master.standby import Standby
-from keysvc.model import Guard, Identity, Role, utc_now
-from keysvc.plugin.changes import PutIdentity
+from keysvc.model import Guard, Identity, Role, VersionRecord, VersionState, utc_now
+from keysvc.plugin.changes import PutIdentity, PutVersion
 
 TTL = timedelta(seconds=0.6)
 
@@ -99,6 +99,26 @@ def test_stepping_down_while_the_lease_turns_out_to_be_lost_ends_and_a_later_lea
     assert not stepping_down.is_alive()
     monkeypatch.undo()
     eventually(machine.active, 20)
+
+
+def test_a_standby_that_lacks_a_version_that_is_only_announced_takes_over(machine: Machine, system: System) -> None:
+    other = Identity("other", Role.MASTER, "03", utc_now())
+    lost = VersionRecord(2, VersionState.ANNOUNCED, utc_now(), "0" * 16)
+    machine.store.commit([PutIdentity(other), PutVersion(lost)], Guard())
+    machine.member.start()
+    eventually(machine.active, 20)
+    eventually(lambda: [record.state for record in machine.store.versions()][1:] == ["destroyed", "active"])
+
+
+def test_a_standby_that_lacks_a_version_that_is_in_use_leaves_the_lease_to_others(
+    machine: Machine, system: System
+) -> None:
+    other = Identity("other", Role.MASTER, "03", utc_now())
+    lost = VersionRecord(2, VersionState.RETIRING, utc_now(), "0" * 16)
+    machine.store.commit([PutIdentity(other), PutVersion(lost)], Guard())
+    machine.member.start()
+    assert not machine.active()
+    assert machine.member.standby.why_not_ready().startswith("version 2: ")
 
 
 def test_one_that_stepped_down_leaves_the_lease_to_others_for_a_while(

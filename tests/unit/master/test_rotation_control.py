@@ -11,11 +11,12 @@ import pytest
 from rows import Told, fill
 from systems import System, eventually
 
-from keysvc.errors import InvalidInput, SealBroken, VersionInUse, VersionNotFound
+from keysvc.errors import InvalidInput, KeyStoreUnavailable, SealBroken, VersionInUse, VersionNotFound
 from keysvc.master import delivery, reencryption, rotation_alerts
 from keysvc.master.secrets import UnsealedVersions
-from keysvc.model import BackupRecord, Guard, RotationSettings, VersionState, utc_now
+from keysvc.model import BackupRecord, Guard, MasterSecret, RotationSettings, VersionState, utc_now
 from keysvc.plugin.changes import PutBackup, PutCredential, PutRotationSettings, PutVersion
+from keysvc.plugin.sealed import SealedKeyStore
 
 ADMINISTRATOR = "administrator"
 
@@ -238,6 +239,43 @@ def test_a_compromised_version_that_is_only_announced_is_never_used(system: Syst
     assert list(system.key_store().versions()) == [1, 3]
     master.poll("slow", "1", (1, 3))
     eventually(lambda: is_complete(system, 3))
+
+
+def test_an_announced_version_that_a_successor_lacks_is_abandoned_and_the_rotation_goes_on(system: System) -> None:
+    fill(system, 3)
+    told = Told()
+    master = system.start(subscriptions=told.subscriptions)
+    master.poll("slow", "1", (1,))
+    assert master.rotate(ADMINISTRATOR).version == 2
+    system.stop()
+    system.key_store().destroy(2)
+    master = system.start(subscriptions=told.subscriptions)
+    eventually(lambda: states(system) == {1: "active", 2: "destroyed", 3: "announced"})
+    master.poll("slow", "1", (1, 3))
+    eventually(lambda: is_complete(system, 3))
+    eventually(lambda: told.kinds("version.") == ["version.abandoned", "version.activated"])
+    assert every_password_is_right(system)
+
+
+def test_an_announced_version_is_kept_while_the_key_store_is_away(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = system.start()
+    master.poll("slow", "1", (1,))
+    master.rotate(ADMINISTRATOR)
+    system.stop()
+
+    def away(_self: object, version: int) -> MasterSecret:
+        raise KeyStoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedKeyStore, "unseal", away)
+        master = system.start()
+        assert not master.rotation.advance()
+        assert states(system) == {1: "active", 2: "announced"}
+    system.stop()
+    system.start().poll("slow", "1", (1, 2))
+    eventually(lambda: is_complete(system, 2))
 
 
 def test_a_version_that_is_not_there_cannot_be_compromised(system: System) -> None:

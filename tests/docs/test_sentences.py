@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LONGER = {"docs/formats.md", "docs/threat-model.md", "docs/performance.md"}  # and decisions, which quote reasons
+LONGER = {"docs/formats.md", "docs/threat-model.md"}
 MOST_WORDS = 25
 CODE = re.compile(r"^ *(```|~~~).*?^ *\1|^    .*?$|`[^`]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\([^)]*\)")
@@ -26,7 +26,7 @@ def sentences(markdown: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_sentence_is_too_long(page: Path) -> None:
-    if str(page.relative_to(ROOT)) not in LONGER and "decisions" not in page.parts:
+    if str(page.relative_to(ROOT)) not in LONGER:
         counted = {said: len(said.split()) for said in sentences(page.read_text("utf-8"))}
         assert {said: words for said, words in counted.items() if words > MOST_WORDS} == {}
 

@@ -12,6 +12,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LONGER = {"docs/formats.md", "docs/threat-model.md"}
 MOST_WORDS = 25
 CODE = re.compile(r"^ *(```|~~~).*?^ *\1|^    .*?$|`[^`]+`", re.DOTALL | re.MULTILINE)
+OLD_WORDS = re.compile(
+    r"\b(go(es|ing)? on|lets? in|(is|are) (told|gone)|tells of|ha(s|ve) ended|oftener|mend(s|ed)?|till)\b",
+    re.IGNORECASE,
+)
 LINK = re.compile(r"\]\([^)]*\)")
 BREAK = re.compile(r"\n\s*\n|\n *(?:[-*]|\d+\.) |\n#+ |\n? *\|")  # of paragraphs, items, headings and cells
 END = re.compile(r"(?<=[.!?])[*_\")]*\s+(?=keysvc|\[|\W*[A-Z0-9`])")
@@ -29,6 +33,12 @@ def test_no_sentence_is_too_long(page: Path) -> None:
     if str(page.relative_to(ROOT)) not in LONGER:
         counted = {said: len(said.split()) for said in sentences(page.read_text("utf-8"))}
         assert {said: words for said, words in counted.items() if words > MOST_WORDS} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_plain_words_are_used(page: Path) -> None:
+    text = re.sub(r"^\|.*$", "", page.read_text("utf-8"), flags=re.MULTILINE)  # some tables are made from the code
+    assert [said for said in sentences(text) if OLD_WORDS.search(said)] == []
 
 
 @pytest.mark.parametrize(

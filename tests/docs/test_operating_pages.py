@@ -11,35 +11,14 @@ from pathlib import Path
 import pytest
 from sites import Site
 from systems import Keysvc, eventually
+from typed_pages import fits, typed
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs/how-to"
 
 
-def typed(page: str, heading: str) -> list[tuple[str, list[str]]]:
-    """Return each command that a section shows, with the lines that it prints."""
-    part = (HOW_TO / page).read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    commands: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", part, re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                commands.append((line.removeprefix("$ "), []))
-            else:
-                commands[-1][1].append(line)
-    assert commands, (page, heading)
-    return commands
-
-
-def fits(shown: list[str], printed: str) -> bool:
-    """Whether what was printed is what the page shows. … stands for any text, alone in a line for any lines."""
-    lines = [re.escape(narrow(line)).replace("…", ".*") for line in shown]
-    pattern = "".join(r"(?:.*\n)*?" if line == ".*" else f"{line} ?\n" for line in lines)
-    return re.fullmatch(pattern, narrow(printed)) is not None
-
-
-def narrow(text: str) -> str:
-    """Return a text in which columns are as narrow as can be."""
-    return re.sub("─+", "─", re.sub(" +", " ", text))
+def section(page: str, heading: str) -> str:
+    return (HOW_TO / page).read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 @pytest.fixture
@@ -83,7 +62,7 @@ def test_a_section_works_as_printed(
     monkeypatch.chdir(site.folder)
     listening = re.search(r"127\.0\.0\.1:\d+", site.machine.config.read_text("utf-8"))
     assert listening is not None
-    for command, shown in typed(page, heading):
+    for command, shown in typed(section(page, heading)):
         name, *words = shlex.split(command.replace("127.0.0.1:7443", listening[0]))
         if name == "mv":
             Path(words[0]).rename(words[1])

@@ -35,6 +35,16 @@ def test_no_sentence_is_too_long(page: Path) -> None:
         assert {said: words for said, words in counted.items() if words > MOST_WORDS} == {}
 
 
+GUIDES = [page for page in PAGES if page.name not in {"README.md", "index.md"} and "decisions" not in page.parts]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_begins_with_who_needs_it(page: Path) -> None:
+    heading, first = page.read_text("utf-8").split("\n\n")[:2]
+    assert heading.startswith("# ")
+    assert first.startswith("For ")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_plain_words_are_used(page: Path) -> None:
     text = re.sub(r"^\|.*$", "", page.read_text("utf-8"), flags=re.MULTILINE)  # some tables are made from the code

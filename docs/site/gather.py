@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,8 @@ def gather(directory: Path) -> None:
         file.write_text(rendered(page, text), "utf-8")
     settings = (DOCS / "site/mkdocs.yml").read_text("utf-8")
     nav = json.dumps(navigation(INDEX.read_text("utf-8")), indent=1)
-    (directory / "mkdocs.yml").write_text(f"{settings}nav: {nav}\n", "utf-8")
+    release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    (directory / "mkdocs.yml").write_text(f"{settings}copyright: keysvc {release}\nnav: {nav}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def list_(
 def export(config: ConfigOption = None, trail: TrailOption = None, after: AfterOption = 0) -> None:
     """Write the audit as JSON lines, oldest first, and after it where each trail ends.
 
-    Keep it somewhere else: `keysvc audit verify --against FILE` proves that the trails still go on from there.
+    Keep it somewhere else: `keysvc audit verify --against FILE` proves that the trails still continue from there.
 
     \b
     keysvc audit export > /media/archive/audit-2026-11.jsonl
@@ -116,7 +116,7 @@ def accept(
     config: ConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Go on with a trail that was found broken, from its end on. What is before stays, and is proved no more.
+    """Accept a trail that was found broken, from its end on. What is before stays, and is proved no more.
 
     Only where the key store is, while the master secret server is stopped.
 

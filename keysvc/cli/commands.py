@@ -33,13 +33,13 @@ GROUPS = {
     "credential": ("credential_import", "What applications sign on with."),
     "ticket": ("ticket", "Sign users on without their passwords."),
     "config-store": ("config_store", "Named property bags for adapters."),
-    "server": ("server", "Who is let in: SSO servers, applications, administrators."),
+    "server": ("server", "Who has a certificate: SSO servers, applications, administrators."),
     "user": ("user", "People with certificates: users and administrators."),
     "role": ("role", "Who may do what."),
     "cluster": ("cluster", "Several master secret servers, of which one is active."),
     "system": ("system", "The system as a whole."),
     "audit": ("audit", "Who did what, when, from where."),
-    "notify": ("notify", "Who is told of events, and what did not arrive."),
+    "notify": ("notify", "Who receives events, and what did not arrive."),
     "plugin": ("plugin", "Key stores, mapping stores and notifiers."),
 }
 """The other modules, by the name of the group of commands whose `app` each has, with its help."""

@@ -32,8 +32,8 @@ def migrate(
 ) -> None:
     """Move the whole system into another mapping store.
 
-    Stop the master secret server first; look-ups go on in the old store. What was copied is read back and compared. It
-    can be repeated from wherever it was interrupted.
+    Stop the master secret server first; lookups continue in the old store. What was copied is read back and compared.
+    It can be repeated from wherever it was interrupted.
 
     \b
     keysvc mapping-store migrate --to postgresql://keysvc@db.example/keysvc

@@ -69,7 +69,7 @@ def rotate(
 
 
 def pause(config: ConfigOption = None) -> None:
-    """Let rotations rest, the one that goes on and any that comes, until they are resumed.
+    """Pause rotations, the present one and later ones, until they are resumed.
 
     \b
     keysvc secret pause
@@ -80,7 +80,7 @@ def pause(config: ConfigOption = None) -> None:
 
 
 def resume(config: ConfigOption = None) -> None:
-    """Let rotations go on.
+    """Resume rotations.
 
     \b
     keysvc secret resume

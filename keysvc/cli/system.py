@@ -15,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command()
 def enable(config: ConfigOption = None) -> None:
-    """Let look-ups and changes go on again.
+    """Allow lookups and changes again.
 
     \b
     keysvc system enable

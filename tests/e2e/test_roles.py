@@ -7,10 +7,10 @@ from collections import abc
 from pathlib import Path
 
 import pytest
-from sites import Site
+from sites import Site, joined
 from systems import Keysvc, eventually
 
-from keysvc.cli.demo.processes import Machine, free_port
+from keysvc.cli.demo.processes import free_port
 from keysvc.installation import config as configuration
 
 
@@ -19,16 +19,6 @@ def site(tmp_path: Path, keysvc: Keysvc) -> abc.Iterator[Site]:
     made = Site(tmp_path, keysvc)
     yield made
     made.end()
-
-
-def joined(site: Site, keysvc: Keysvc, name: str, role: str, agent: str) -> Machine:
-    made = json.loads(site("server", "enroll", name, "--role", role, "--json").out)
-    machine = Machine(site.folder / name, site.folder / "logs")
-    done = keysvc(
-        "join", made["url"], "--token-file", "-", "--dir", machine.directory, "--agent", agent, stdin=made["token"]
-    )
-    assert done.status == 0, done.err
-    return machine
 
 
 def test_a_program_is_let_in_where_a_group_of_it_is_named(site: Site, keysvc: Keysvc, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urljoin
 
@@ -43,6 +44,11 @@ def test_every_page_is_two_clicks_from_the_first() -> None:
     first = links(SITE / "index.html")
     second = {target for page in first & TEXTS.keys() for target in links(page)}
     assert {str(page.relative_to(SITE)) for page in TEXTS.keys() - first - second - OF_PROJECT} == {"404.html"}
+
+
+def test_each_page_says_for_which_release_it_is() -> None:
+    release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert [page.name for page, text in TEXTS.items() if f"keysvc {release}" not in text] == []
 
 
 def test_no_page_loads_anything_from_another_host() -> None:

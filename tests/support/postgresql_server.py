@@ -24,7 +24,7 @@ class PostgreSQLServer:
     """Started by the constructor. Data lives through `kill` and `restart`, and goes with `remove`."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self._user = _other_than_root()
         self.folder = Path(tempfile.mkdtemp(prefix="keysvc-postgresql-"))
         if self._user:
@@ -98,7 +98,7 @@ class PostgreSQLServer:
 
     def _run(self, program: str, *arguments: object, check: bool = True) -> str:
         done = subprocess.run(
-            [self._programs / program, *map(str, arguments)],
+            [self.programs / program, *map(str, arguments)],
             user=self._user,
             group=pwd.getpwnam(self._user).pw_gid if self._user else None,
             extra_groups=[] if self._user else None,

@@ -60,6 +60,17 @@ class Site:
         end_closed(self.running)
 
 
+def joined(site: Site, keysvc: Keysvc, name: str, role: str, agent: str) -> Machine:
+    """The machine of somebody who was enrolled at a site; `agent` is the address that its configuration names."""
+    made = json.loads(site("server", "enroll", name, "--role", role, "--json").out)
+    machine = Machine(site.folder / name, site.folder / "logs")
+    done = keysvc(
+        "join", made["url"], "--token-file", "-", "--dir", machine.directory, "--agent", agent, stdin=made["token"]
+    )
+    assert done.status == 0, done.err
+    return machine
+
+
 def with_credentials(site: Site) -> None:
     """Serve, store a credential for each user, half of them before a rotation; stop."""
     serving = site.serve()

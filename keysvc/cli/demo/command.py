@@ -32,7 +32,7 @@ KeyStoreOption = Annotated[
     ),
 ]
 NotifierOption = Annotated[
-    list[str] | None, typer.Option("--notifier", metavar="URL", help="Is told what happens; may be given again.")
+    list[str] | None, typer.Option("--notifier", metavar="URL", help="Receives every event; may be given again.")
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class CommitsEachDefinition(SQLiteMappingStore):
 
 def tables_of(path: Path) -> dict[str, list[list[Any]]]:
     """Every table with its columns, their types and defaults, its foreign keys, and its indexes."""
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         names = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         pragmas = ("table_info", "foreign_key_list", "index_list")
         found = {

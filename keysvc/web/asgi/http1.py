@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import httptools
 
 from keysvc.web.asgi.exchange import ASGI, CONNECTED, Connected, Response, Scope
+from keysvc.web.asgi.phrases import phrase
 from keysvc.web.asgi.request import Exchange, Refused
 
 MAXIMUM_FRAMING_BYTES = 64 * 1024
@@ -35,7 +36,7 @@ IDLE_SECONDS = 75.0
 LINGER_SECONDS = 1.0
 """After a refusal: what the peer still sends is read, and dropped, so that it gets to read the refusal."""
 _BODYLESS = frozenset({204, 304})
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_STATUS_LINES = {int(code): f"HTTP/1.1 {code} {phrase(code)}\r\n".encode() for code in http.HTTPStatus}
 _LOCAL = getattr(socket, "AF_UNIX", None)
 
 

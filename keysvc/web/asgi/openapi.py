@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections import abc
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from keysvc import __version__
 from keysvc.errors import AccessDenied, AuthorizerUnavailable, InvalidInput, KeysvcError, MappingStoreError
 from keysvc.web.asgi.examples import EXAMPLES
+from keysvc.web.asgi.phrases import phrase
 from keysvc.web.asgi.problems import MEDIA_TYPE, Problem, status_of_kind, title_of
 from keysvc.web.asgi.secret_texts import reveal_secret, schema_of_secret
 
@@ -122,7 +122,7 @@ def _given(schema: Json) -> Json:
 
 def _responses(operation: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
     status = 204 if operation.answer is None else operation.status
-    responses: Json = {str(status): {"description": _phrase(status)}}
+    responses: Json = {str(status): {"description": phrase(status)}}
     if operation.answer is not None:
         responses[str(status)]["content"] = _media(operation.answer, schema_of)
     if operation.etag:
@@ -136,7 +136,7 @@ def _responses(operation: Any, schema_of: abc.Mapping[Any, Json]) -> Json:
     for number, errors in sorted(kinds.items()):
         codes = ", ".join(f"`{error.code}`" for error in errors)
         responses[str(number)] = {
-            "description": f"{_phrase(number)}: {codes}",
+            "description": f"{phrase(number)}: {codes}",
             "content": {MEDIA_TYPE: {"schema": schema_of[Problem], "example": _problem(errors[0], number)}},
         }
     return responses
@@ -162,7 +162,3 @@ def _media(kind: Any, schema_of: abc.Mapping[Any, Json], example: Any = None) ->
     if example is not None:
         media["example"] = msgspec.json.decode(msgspec.json.encode(example, enc_hook=reveal_secret))
     return {"application/json": media}
-
-
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import http
 from collections import abc
 from typing import Any, Protocol
 
 from keysvc.web.asgi.exchange import Headers, Response, Scope, problem
+from keysvc.web.asgi.phrases import phrase
 from keysvc.web.asgi.problems import Problem
 
 
@@ -33,7 +33,7 @@ class Refused(Exception):
 
     def response(self) -> Response:
         """As a problem."""
-        return problem(Problem("about:blank", http.HTTPStatus(self.status).phrase, self.status, self.why, "http"))
+        return problem(Problem("about:blank", phrase(self.status), self.status, self.why, "http"))
 
 
 class Exchange:

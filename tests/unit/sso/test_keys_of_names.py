@@ -3,6 +3,7 @@ columns of keys are never believed."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_names_are_folded_later_only_without_twins(exact: SSO, system: System) -
 
 
 def edit(system: System, statement: str) -> None:
-    with sqlite3.connect(system.folder / "keysvc.db") as raw:
+    with contextlib.closing(sqlite3.connect(system.folder / "keysvc.db")) as raw, raw:
         assert raw.execute(statement).rowcount == 1
     raw.close()
 

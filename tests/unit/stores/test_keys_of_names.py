@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_an_upgrade_gives_every_name_its_key(tmp_path: Path) -> None:
     before.prepare()
     before.close()
     many = [*USERS, *(f"User-{n}" for n in range(2 * step_2.PAGE))]
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(
             "INSERT INTO applications VALUES ('SAP', 'x', 'individual', '[]', '{}', '', '', '[]', '[]', NULL, 1)"
         )
@@ -34,7 +35,7 @@ def test_an_upgrade_gives_every_name_its_key(tmp_path: Path) -> None:
     assert list(store.spellings({"sap"})) == ["SAP"]
     for user in (*USERS, "User-1999"):
         assert list(store.spellings({names.key(user)}, "SAP")) == [user]
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         assert raw.execute("SELECT count(*) FROM mappings WHERE user_key = ''").fetchone() == (0,)
     raw.close()
     store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +49,7 @@ def store(path):
 
 
 def alter(path, *statements):
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         for statement in statements:
             raw.execute(statement)
     raw.close()

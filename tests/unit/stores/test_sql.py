@@ -228,7 +228,7 @@ TAMPERED = [
 
 @pytest.mark.parametrize(("statement", "call", "named"), TAMPERED, ids=[statement for statement, _, _ in TAMPERED])
 def test_a_row_that_keysvc_cannot_have_written_is_named(store, path, statement, call, named):
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(statement)
     raw.close()
     with pytest.raises(MappingStoreError) as caught:

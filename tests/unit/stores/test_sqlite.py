@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -154,7 +155,7 @@ def test_what_the_short_way_cannot_say_the_long_way_does(store, path):
     assert (store.application("sap"), store.mapping("SAP", "carol"), store.credential("SAP", "carol")) == (None,) * 3
     with pytest.raises(InvalidInput):
         store.mapping("SAP", "bob ")
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE applications SET flags = '{'")
         connection.execute("UPDATE mappings SET enabled = 'perhaps' WHERE user = 'bob'")
     connection.close()
@@ -459,7 +460,7 @@ def test_a_value_that_somebody_edited_is_one_error_that_names_its_table(store, p
     store.commit([AppendEvent(Event("e1", "k", AT, {}))], UNGUARDED)
     store.commit([ParkEvent("e1", "mail", "refused", AT)], UNGUARDED)
     read(store)
-    with sqlite3.connect(path) as editing:
+    with contextlib.closing(sqlite3.connect(path)) as editing, editing:
         editing.execute(f"UPDATE {edit}", ("[" * 100_000,))
     with pytest.raises(MappingStoreError, match=edit.split()[0]):
         read(store)
@@ -469,7 +470,7 @@ def test_mappings_of_an_external_user_are_found_by_their_own_index_and_come_by_u
     store.commit([PutMapping(Mapping("SAP", name, "SHARED")) for name in "bca"], UNGUARDED)
     assert [mapping.user for mapping in store.mappings_of_external_user("SAP", "SHARED")] == ["a", "b", "c"]
     statement = of_external_user("SAP", "SHARED").compile(dialect=sqlite.dialect())
-    with sqlite3.connect(path) as database:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
         (plan,) = database.execute(f"EXPLAIN QUERY PLAN {statement}", ("SAP", "SHARED")).fetchall()
     database.close()
     assert "mappings_by_external_user (application=? AND external_user=?)" in plan[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from released_data import BACKUP, PASSPHRASE, Released, kill_upgrades
-from schemas import AtStep1, tables_of
+from schemas import AtStep1, prepare, tables_of
 
 from keysvc.errors import SchemaMismatch
 from keysvc.master import backup
@@ -44,7 +44,7 @@ def test_its_backup_restores_its_master_secret(released: Released) -> None:
 
 
 def test_step_1_makes_the_tables_that_release_0_1_0_made(released: Released, tmp_path: Path) -> None:
-    AtStep1(tmp_path / "step-1.db").prepare()
+    prepare(AtStep1(tmp_path / "step-1.db"))
     assert tables_of(tmp_path / "step-1.db") == tables_of(released.folder / "keysvc.db")
 
 

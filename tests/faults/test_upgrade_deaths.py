@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from schemas import AtStep1, CommitsEachDefinition, tables_of
+from schemas import AtStep1, CommitsEachDefinition, prepare, tables_of
 from sqlalchemy import insert
 
 from keysvc.errors import NotConfigured
@@ -25,12 +25,8 @@ WHOLE = os.environ.get("KEYSVC_ALL_DEATHS") == "1"
 def test_a_prepare_can_die_at_every_statement_and_the_next_one_finishes_it(tmp_path, kind, begun_at):
     whole, begun, path = (tmp_path / f"{name}.db" for name in ("whole", "begun", "dying"))
     for store in (SQLiteMappingStore(whole), *[AtStep1(begun)] * begun_at):
-        store.prepare()
-        store.close()
+        prepare(store)
     states = set()
-
-    def prepare():
-        kind(path).prepare()
 
     def finish(_death):
         store = kind(path)
@@ -45,7 +41,7 @@ def test_a_prepare_can_die_at_every_statement_and_the_next_one_finishes_it(tmp_p
 
     if begun_at:
         shutil.copy(begun, path)
-    assert die_at_every_statement(prepare, finish, step=1 if WHOLE else 3) >= 4
+    assert die_at_every_statement(lambda: prepare(kind(path)), finish, step=1 if WHOLE else 3) >= 4
     assert states == ({begun_at} if kind is SQLiteMappingStore else {begun_at, 1})
 
 

@@ -35,6 +35,12 @@ class CommitsEachDefinition(SQLiteMappingStore):
             cursor.execute("BEGIN IMMEDIATE")
 
 
+def prepare(store: SQLiteMappingStore) -> None:
+    """Lead it to its schema, and close it."""
+    store.prepare()
+    store.close()
+
+
 def tables_of(path: Path) -> dict[str, list[list[Any]]]:
     """Every table with its columns, their types and defaults, its foreign keys, and its indexes."""
     with contextlib.closing(sqlite3.connect(path)) as raw, raw:

@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from schemas import AtStep1, tables_of
+from schemas import AtStep1, prepare, tables_of
 from sqlalchemy import Column, Integer, event
 from sqlalchemy.dialects import mssql, postgresql
 from sqlalchemy.schema import ExecutableDDLElement
@@ -52,7 +52,6 @@ def alter(path, *statements):
     with contextlib.closing(sqlite3.connect(path)) as raw, raw:
         for statement in statements:
             raw.execute(statement)
-    raw.close()
 
 
 # -- where the steps lead --------------------------------------------------------------------------------------------
@@ -78,12 +77,12 @@ def test_a_step_starts_from_the_step_before_and_older_releases_still_insert_rows
     class After(AtStep1):
         migrations = MIGRATIONS[:number]
 
-    Before(path).prepare()
+    prepare(Before(path))
     before = tables_of(path)
     alter(
         path, "INSERT INTO identities (name, role, serial, enrolled_at, previous_serial) VALUES ('a', 'b', '', '', '')"
     )
-    After(path).prepare()
+    prepare(After(path))
     for table, (columns, *_) in before.items():
         added = [column for column in tables_of(path)[table][0] if column not in columns]
         assert all(not needed or default is not None for _name, _type, needed, default, _key in added)
@@ -93,7 +92,7 @@ def test_a_step_starts_from_the_step_before_and_older_releases_still_insert_rows
 
 
 def test_rows_from_before_step_2_begin_with_revision_1(path):
-    AtStep1(path).prepare()
+    prepare(AtStep1(path))
     alter(
         path,
         "INSERT INTO identities (name, role, serial, enrolled_at, previous_serial)"
@@ -179,7 +178,7 @@ def test_a_release_reads_and_writes_a_newer_schema_that_lets_it(store, path):
 
 
 def test_a_release_refuses_a_schema_whose_oldest_reader_is_newer(store, path):
-    NextRelease(path).prepare()
+    prepare(NextRelease(path))
     alter(path, f"UPDATE guard SET oldest_reader = {NOW + 1}")
     late = SQLiteMappingStore(path)
     for call in (late.prepare, late.credentials, lambda: late.commit([], UNGUARDED)):
@@ -194,7 +193,7 @@ def test_a_release_refuses_a_schema_whose_oldest_reader_is_newer(store, path):
 
 
 def test_an_older_schema_is_refused_until_it_is_upgraded(path):
-    AtStep1(path).prepare()
+    prepare(AtStep1(path))
     store = SQLiteMappingStore(path)
     with pytest.raises(SchemaMismatch, match=f"has schema 1, this keysvc needs schema {NOW}"):
         store.credentials()

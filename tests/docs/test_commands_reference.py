@@ -8,7 +8,6 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -53,7 +52,7 @@ def section(name: str, command: Any) -> str:
     lines = [f"{depth} `{name}`", ""]
     lines += [" ".join(paragraph.split()) + "\n" for paragraph in said.strip().split("\n\n")]
     lines += [f"```text\n{example.strip()}\n```\n" for example in examples]
-    context = click.Context(command, info_name=name)
+    context = command.context_class(command, info_name=name)
     records = [parameter.get_help_record(context) for parameter in command.params]
     rows = [
         (re.sub(" <.*>$", "", names), what)

@@ -43,7 +43,9 @@ def note_what_is_known(history: History) -> None:
     def noted_replace(self: VersionCache, announcement: Any, fetched: Any) -> None:
         replace(self, announcement, fetched)
         versions = {str(record.version): record.state.value for record in announcement.versions}
-        history.note("announced", epoch=announcement.epoch, versions=versions, held=self.held())
+        held = announcement.numbers_of(self.held())
+        history.note("announced", epoch=announcement.epoch, versions=versions, held=held)
+        )
 
     @functools.wraps(permit)
     def noted_permit(self: VersionCache, since: float, *more: int) -> None:

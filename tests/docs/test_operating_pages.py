@@ -51,6 +51,7 @@ def start(site: Site) -> None:
     [
         ("backup.md", "Make one, and rehearse it"),
         ("certificates.md", "Look"),
+        ("enrol.md", "Tokens that nobody has redeemed"),
         ("drills.md", "A master dies"),
         ("drills.md", "A key store is lost"),
         ("drills.md", "A server is stolen"),

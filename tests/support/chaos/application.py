@@ -45,7 +45,6 @@ def note_what_is_known(history: History) -> None:
         versions = {str(record.version): record.state.value for record in announcement.versions}
         held = announcement.numbers_of(self.held())
         history.note("announced", epoch=announcement.epoch, versions=versions, held=held)
-        )
 
     @functools.wraps(permit)
     def noted_permit(self: VersionCache, since: float, *more: int) -> None:

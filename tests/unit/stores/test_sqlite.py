@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -413,10 +414,13 @@ def test_sigkill_during_commits_leaves_each_of_them_whole_or_not_at_all(store, p
 def test_of_many_who_write_at_once_each_gets_its_turn(store, path):
     writers, total = 16, 1200
     turns = dict.fromkeys(range(writers), 0)
+    together = threading.Barrier(writers)
 
     def write(writer: int) -> None:
-        own = SQLiteMappingStore(path)
+        own = SQLiteMappingStore(path, timeout=60)
         try:
+            own.epoch()
+            together.wait(60)
             while sum(turns.values()) < total:
                 own.commit([AppendAudit(AuditEntry(AT, str(writer), "write", "it"))], UNGUARDED)
                 turns[writer] += 1

@@ -222,18 +222,12 @@ def _of_a_master(answer: JoinAnswer, advertise: str | None) -> Settings:
 def _join_again(url: str, path: Path, token_file: Path | None, token: str | None) -> None:
     """Replace the certificate and key of a machine that is configured, and nothing else. The token must be of the same
     system, which is checked before it is spent."""
-    from keysvc.crypto import certificates
-    from keysvc.installation import assembly, config as configuration
+    from keysvc.installation import config as configuration
     from keysvc.master.join_token import JoinToken
     from keysvc.web.master import client
 
     settings = configuration.load(path)
     parsed = JoinToken.parse(_read_token(token_file, token))
-    known = assembly.known_authority(settings)
-    if known is not None and parsed.authority_fingerprint != certificates.fingerprint(known):
-        raise ConfigurationError(
-            f"{path} is of another system than the join token", hint="give the --dir of a machine of that system"
-        )
-    answer = client.join(url, parsed, settings.directory, identity=settings.identity)
+    answer = client.join(url, parsed, settings.directory, settings.identity, settings.system_id)
     typer.echo(f"enrolled again as {answer.name} ({answer.role}) of system {answer.system_id}")
-    typer.echo("a service of this machine that runs shows the new certificate by itself", err=True)
+    typer.echo("a service that runs here takes it by itself; after --new-authority, restart it", err=True)

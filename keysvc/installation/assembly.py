@@ -301,14 +301,6 @@ def authority(config: Config) -> KeyPair:
     return IdentityFiles(config.resolve(config.authority)).key_pair()
 
 
-def known_authority(config: Config) -> bytes | None:
-    """The certificate (PEM) of this system's authority, wherever this machine still has it; None when nowhere."""
-    for place in filter(None, (config.identity, config.authority)):
-        with contextlib.suppress(ConfigurationError):
-            return IdentityFiles(config.resolve(place)).authority()
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class AuthorityFiles:
     """Where a master secret server keeps the certificate authority, the same on each of them."""
@@ -320,8 +312,10 @@ class AuthorityFiles:
         return IdentityFiles(self.config.resolve(self.config.authority or "authority"))
 
     def is_here(self) -> bool:
-        """Whether the key is on this machine."""
-        return (self._files.directory / KEY).exists()
+        """Whether the key is on this machine, of the authority under which this machine was enrolled."""
+        if not (self._files.directory / KEY).exists():
+            return False
+        return self._files.certificate() == IdentityFiles(self.config.resolve(MASTER_IDENTITY)).authority()
 
     def keep(self, key: SecretBytes) -> None:
         """Durably, with the certificate that this machine was enrolled under."""

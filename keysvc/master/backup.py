@@ -15,7 +15,7 @@ from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term, hold
 from keysvc.model import BackupRecord, MasterSecret, SecretText, utc_now
-from keysvc.plugin.changes import PutBackup
+from keysvc.plugin.changes import Change, PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.safe_files import create_durably
 
@@ -115,10 +115,17 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     )
 
 
-def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore) -> tuple[int, ...]:
+def restore(
+    content: bytes,
+    passphrase: SecretText,
+    store: MappingStore,
+    key_store: KeyStore,
+    also: abc.Callable[[], abc.Sequence[Change]] = tuple,
+) -> tuple[int, ...]:
     """Seal into the key store every version of the backup that this system has not destroyed. Checks all before it
-    writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
-    BackupDamaged, KeyStoreError."""
+    writes any. Returns what was restored. `also` says under the lease what is committed with it.
+
+    Raises LeaseHeld while a master secret server runs, WrongPassphrase, BackupDamaged, KeyStoreError."""
     backup = open_for(content, passphrase, store)
     with hold(store) as term:
         destroyed = store.versions().destroyed
@@ -128,7 +135,8 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
             term.require()
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
-        term.commit(*told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"))
+        restored = told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}")
+        term.commit(*also(), *restored)
         return versions
 
 

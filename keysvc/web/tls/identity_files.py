@@ -47,10 +47,12 @@ class IdentityFiles:
         """Whether the directory has a certificate, key and authority."""
         return all((self.directory / name).exists() for name in (CERTIFICATE, KEY, AUTHORITY))
 
-    def replace(self, certificate: bytes, key: SecretBytes) -> None:
+    def replace(self, certificate: bytes, key: SecretBytes, authority: bytes | None = None) -> None:
         """Another certificate and key, together: whoever dies in between, the next reader finds either pair whole.
-        Raises ConfigurationError."""
+        With `authority`, of that one. Raises ConfigurationError."""
         try:
+            if authority is not None:
+                write_durably(self.directory / AUTHORITY, authority, mode=0o644)
             write_durably(self._next(KEY), key.reveal())
             write_durably(self._next(CERTIFICATE), certificate, mode=0o644)  # from here on it is the new pair
             self._finish_replacing()

@@ -104,7 +104,11 @@ def _given_authority(directory: Path | None) -> certificates.KeyPair | None:
     """Bring your own: a directory with certificate.pem and key.pem. Checked before anything is written."""
     if directory is None:
         return None
-    given = IdentityFiles(directory).key_pair()
+    try:
+        given = IdentityFiles(directory).key_pair()
+    except ConfigurationError as error:
+        hint = "give --authority a directory with certificate.pem and key.pem"
+        raise ConfigurationError(str(error), hint=hint) from None
     certificates.check_authority(given, now=utc_now())
     return given
 

@@ -129,7 +129,7 @@ def test_what_does_not_fit_replaces_no_authority(site: Site, keysvc: Keysvc, web
     words = shlex.split(as_here(site, line, "127.0.0.1:1"))
     refused = keysvc(*words[1:], env={"KEYSVC_PASSPHRASE": PASSPHRASE if "store" in wrong else "wrong horse battery"})
     assert refused.status == 1
-    assert "the backup is of system" in refused.err if "store" in wrong else "passphrase" in refused.err
+    assert "give a backup of this system" in refused.err if "store" in wrong else "passphrase" in refused.err
     assert not list((site.folder / "new").iterdir())
     assert not audited(site)
 

@@ -358,7 +358,10 @@ def _unverified_authority(url: str) -> messages.AuthorityAnswer:
     except ValueError:
         parts, port = urlsplit("nowhere:"), 0
     if parts.scheme != "https" or not parts.hostname:
-        raise ConfigurationError("the URL of the master secret server must be https://HOST:PORT")
+        raise ConfigurationError(
+            "the URL of the master secret server must be https://HOST:PORT",
+            hint="give the one that keysvc server enroll printed",
+        )
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     connection = http.client.HTTPSConnection(parts.hostname, port, context=blind, timeout=CONNECT_SECONDS)

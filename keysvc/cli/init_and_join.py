@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,8 +96,9 @@ def init(
 
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
+    called = advertise or _ask_what_others_call_it(listen)
     wishes = init_and_join.InitOptions(
-        key_store, mapping_store, listen, poll_interval, lease_ttl, authority, advertise, NameRule(names)
+        key_store, mapping_store, listen, poll_interval, lease_ttl, authority, called, NameRule(names)
     )
     made = init_and_join.install(directory, wishes, prompt)  # type: ignore[arg-type]
     config = made.config
@@ -108,6 +110,20 @@ def init(
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def _ask_what_others_call_it(listen: str) -> str | None:
+    """The URL that is typed, where this machine listens beyond loopback; None where nobody can be asked."""
+    from keysvc.installation import config as configuration
+
+    host, port = configuration.host_and_port("listen", listen)
+    if configuration.is_loopback(host) or not sys.stdin.isatty():
+        return None
+    usual = None
+    with contextlib.suppress(ConfigurationError):  # it calls itself localhost
+        usual = configuration.url_of(listen)
+    answer: str = typer.prompt("What others call this machine: a name or a URL", default=usual, err=True)
+    return answer if "://" in answer else f"https://{answer}:{port}"
 
 
 def _allow_extractable(key_store: str | None) -> str:

@@ -77,7 +77,7 @@ class ConfigurationError(KeysvcError):
     """A setting is missing, unknown or unusable."""
 
     code = "configuration"
-    default_hint = "correct the configuration file; docs/reference/configuration.md lists every setting"
+    default_hint = "correct that setting or option; docs/reference/configuration.md lists every setting"
 
 
 class UnknownScheme(ConfigurationError):
@@ -273,6 +273,10 @@ class SealBroken(KeyStoreError):
         "put the files or the root key back as they were; or move the key store aside, and restore a backup into an"
         " empty one"
     )
+    NOT_KEPT: ClassVar[str] = (
+        "check the disk or the device there, or name another place; then run the same command again"
+    )
+    """What to do when what was just written reads back otherwise: nothing was lost, and a backup does not help."""
 
 
 class MappingStoreError(KeysvcError):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from keysvc import __version__
-from keysvc.cli import entsso, init_and_join, running, status
+from keysvc.cli import dev, entsso, init_and_join, running, status
 from keysvc.cli.demo import command
 from keysvc.cli.lazy import later
 from keysvc.cli.shared import until_the_end
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (command, init_and_join, running, status, entsso):
+for module in (command, dev, init_and_join, running, status, entsso):
     module.add_to(app)
 GROUPS = {
     "secret": ("secret", "The master secret: rotate, back up, restore."),
@@ -66,7 +66,7 @@ def keysvc(
     """Guard a master secret, and keep with it the credentials that applications sign on with.
 
     \b
-    Begin with:   keysvc demo
+    Begin with:   keysvc demo   or   keysvc dev
     Then:         keysvc init --dir DIR   and   keysvc --config DIR/keysvc.toml serve
     """
     if config is not None:

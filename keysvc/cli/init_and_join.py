@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,8 +96,9 @@ def init(
 
         return key_store_prompt(configuration.load(directory / configuration.FILE_NAME))(what)
 
+    called = advertise or _ask_what_others_call_it(listen)
     wishes = init_and_join.InitOptions(
-        key_store, mapping_store, listen, poll_interval, lease_ttl, authority, advertise, NameRule(names)
+        key_store, mapping_store, listen, poll_interval, lease_ttl, authority, called, NameRule(names)
     )
     made = init_and_join.install(directory, wishes, prompt)  # type: ignore[arg-type]
     config = made.config
@@ -108,6 +110,20 @@ def init(
     elif not no_backup:
         warn(f"{NO_BACKUP}; {BACKUP_HINT}")
     typer.echo(f"next: keysvc --config {config.path} serve")
+
+
+def _ask_what_others_call_it(listen: str) -> str | None:
+    """The URL that is typed, where this machine listens beyond loopback; None where nobody can be asked."""
+    from keysvc.installation import config as configuration
+
+    host, port = configuration.host_and_port("listen", listen)
+    if configuration.is_loopback(host) or not sys.stdin.isatty():
+        return None
+    usual = None
+    with contextlib.suppress(ConfigurationError):  # it calls itself localhost
+        usual = configuration.url_of(listen)
+    answer: str = typer.prompt("What others call this machine: a name or a URL", default=usual, err=True)
+    return answer if "://" in answer else f"https://{answer}:{port}"
 
 
 def _allow_extractable(key_store: str | None) -> str:
@@ -222,18 +238,12 @@ def _of_a_master(answer: JoinAnswer, advertise: str | None) -> Settings:
 def _join_again(url: str, path: Path, token_file: Path | None, token: str | None) -> None:
     """Replace the certificate and key of a machine that is configured, and nothing else. The token must be of the same
     system, which is checked before it is spent."""
-    from keysvc.crypto import certificates
-    from keysvc.installation import assembly, config as configuration
+    from keysvc.installation import config as configuration
     from keysvc.master.join_token import JoinToken
     from keysvc.web.master import client
 
     settings = configuration.load(path)
     parsed = JoinToken.parse(_read_token(token_file, token))
-    known = assembly.known_authority(settings)
-    if known is not None and parsed.authority_fingerprint != certificates.fingerprint(known):
-        raise ConfigurationError(
-            f"{path} is of another system than the join token", hint="give the --dir of a machine of that system"
-        )
-    answer = client.join(url, parsed, settings.directory, identity=settings.identity)
+    answer = client.join(url, parsed, settings.directory, settings.identity, settings.system_id)
     typer.echo(f"enrolled again as {answer.name} ({answer.role}) of system {answer.system_id}")
-    typer.echo("a service of this machine that runs shows the new certificate by itself", err=True)
+    typer.echo("a service that runs here takes it by itself; after --new-authority, restart it", err=True)

@@ -24,10 +24,13 @@ from keysvc.cli.shared import (
 )
 
 if TYPE_CHECKING:
+    from keysvc.installation.init_and_join import InitOptions
+    from keysvc.model import SecretText
     from keysvc.plugin.interfaces import Prompt
 
 app = typer.Typer(rich_markup_mode=None)
 rotation.add_to(app)
+DEFAULT_LISTEN = "127.0.0.1:7443"
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
@@ -103,12 +106,51 @@ def rehearse(
 
 
 @app.command()
-def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: PassphraseFileOption = None) -> None:
+def restore(
+    file: FileArgument,
+    config: ConfigOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    new_authority: Annotated[
+        bool, typer.Option("--new-authority", help="The first machine is lost with the certificate authority.")
+    ] = False,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="With --new-authority: where everything is kept.")
+    ] = None,
+    mapping_store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", callback=without_secret, help="With --new-authority: the one that is left."),
+    ] = None,
+    key_store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", callback=without_secret, help="With --new-authority; default: file:// in DIR."),
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="With --new-authority; default: 127.0.0.1:7443.")
+    ] = None,
+    advertise: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --new-authority: how others reach this machine.")
+    ] = None,
+) -> None:
     """Seal the versions of a backup into the key store, on the master secret server while it is stopped.
+
+    With --new-authority DIR becomes the master secret server. Every certificate of the lost authority is revoked.
 
     \b
     keysvc secret restore /media/usb/keysvc-2026-11.age
+    keysvc secret restore keysvc.age --new-authority --dir /var/lib/keysvc --mapping-store postgresql://keysvc@db/keysvc
     """
+    if new_authority:
+        if directory is None or mapping_store is None:
+            raise typer.BadParameter("--new-authority needs --dir and --mapping-store")
+        from keysvc.installation.init_and_join import InitOptions
+
+        wishes = InitOptions(key_store, mapping_store, listen or DEFAULT_LISTEN, advertise=advertise)
+        _rebuild(file, passphrase_file, directory, wishes)
+        return
+    if any((directory, mapping_store, key_store, listen, advertise)):
+        raise typer.BadParameter(
+            "--dir, --mapping-store, --key-store, --listen and --advertise belong to --new-authority"
+        )
     settings = load(config)
     with_the_stores_rights(settings)
     from keysvc.crypto.backup_file import work_factor
@@ -118,10 +160,36 @@ def restore(file: FileArgument, config: ConfigOption = None, passphrase_file: Pa
     content = read_file(file)
     warn_of_work(work_factor(content), str(file))
     store = open_store(settings)
-    with contextlib.closing(open_key_store(settings, key_store_prompt(settings))) as key_store:
-        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, key_store)
+    with contextlib.closing(open_key_store(settings, key_store_prompt(settings))) as opened:
+        restored = restoring(content, passphrase("passphrase of the backup", passphrase_file), store, opened)
     typer.echo(f"versions {', '.join(map(str, restored))} are sealed in the key store and read back")
     typer.echo(f"next: keysvc --config {settings.path} serve")
+
+
+def _rebuild(file: Path, passphrase_file: Path | None, directory: Path, wishes: InitOptions) -> None:
+    from keysvc.crypto.backup_file import work_factor
+    from keysvc.installation import config as configuration, new_authority
+    from keysvc.master.backup import read_file
+
+    content = read_file(file)
+    warn_of_work(work_factor(content), str(file))
+    path = directory.absolute() / configuration.FILE_NAME
+
+    def prompt(what: str) -> SecretText:
+        return key_store_prompt(configuration.load(path))(what)
+
+    made = new_authority.rebuild(
+        directory, wishes, content, passphrase("passphrase of the backup", passphrase_file), prompt
+    )
+    with_the_stores_rights(made.config)
+    typer.echo(f"versions {', '.join(map(str, made.restored))} are sealed in the key store and read back")
+    if made.missing:
+        warn(f"the backup lacks versions {', '.join(map(str, made.missing))}: look for a newer one")
+    typer.echo(f"system {made.config.system_id} has a new certificate authority")
+    typer.echo(f"{path.parent} has the certificate of its administrator")
+    for identity in made.again:
+        typer.echo(f"has to enrol again: keysvc server enroll {identity.name} --role {identity.role.value}")
+    typer.echo(f"next: keysvc --config {path} serve")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keysvc.cli.prompts import key_store_prompt
 from keysvc.errors import ConfigurationError, KeysvcError, MappingStoreUnavailable, NotActive
 from keysvc.installation import assembly, config as configuration
-from keysvc.installation.config import Config, host_and_port
+from keysvc.installation.config import OF_A_MASTER, Config, host_and_port
 from keysvc.installation.notifiers import Notifiers, close
 from keysvc.master.cluster_member import Member
 from keysvc.model import Role
@@ -48,7 +48,9 @@ def serve(config: Path | None) -> None:
     interrupt_at_end()
     assembly.require_safe_files(settings)
     if settings.listen is None:
-        raise ConfigurationError(f"{settings.path} has no listen: this is not the master secret server")
+        raise ConfigurationError(
+            f"{settings.path} has no listen: this is not the master secret server", hint=OF_A_MASTER
+        )
     identity = IdentityFiles(settings.resolve(MASTER_IDENTITY))
     with contextlib.ExitStack() as ending:
         service = ending.enter_context(Service(settings.lease.total_seconds() / BEATS_IN_LEASE))

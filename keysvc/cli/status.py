@@ -30,7 +30,7 @@ def status(
 ) -> None:
     """Show how everything is.
 
-    State, versions, lease, SSO servers, rotation and backup.
+    State, versions, lease, SSO servers, rotation and backup. Exit status 1 when no master secret server is active.
 
     \b
     keysvc status
@@ -45,6 +45,8 @@ def status(
             print_json(as_contract(found))
         else:
             show(found)
+        if not watch and found.master is None:
+            raise typer.Exit(1)
         if not watch:
             return
         time.sleep(1)

@@ -35,6 +35,7 @@ LIFETIME = timedelta(days=365)
 BACKDATED = timedelta(hours=1)
 MAXIMUM_NAME_LENGTH = 200
 REMEMBERED_CERTIFICATES = 16384
+OTHER_AUTHORITY = "use a certificate of this system: a token of keysvc server enroll NAME there, then keysvc join"
 READMIT = "check the clock; if it is right: keysvc server readmit NAME, on the machine that holds the authority"
 UNREADABLE: Final = (
     ValueError,
@@ -81,7 +82,9 @@ class Peer:
     def check_issuer(self, authority: bytes) -> None:
         """Raise AccessDenied unless `authority` (PEM) itself signed the certificate, whatever its dates are."""
         if not _issued_by(self.certificate, authority):
-            raise AccessDenied(f"the certificate of {self.name} was not signed by this system's own authority")
+            raise AccessDenied(
+                f"the certificate of {self.name} was not signed by this system's own authority", hint=OTHER_AUTHORITY
+            )
 
     def problem_with_dates(self, now: datetime) -> str:
         """What is wrong with the dates of the certificate at `now`, and the date; empty when it is valid."""
@@ -215,7 +218,7 @@ def peer_of(certificate_der: bytes) -> Peer:
             raise ValueError(uri.scheme)
         return Peer(unquote(name), Role(role), uri.netloc, f"{certificate.serial_number:x}", certificate)
     except (*UNREADABLE, IndexError):
-        raise AccessDenied("the certificate names no owner in a keysvc system") from None
+        raise AccessDenied("the certificate names no owner in a keysvc system", hint=OTHER_AUTHORITY) from None
 
 
 def authority_system_id(certificate_pem: bytes) -> str:

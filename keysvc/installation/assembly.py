@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from keysvc.errors import ConfigurationError, KeysvcError, NotActive, NotConfigured
 from keysvc.installation import config as configuration
-from keysvc.installation.config import Config
+from keysvc.installation.config import OF_A_MASTER, Config
 from keysvc.model import Role, SecretBytes, utc_now
 from keysvc.plugin.location import Location
 from keysvc.plugin.logs import get_logger
@@ -46,6 +46,10 @@ TELL_AGAIN_SECONDS = 3600.0
 TAKING_OVER_SECONDS = 5.0
 """How long a standby takes to take over, once the lease has ended."""
 MOST_PLUGIN_FAILURES = 100
+AUTHORITY_LOST = (
+    "run it on another master secret server, which has it too; where there is none: keysvc secret restore FILE"
+    " --new-authority"
+)
 
 
 @functools.cache
@@ -122,7 +126,7 @@ def open_key_store(config: Config, prompt: Prompt) -> KeyStore:
     if config.key_store is None:
         raise ConfigurationError(
             f"{config.path} names no key_store: this is not the master secret server's configuration",
-            hint="run it with the configuration that keysvc init made",
+            hint=OF_A_MASTER,
         )
     return open_key_store_at(config, config.key_store, prompt)
 
@@ -297,16 +301,13 @@ def agent_client(config: Config) -> AgentClient:
 def authority(config: Config) -> KeyPair:
     """The private certificate authority. Raises ConfigurationError on any machine but the master secret server."""
     if config.authority is None:
-        raise ConfigurationError(f"{config.path} names no authority: this is not the master secret server")
-    return IdentityFiles(config.resolve(config.authority)).key_pair()
-
-
-def known_authority(config: Config) -> bytes | None:
-    """The certificate (PEM) of this system's authority, wherever this machine still has it; None when nowhere."""
-    for place in filter(None, (config.identity, config.authority)):
-        with contextlib.suppress(ConfigurationError):
-            return IdentityFiles(config.resolve(place)).authority()
-    return None
+        raise ConfigurationError(
+            f"{config.path} names no authority: this is not the master secret server", hint=OF_A_MASTER
+        )
+    try:
+        return IdentityFiles(config.resolve(config.authority)).key_pair()
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error), hint=AUTHORITY_LOST) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +321,10 @@ class AuthorityFiles:
         return IdentityFiles(self.config.resolve(self.config.authority or "authority"))
 
     def is_here(self) -> bool:
-        """Whether the key is on this machine."""
-        return (self._files.directory / KEY).exists()
+        """Whether the key is on this machine, of the authority under which this machine was enrolled."""
+        if not (self._files.directory / KEY).exists():
+            return False
+        return self._files.certificate() == IdentityFiles(self.config.resolve(MASTER_IDENTITY)).authority()
 
     def keep(self, key: SecretBytes) -> None:
         """Durably, with the certificate that this machine was enrolled under."""
@@ -382,7 +385,9 @@ def opened_member(
 
         def make_master() -> MasterSecretServer:
             if configuration.load(Path(config.path)).needs_restart(config):  # a reseal moved the versions elsewhere
-                raise ConfigurationError(f"{config.path} was changed meanwhile", hint="start keysvc serve again")
+                raise ConfigurationError(
+                    f"{config.path} was changed meanwhile", hint="stop keysvc serve here and start it again"
+                )
             return MasterSecretServer(
                 store,
                 protectors,

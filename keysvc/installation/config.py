@@ -31,6 +31,8 @@ HTTPS, UNIX = "https://", "unix:"
 EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 RELOADED: Final = frozenset({"log", "notifiers"})
 """The settings that SIGHUP reads again."""
+OF_A_MASTER: Final = "run it with the configuration of a master secret server, on its machine"
+"""What to do where what only a master secret server has is not there."""
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -296,7 +298,7 @@ def _check_advertised(config: Config) -> None:
     """Whoever listens on every address must not tell others to ask themselves."""
     if config.listen is not None and config.advertise is not None:
         listens, advertised = host_and_port("listen", config.listen)[0], urlsplit(config.advertise).hostname or ""
-        if listens in EVERY_ADDRESS and _is_loopback(advertised):
+        if listens in EVERY_ADDRESS and is_loopback(advertised):
             raise ConfigurationError(
                 f"{config.path}: advertise names {advertised}, which is every machine itself",
                 hint="write a name or an address at which others reach this machine",
@@ -331,7 +333,7 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """By its name: what it resolves to here need not be what it resolves to elsewhere."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -343,7 +345,7 @@ def url_of(listen: str) -> str:
     where that name means every machine itself."""
     host, port = host_and_port("listen", listen)
     reachable = socket.getfqdn() if host in EVERY_ADDRESS else host
-    if host in EVERY_ADDRESS and _is_loopback(reachable):
+    if host in EVERY_ADDRESS and is_loopback(reachable):
         raise ConfigurationError(
             f"this machine calls itself {reachable}, which others cannot reach, and listen = {listen!r} needs its name",
             hint="say how others reach it: advertise = 'https://HOST:PORT' (init and join: --advertise)",

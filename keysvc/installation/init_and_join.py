@@ -56,8 +56,8 @@ def install(directory: Path, wishes: InitOptions, prompt: Prompt) -> InitResult:
     if path.exists():
         return _configure(configuration.load(path), prompt, wishes.names)
     given = _given_authority(wishes.authority)
-    _write_configuration(path, wishes)
-    with _taken_back_on(path.parent, KeysvcError):
+    write_configuration(path, wishes, secrets.token_hex(16))
+    with taken_back_on(path.parent, KeysvcError):
         config = configuration.load(path)
         if given is not None:
             at = IdentityFiles(config.resolve(config.authority or "authority"))
@@ -65,12 +65,12 @@ def install(directory: Path, wishes: InitOptions, prompt: Prompt) -> InitResult:
         with contextlib.closing(open_mapping_store(config)) as store:
             store.prepare()
     # not on MappingStoreError: the system may have come to exist
-    with _taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError):
+    with taken_back_on(path.parent, AlreadyConfigured, ConfigurationError, InvalidInput, KeyStoreError):
         return _configure(config, prompt, wishes.names)
 
 
 @contextlib.contextmanager
-def _taken_back_on(directory: Path, *errors: type[KeysvcError]) -> abc.Iterator[None]:
+def taken_back_on(directory: Path, *errors: type[KeysvcError]) -> abc.Iterator[None]:
     """The directory was empty before, and no system came to exist: the same command, corrected, must find it so."""
     try:
         yield
@@ -89,7 +89,7 @@ def _configure(config: Config, prompt: Prompt, names: NameRule) -> InitResult:
         store.prepare()
         if (system := store.system()) is not None:
             raise AlreadyConfigured(f"the mapping store of {config.path} holds system {system.system_id} already")
-        identities = _make_identities(config)
+        identities = make_identities(config)
         key_store = open_protectors(config, prompt)
         try:
             secret = lifecycle.configure(store, key_store, config.system_id, *identities, names=names)
@@ -104,15 +104,20 @@ def _given_authority(directory: Path | None) -> certificates.KeyPair | None:
     """Bring your own: a directory with certificate.pem and key.pem. Checked before anything is written."""
     if directory is None:
         return None
-    given = IdentityFiles(directory).key_pair()
+    try:
+        given = IdentityFiles(directory).key_pair()
+    except ConfigurationError as error:
+        hint = "give --authority a directory with certificate.pem and key.pem"
+        raise ConfigurationError(str(error), hint=hint) from None
     certificates.check_authority(given, now=utc_now())
     return given
 
 
-def _write_configuration(path: Path, wishes: InitOptions) -> None:
+def write_configuration(path: Path, wishes: InitOptions, system_id: str) -> None:
+    """In a directory that is new or empty. Raises ConfigurationError."""
     directory = path.parent
     settings = {
-        "system_id": secrets.token_hex(16),
+        "system_id": system_id,
         "mapping_store": wishes.mapping_store or f"sqlite:///{directory / 'keysvc.db'}",
         "key_store": wishes.key_store or (directory / "secret").as_uri(),
         "listen": wishes.listen,
@@ -134,7 +139,7 @@ def _write_configuration(path: Path, wishes: InitOptions) -> None:
         raise ConfigurationError(f"{directory}: {error.strerror or type(error).__name__}") from None
 
 
-def _make_identities(config: Config) -> tuple[Identity, Identity]:
+def make_identities(config: Config) -> tuple[Identity, Identity]:
     """The authority, the certificate that the master serves with, and the first administrator's."""
     now = utc_now()
     at = IdentityFiles(config.resolve(config.authority or "authority"))

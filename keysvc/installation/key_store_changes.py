@@ -63,7 +63,10 @@ def at_the_bench(path: Path, prompts: Prompts) -> abc.Iterator[MaintenanceSessio
     with contextlib.closing(assembly.open_mapping_store(config)) as store, resealing.alone(store) as term:
         config = configuration.load(path)
         if config.key_store is None:
-            raise ConfigurationError(f"{config.path} names no key_store: this is not the master secret server's")
+            raise ConfigurationError(
+                f"{config.path} names no key_store: this is not the master secret server's",
+                hint=configuration.OF_A_MASTER,
+            )
         configuration.require_changeable(path)
         yield MaintenanceSession(config, store, term, prompts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import abc
 from dataclasses import dataclass
@@ -10,16 +11,17 @@ from pathlib import Path
 
 from keysvc.crypto import backup_file as age
 from keysvc.crypto.age import WORK_FACTOR
-from keysvc.errors import BackupDamaged, BackupError, NotConfigured
+from keysvc.errors import BackupDamaged, BackupError, NotConfigured, SealBroken
 from keysvc.master.events import STORE_RIGHTS, EventKind, told
 from keysvc.master.spot_check import check_sample
 from keysvc.master.term import Term, hold
 from keysvc.model import BackupRecord, MasterSecret, SecretText, utc_now
-from keysvc.plugin.changes import PutBackup
+from keysvc.plugin.changes import Change, PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.safe_files import create_durably
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
+OTHER_SYSTEM = "give a backup of this system, or the mapping store of that one"
 MAXIMUM_BYTES = 4 * 1024 * 1024
 
 
@@ -46,7 +48,7 @@ def write_and_prove(
     except OSError as error:
         raise BackupError(f"{path}: {error.strerror or type(error).__name__}") from None
     if sorted(found.secrets, key=lambda s: s.version) != sorted(secrets, key=lambda s: s.version):
-        raise BackupError(f"{path} reads back as something else than was written")
+        raise BackupError(f"{path} reads back as something else than was written", hint=SealBroken.NOT_KEPT)
     return record
 
 
@@ -115,10 +117,17 @@ def rehearse(content: bytes, passphrase: SecretText, store: MappingStore) -> Reh
     )
 
 
-def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_store: KeyStore) -> tuple[int, ...]:
+def restore(
+    content: bytes,
+    passphrase: SecretText,
+    store: MappingStore,
+    key_store: KeyStore,
+    also: abc.Callable[[], abc.Sequence[Change]] = tuple,
+) -> tuple[int, ...]:
     """Seal into the key store every version of the backup that this system has not destroyed. Checks all before it
-    writes any. Returns what was restored. Raises LeaseHeld while a master secret server runs, WrongPassphrase,
-    BackupDamaged, KeyStoreError."""
+    writes any. Returns what was restored. `also` says under the lease what is committed with it.
+
+    Raises LeaseHeld while a master secret server runs, WrongPassphrase, BackupDamaged, KeyStoreError."""
     backup = open_for(content, passphrase, store)
     with hold(store) as term:
         destroyed = store.versions().destroyed
@@ -128,22 +137,32 @@ def restore(content: bytes, passphrase: SecretText, store: MappingStore, key_sto
             term.require()
             key_store.seal(secret)
         versions = tuple(secret.version for secret in wanted)
-        term.commit(*told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}"))
+        restored = told(STORE_RIGHTS, EventKind.SECRET_RESTORED, f"versions {','.join(map(str, versions))}")
+        term.commit(*also(), *restored)
         return versions
 
 
 def open_for(content: bytes, passphrase: SecretText, store: MappingStore) -> age.Backup:
     """Open a backup and check that it is of the system in `store`, version by version, before anything else."""
     header = age.read_header(content)
-    system = store.system()
+    system = None
+    with contextlib.suppress(NotConfigured):  # it has no tables yet
+        system = store.system()
     if system is None:
-        raise NotConfigured(f"the mapping store {store.info().url} holds no system")
+        raise NotConfigured(
+            f"the mapping store {store.info().url} holds no system",
+            hint=f"name the one in which system {header.system_id} is, or restore its database first",
+        )
     if header.system_id != system.system_id:
-        raise BackupDamaged(f"the backup is of system {header.system_id}, and this one is {system.system_id}")
+        raise BackupDamaged(
+            f"the backup is of system {header.system_id}, and this one is {system.system_id}", hint=OTHER_SYSTEM
+        )
     backup = age.read(content, passphrase)
     versions = store.versions()
     for secret in backup.secrets:
         known = versions.find(secret.version)
         if known is not None and not known.describes(secret):
-            raise BackupDamaged(f"version {secret.version} of the backup is another secret than this system's")
+            raise BackupDamaged(
+                f"version {secret.version} of the backup is another secret than this system's", hint=OTHER_SYSTEM
+            )
     return backup

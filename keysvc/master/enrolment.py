@@ -68,14 +68,14 @@ def enrolled_as(peer: certificates.Peer, system_id: str, identity: Identity | No
     if peer.serial not in (identity.serial, identity.previous_serial):
         raise AccessDenied(
             f"the certificate of {peer.name} was replaced by another enrolment",
-            hint="use the newer one; if it is lost: keysvc server enroll NAME",
+            hint=f"use the newer one; if it is lost, {_let_in_again(identity)}",
         )
     if identity.revoked_at is not None:
-        raise Revoked(f"the certificate of {peer.name} was revoked", hint=_let_in_again(peer))
+        raise Revoked(f"the certificate of {peer.name} was revoked", hint=_let_in_again(identity))
     return identity
 
 
-def _let_in_again(peer: certificates.Peer) -> str:
+def _let_in_again(peer: Identity) -> str:
     """An administrator who was revoked may have been the only one, and a master nobody can ask."""
     if peer.role in (Role.ADMINISTRATOR, Role.MASTER):
         return f"on the machine that holds the authority: keysvc server readmit {peer.name}"
@@ -164,7 +164,9 @@ class Identities:
             redemption = RedeemEnrolment(enrolment.token_hash, enrolment.revision, now, identity)
             self._commit(identity, [redemption, *enrolled])
         except (Conflict, NotFound):
-            raise AccessDenied("the join token was used or cancelled meanwhile") from None
+            raise AccessDenied(
+                "the join token was used or cancelled meanwhile", hint="make a new one: keysvc server enroll NAME"
+            ) from None
         return identity, certificate
 
     def renew(self, name: str, serial: str, request: bytes) -> bytes:
@@ -176,7 +178,7 @@ class Identities:
         """
         now, known = utc_now(), self._store.identity(name)
         if known is None or known.revoked_at is not None:
-            raise Revoked(f"the certificate of {name} was revoked")
+            raise Revoked(f"the certificate of {name} was revoked", hint=_let_in_again(known) if known else None)
         if serial != known.serial and not self._may_renew_again(known, serial):
             self._report_contested(known, serial)
             raise AccessDenied(

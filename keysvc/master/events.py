@@ -156,6 +156,12 @@ class EventKind(StrEnum):
         "the certificate authority is in its last year; every certificate ends with it",
         *("subject", "expires_at"),
     )
+    AUTHORITY_REPLACED = (
+        "authority.replaced",
+        Severity.WARNING,
+        "the certificate authority was lost and made anew, by the store's own rights; everybody enrols again",
+        *("subject", "revoked"),
+    )
     AUDIT_CHAIN_BROKEN = (
         "audit.chain-broken",
         Severity.ERROR,

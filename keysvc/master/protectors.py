@@ -121,7 +121,7 @@ def seal_and_compare(secret: MasterSecret, open_store: abc.Callable[[], KeyStore
         store.seal(secret)
     with contextlib.closing(open_store()) as store, contextlib.suppress(SharesNeeded):
         if store.unseal(secret.version) != secret:
-            raise SealBroken(f"version {secret.version} reads back as another secret")
+            raise SealBroken(f"version {secret.version} reads back as another secret", hint=SealBroken.NOT_KEPT)
 
 
 def _proved_recovery(recovery: Recovery, live: Versions) -> ProtectorStatus:

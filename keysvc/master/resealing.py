@@ -77,7 +77,10 @@ def prove(wanted: abc.Sequence[MasterSecret], target: KeyStore, term: Term) -> N
     for secret in wanted:
         term.require()
         if target.unseal(secret.version) != secret:
-            raise SealBroken(f"version {secret.version} reads back from {target.info().url} as another secret")
+            raise SealBroken(
+                f"version {secret.version} reads back from {target.info().url} as another secret",
+                hint=SealBroken.NOT_KEPT,
+            )
 
 
 def refuse_same_place(source: KeyStore, target: KeyStore) -> None:

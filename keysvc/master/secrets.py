@@ -69,7 +69,9 @@ class UnsealedVersions:
         secret = MasterSecret(following, utc_now(), self._new_material())
         self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:
-            raise SealBroken(f"version {secret.version} reads back as another secret: it was not announced")
+            raise SealBroken(
+                f"version {secret.version} reads back as another secret: it was not announced", hint=SealBroken.NOT_KEPT
+            )
         return self.hold(secret)
 
     def _new_material(self) -> SecretBytes:

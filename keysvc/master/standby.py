@@ -237,7 +237,10 @@ class Standby:
             if self.secrets.lacks(record):
                 secret = MasterSecret(record.version, record.created_at, active.fetch(record.version))
                 if not record.describes(secret):
-                    raise SealBroken(f"version {record.version} arrived as another secret than this system's")
+                    raise SealBroken(
+                        f"version {record.version} arrived as another secret than this system's",
+                        hint="restart that master secret server: keysvc doctor there says what is wrong",
+                    )
                 self._seal(record, secret, versions)
 
     def _seal(self, record: VersionRecord, secret: MasterSecret, versions: Versions) -> None:
@@ -248,7 +251,7 @@ class Standby:
             self._remove_unannounced(record, versions)
             self._key_store.seal(secret)
         if self._key_store.unseal(secret.version) != secret:
-            raise SealBroken(f"version {secret.version} reads back as another secret")
+            raise SealBroken(f"version {secret.version} reads back as another secret", hint=SealBroken.NOT_KEPT)
         self.secrets.hold(secret)
         log.info("sealed a version of the active master secret server", version=secret.version)
 

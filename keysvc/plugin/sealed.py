@@ -91,7 +91,9 @@ class SealedKeyStore:
             header = self._header(secret)
             self._shelf[name] = header + b"\n" + self._sealer.seal(secret.material, header)
             if self.unseal(secret.version) != secret:
-                raise SealBroken(f"{self._where(name)} reads back as something else than was written")
+                raise SealBroken(
+                    f"{self._where(name)} reads back as something else than was written", hint=SealBroken.NOT_KEPT
+                )
 
     def unseal(self, version: int) -> MasterSecret:
         """The version itself, after every check."""

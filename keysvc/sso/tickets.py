@@ -53,7 +53,9 @@ class Tickets:
         try:
             claims = tickets.verify(self._cipher(tickets.version_of(text)), text)
         except CannotDecrypt:
-            raise AccessDenied("the ticket is of a version of the master secret that is gone") from None
+            raise AccessDenied(
+                "the ticket is of a version of the master secret that is gone", hint=tickets.ASK_AGAIN
+            ) from None
         if not application.flags.allow_tickets:
             raise AccessDenied(f"{application.name} takes no tickets", hint="it needs the flag allowTickets")
         if application.flags.validate_tickets and sender is None:

@@ -53,4 +53,6 @@ class SharesKeyStore(SealedKeyStore):
             entry = header + b"\n" + self._sealer.seal(secret.material, header)
             self._shelf[name] = entry
             if self._shelf[name] != entry:
-                raise SealBroken(f"{self._where(name)} reads back as something else than was written")
+                raise SealBroken(
+                    f"{self._where(name)} reads back as something else than was written", hint=SealBroken.NOT_KEPT
+                )

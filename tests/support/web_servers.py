@@ -82,7 +82,9 @@ def serving_agent(
     *,
     administrators: str = "payroll",
     observe: Observe = unobserved,
+    read_every: float | None = None,
 ) -> abc.Iterator[Served]:
+    """`read_every` so many seconds the agent reads who is enrolled; else each poll interval."""
     name_administrators(system, administrators)
     own = certificate(system, "web-01", Role.SERVER, folder)
     theirs = enrolled(system, "payroll", Role.APPLICATION, folder)
@@ -91,7 +93,9 @@ def serving_agent(
     with contextlib.ExitStack() as ending:
         store = system.store()
         authority = system.authority.certificate
-        admission = ending.enter_context(Admission(store, SYSTEM_ID, authority, sso.poll_interval))
+        admission = ending.enter_context(
+            Admission(store, SYSTEM_ID, authority, lambda: read_every or sso.poll_interval())
+        )
         callers = LocalCallers("web-01", allowed)
         app = agent_app(sso, admission, callers, observe)
         ending.enter_context(Server(app, at, own.server_context()).in_background())

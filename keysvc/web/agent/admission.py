@@ -12,10 +12,13 @@ from keysvc.errors import KeysvcError
 from keysvc.master.enrolment import admitted
 from keysvc.model import Identity, utc_now
 from keysvc.plugin.background import lasting
+from keysvc.plugin.clock import elapsed
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.plugin.logs import get_logger
 
 log = get_logger("keysvc.admission")
+LEAST_SECONDS = 1.0
+"""Between two readings, however many certificates ask that are not known yet."""
 
 
 class Admission:
@@ -28,6 +31,8 @@ class Admission:
         """`authority` is the certificate (PEM) of the one that signs those of this system."""
         self._store, self._system_id, self._authority, self._interval = store, system_id, authority, interval
         self._known: abc.Mapping[str, Identity] = {}
+        self._reading = threading.Lock()
+        self._read_at = 0.0
         self._ended = threading.Event()
         self._thread = lasting("admission", self._read_on, self._ended.is_set)
 
@@ -45,7 +50,16 @@ class Admission:
         """Raises AccessDenied, Revoked."""
         return admitted(peer, self._system_id, self._known.get(peer.name), self._authority, utc_now())
 
+    def look_again(self) -> None:
+        """Return after a reading that began after this call: a certificate may be newer than the last one. Blocks."""
+        asked = elapsed()
+        with self._reading:
+            if self._read_at > asked or self._ended.wait(max(0.0, self._read_at + LEAST_SECONDS - elapsed())):
+                return
+            self._read()
+
     def _read(self) -> None:
+        self._read_at = elapsed()
         try:
             self._known = {identity.name: identity for identity in self._store.identities()}
         except KeysvcError as error:

@@ -27,7 +27,7 @@ def agent_app(sso: SSO, admission: Admission, local: LocalCallers | None = None,
             return local.admit(caller.local_socket)
         return caller.caller(admission.admit, roles)
 
-    return application(TITLE, operations(sso), admit, observe)
+    return application(TITLE, operations(sso), admit, observe, admission.look_again)
 
 
 def operations(sso: SSO) -> Operations:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from keysvc.crypto.unreadable import UNREADABLE
-from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound
+from keysvc.errors import AccessDenied, InvalidInput, KeysvcError, NotFound, Revoked
 from keysvc.model import Role
 from keysvc.sso.permissions import Right
 from keysvc.web.asgi import openapi
@@ -116,11 +116,18 @@ def unobserved(_method: str, _path: str, _status: int, _from_memory: bool) -> No
     """Nobody wants to hear of answers."""
 
 
-def application(title: str, operations: Operations, admit: Admit, observe: Observe = unobserved) -> ASGI:
+def application(
+    title: str,
+    operations: Operations,
+    admit: Admit,
+    observe: Observe = unobserved,
+    look_again: abc.Callable[[], None] | None = None,
+) -> ASGI:
     """An ASGI application that serves the operations, and /openapi.json, whose every error is a problem. `observe`
-    hears of each answer."""
+    hears of each answer. Before somebody with a certificate of this system is refused, `look_again` is called, which
+    may block, and `admit` is asked once more."""
     document = whole(msgspec.json.encode(openapi.document(title, operations)), 200)
-    by_path = {(operation.method, operation.path): _Endpoint(operation, admit) for operation in operations}
+    by_path = {(operation.method, operation.path): _Endpoint(operation, admit, look_again) for operation in operations}
     table = _Table(by_path)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,9 +154,10 @@ def application(title: str, operations: Operations, admit: Admit, observe: Obser
 class _Endpoint:
     """An operation, with what is known of it before a request comes."""
 
-    def __init__(self, operation: Operation[Any, Any], admit: Admit) -> None:
+    def __init__(self, operation: Operation[Any, Any], admit: Admit, look_again: abc.Callable[[], None] | None) -> None:
         self._operation = operation
         self._admit = admit
+        self._look_again = look_again
         self._decoder = msgspec.json.Decoder(operation.content, dec_hook=hide_secret)
         msgspec.json.Decoder(operation.parameters)  # msgspec learns them now: see keysvc.crypto.unreadable
         names = [field.encode_name for field in msgspec.structs.fields(operation.parameters)]
@@ -159,7 +167,7 @@ class _Endpoint:
     async def answered(self, scope: Scope, receive: Receive, in_path: abc.Mapping[str, str]) -> Response:
         operation = self._operation
         scope[PATH] = operation.path
-        caller = self._admit(scope[CONNECTED], operation.roles) if operation.roles else NOBODY
+        caller = await self._admitted(scope[CONNECTED]) if operation.roles else NOBODY
         parameters = self._parameters(scope, in_path)
         content = NO_CONTENT if scope["method"] in SAFE else await self._content(scope, receive)
         call = Call(caller, parameters, content)
@@ -170,6 +178,15 @@ class _Endpoint:
         if isinstance(found, Response):
             return found
         return Response(204) if operation.answer is None else answer(found, operation.status)
+
+    async def _admitted(self, connected: Connected) -> Caller:
+        try:
+            return self._admit(connected, self._operation.roles)
+        except AccessDenied as denied:
+            if self._look_again is None or isinstance(denied, Revoked) or connected.certificate is None:
+                raise
+        await in_strangers_thread(self._look_again)
+        return self._admit(connected, self._operation.roles)
 
     async def _performed(self, call: Call[Any, Any], *, is_known: bool) -> Any:
         if self._is_coroutine:

@@ -276,10 +276,13 @@ class MasterClient:
         self._master.close()
 
 
-def join(url: str, token: JoinToken, directory: Path, identity: str = IDENTITY) -> messages.JoinAnswer:
+def join(
+    url: str, token: JoinToken, directory: Path, identity: str = IDENTITY, system_id: str | None = None
+) -> messages.JoinAnswer:
     """Enrol this machine: compare the authority with the one that the token pins, then trade the token's secret for a
-    certificate, and write both under `directory`: a master's where masters have it, others' at `identity`. Raises
-    AccessDenied, MasterSecretServerUnavailable, ProtocolError."""
+    certificate, and write both under `directory`: a master's where masters have it, others' at `identity`. With
+    `system_id`, of that system alone, which is checked before the token is spent. Raises AccessDenied,
+    ConfigurationError, MasterSecretServerUnavailable, ProtocolError."""
     _prove_writable(directory, identity)
     shown = _within(UNVERIFIED_SECONDS, url, lambda: _unverified_authority(url))
     authority = certificates.first(shown.certificate.encode("utf-8"))  # others that follow it were not pinned
@@ -287,6 +290,10 @@ def join(url: str, token: JoinToken, directory: Path, identity: str = IDENTITY) 
         raise AccessDenied(
             "the server shows another certificate authority than the join token pins",
             hint="check the URL; if it is right, somebody is in between: do not go on",
+        )
+    if system_id not in (None, shown.system_id):
+        raise ConfigurationError(
+            f"{directory} is of another system than the join token", hint="give the --dir of a machine of that system"
         )
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -302,7 +309,7 @@ def join(url: str, token: JoinToken, directory: Path, identity: str = IDENTITY) 
     files = IdentityFiles(directory / (MASTER_IDENTITY if found.role == Role.MASTER else identity))
     certificate = certificates.first(found.certificate.encode("utf-8"))
     if files.exists():
-        files.replace(certificate, key)
+        files.replace(certificate, key, authority)
     else:
         files.write(certificate, key, authority)
     return found
@@ -351,7 +358,10 @@ def _unverified_authority(url: str) -> messages.AuthorityAnswer:
     except ValueError:
         parts, port = urlsplit("nowhere:"), 0
     if parts.scheme != "https" or not parts.hostname:
-        raise ConfigurationError("the URL of the master secret server must be https://HOST:PORT")
+        raise ConfigurationError(
+            "the URL of the master secret server must be https://HOST:PORT",
+            hint="give the one that keysvc server enroll printed",
+        )
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     connection = http.client.HTTPSConnection(parts.hostname, port, context=blind, timeout=CONNECT_SECONDS)

@@ -24,6 +24,12 @@ from keysvc.plugin.safe_files import (
 
 IDENTITY, MASTER_IDENTITY = "identity", "master-identity"
 """Where a machine keeps its own; and where a master secret server keeps the one that it serves with."""
+ENROL_AGAIN = (
+    "put it back; where it is lost, a token of keysvc server enroll NAME, or of keysvc server readmit NAME on a master"
+    " secret server, makes a new one: keysvc join URL --token-file FILE --dir DIR --again"
+)
+"""What to do where a certificate cannot be read."""
+_PERMIT = "free space there, or let this account write there, and run the same command again"
 CERTIFICATE, KEY, AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 
 
@@ -41,21 +47,27 @@ class IdentityFiles:
             write_durably(self.directory / AUTHORITY, authority, mode=0o644)
             write_durably(self.directory / CERTIFICATE, certificate, mode=0o644)
         except OSError as error:
-            raise ConfigurationError(f"{self.directory}: {error.strerror or type(error).__name__}") from None
+            raise ConfigurationError(
+                f"{self.directory}: {error.strerror or type(error).__name__}", hint=_PERMIT
+            ) from None
 
     def exists(self) -> bool:
         """Whether the directory has a certificate, key and authority."""
         return all((self.directory / name).exists() for name in (CERTIFICATE, KEY, AUTHORITY))
 
-    def replace(self, certificate: bytes, key: SecretBytes) -> None:
+    def replace(self, certificate: bytes, key: SecretBytes, authority: bytes | None = None) -> None:
         """Another certificate and key, together: whoever dies in between, the next reader finds either pair whole.
-        Raises ConfigurationError."""
+        With `authority`, of that one. Raises ConfigurationError."""
         try:
+            if authority is not None:
+                write_durably(self.directory / AUTHORITY, authority, mode=0o644)
             write_durably(self._next(KEY), key.reveal())
             write_durably(self._next(CERTIFICATE), certificate, mode=0o644)  # from here on it is the new pair
             self._finish_replacing()
         except OSError as error:
-            raise ConfigurationError(f"{self.directory}: {error.strerror or type(error).__name__}") from None
+            raise ConfigurationError(
+                f"{self.directory}: {error.strerror or type(error).__name__}", hint=_PERMIT
+            ) from None
 
     def _next(self, name: str) -> Path:
         return self.directory / f"{name}.next"
@@ -146,7 +158,9 @@ class IdentityFiles:
             self._check(AUTHORITY)
             context.load_verify_locations(self.directory / AUTHORITY)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"{self.directory / AUTHORITY}: {error.strerror or 'no certificate'}") from None
+            raise ConfigurationError(
+                f"{self.directory / AUTHORITY}: {error.strerror or 'no certificate'}", hint=ENROL_AGAIN
+            ) from None
         self.load_pair(context)
         return context
 
@@ -158,7 +172,9 @@ class IdentityFiles:
             context.load_cert_chain(self.directory / CERTIFICATE, self.directory / KEY)
         except (OSError, ssl.SSLError) as error:
             why = error.strerror or getattr(error, "reason", None) or type(error).__name__
-            raise ConfigurationError(f"{self.directory} holds no usable certificate and key: {why}") from None
+            raise ConfigurationError(
+                f"{self.directory} holds no usable certificate and key: {why}", hint=ENROL_AGAIN
+            ) from None
 
     def _check(self, *names: str) -> None:
         """Raises ConfigurationError for a file that another account controls, and a key that one may read; OSError."""
@@ -174,7 +190,7 @@ class IdentityFiles:
             self._check(name)
             return (self.directory / name).read_bytes()
         except OSError as error:
-            raise ConfigurationError(f"{self.directory / name}: {error.strerror}") from None
+            raise ConfigurationError(f"{self.directory / name}: {error.strerror}", hint=ENROL_AGAIN) from None
 
 
 if sys.platform == "win32":

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import urllib3
-from systems import System
-from web_servers import Served, serving_agent
+from systems import SYSTEM_ID, System
+from web_servers import Served, certificate, enrolled, serving_agent
 
 from keysvc.errors import (
     AccessDenied,
@@ -71,6 +71,20 @@ def ask(agent: Served, method: str, path: str, **headers: str) -> tuple[int, abc
     found = response.status, dict(response.headers), json.loads(response.data) if response.data else {}
     connection.close()
     return found
+
+
+def test_a_certificate_that_is_newer_than_the_agents_last_reading_is_let_in_at_once(
+    system: System, sso: SSO, tmp_path: Path
+) -> None:
+    with serving_agent(system, sso, tmp_path, read_every=3600) as agent:
+        theirs = enrolled(system, "newcomer", Role.APPLICATION, tmp_path)
+        client = AgentClient(agent.url, theirs, SYSTEM_ID)
+        assert client.rights() is not None
+        client.close()
+        stranger = AgentClient(agent.url, certificate(system, "stranger", Role.APPLICATION, tmp_path), SYSTEM_ID)
+        with pytest.raises(AccessDenied, match="stranger is not enrolled"):
+            stranger.rights()
+        stranger.close()
 
 
 def subclasses(kind: type) -> abc.Iterator[type]:

@@ -163,12 +163,15 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
     if as_json:
         print_json(found)
         return
+    from keysvc.entsso.definitions import FLAGS
+
     plain = asdict(found)
     plain["fields"] = ", ".join(f"{f.label}{' (masked)' if f.masked else ''}" for f in found.fields)
     flags = plain.pop("flags")
-    for key, value in {**plain, **flags}.items():
-        text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        typer.echo(f"{key.replace('_', ' '):<26}{text}")
+    shown = {key.replace("_", " "): value for key, value in plain.items()}
+    for key, value in {**shown, **{name: flags[flag] for name, flag in FLAGS.items()}}.items():
+        text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        typer.echo(f"{key:<26}{text}")
 
 
 @app.command()

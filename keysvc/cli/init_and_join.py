@@ -87,8 +87,7 @@ def init(
         raise typer.BadParameter("--backup and --no-backup exclude each other")
     if names not in list(NameRule):
         raise typer.BadParameter("--names is folded or exact")
-    if backup is not None:
-        _require_free(backup)
+    _require_free(backup)
     secret_of_backup = passphrase("passphrase of the backup", passphrase_file, new=True) if backup else None
 
     def prompt(what: str) -> object:
@@ -132,10 +131,11 @@ def _allow_extractable(key_store: str | None) -> str:
     return f"{key_store}{'&' if '?' in key_store else '?'}allow-extractable-kek=yes"
 
 
-def _require_free(backup: Path) -> None:
+def _require_free(backup: Path | None) -> None:
     from keysvc.master.backup import require_free
 
-    require_free(backup)
+    if backup is not None:
+        require_free(backup)
 
 
 def _back_up(made: InitResult, backup: Path, secret: SecretText, actor: str) -> None:

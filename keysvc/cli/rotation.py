@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import abc
 from typing import TYPE_CHECKING, Annotated
@@ -160,13 +161,22 @@ def line(r: RotationStatus) -> str:
 
 def _wait_for(client: MasterClient, version: int) -> SystemStatus:
     """Asks no oftener than is light for the mapping store, which counts its rows each time."""
-    with progress("rotating", 0) as show:
-        for found in _statuses(client):
-            if found.rotation is None and (found.active_version or 0) >= version:
-                return found
-            if found.rotation is not None:
-                r = found.rotation
-                show(r.done, r.total, f"version {r.to}, {_said(r)}")
+    said: tuple[object, ...] = ()
+    try:
+        with progress("rotating", 0) as show:
+            for found in _statuses(client):
+                if found.rotation is None and (found.active_version or 0) >= version:
+                    return found
+                if found.rotation is not None:
+                    r = found.rotation
+                    show(r.done, r.total, f"version {r.to}, {_said(r)}")
+                    step = (r.phase, r.waiting_for, 10 * r.done // max(r.total, 1))
+                    if step != said and not sys.stderr.isatty():
+                        typer.echo(f"rotation {line(r)}", err=True)
+                    said = step
+    except KeyboardInterrupt:
+        warn(f"the rotation to version {version} continues without this command: keysvc status --watch")
+        raise
     raise AssertionError  # statuses never end
 
 

@@ -344,6 +344,14 @@ def _closing(part: Part) -> abc.Iterator[Part]:
             log.warning("a part could not be closed", problem=str(error), hint=error.hint)
 
 
+def _require_unchanged(config: Config) -> None:
+    """Raises ConfigurationError, as after a reseal, which moved the versions elsewhere."""
+    if configuration.load(Path(config.path)).needs_restart(config):
+        raise ConfigurationError(
+            f"{config.path} was changed meanwhile", hint="stop keysvc serve here and start it again"
+        )
+
+
 @contextlib.contextmanager
 def opened_member(
     config: Config,
@@ -384,10 +392,7 @@ def opened_member(
         )
 
         def make_master() -> MasterSecretServer:
-            if configuration.load(Path(config.path)).needs_restart(config):  # a reseal moved the versions elsewhere
-                raise ConfigurationError(
-                    f"{config.path} was changed meanwhile", hint="stop keysvc serve here and start it again"
-                )
+            _require_unchanged(config)
             return MasterSecretServer(
                 store,
                 protectors,

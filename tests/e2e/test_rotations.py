@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import pty
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -54,13 +56,39 @@ def test_pause_limit_watch_resume_and_verify(site: Site) -> None:
     assert "cannot-decrypt: 1 of 60" in found.err
 
 
+def test_an_interrupted_wait_says_that_the_rotation_continues(site: Site) -> None:
+    site.init("--no-backup")
+    site.serve()
+    with_users(site, 30)
+    site("secret", "throttle", "--max-rows-per-second", 1)
+    waiting = site.machine.start("secret", "rotate", "--wait")
+    eventually(lambda: "rotation 1 → 2, re-encrypting" in waiting.log.read_text())
+    waiting.popen.send_signal(signal.SIGINT)
+    assert waiting.popen.wait(30) != 0
+    assert "warning: the rotation to version 2 continues without this command" in waiting.log.read_text()
+    assert "Traceback" not in waiting.log.read_text()
+    site("secret", "throttle", "--max-rows-per-second", 0)
+    eventually(lambda: site.state()["rotation"] is None and site.state()["active_version"] == 2)
+
+
+def test_an_application_is_shown_with_the_names_that_flags_take(site: Site) -> None:
+    site.init("--no-backup")
+    site("app", "create", "SAP", "--flag", "hostInitiatedSSO")
+    flags = re.findall(r"^(\w+) +(True|False)$", site("app", "show", "SAP").out, re.MULTILINE)
+    assert ("hostInitiatedSSO", "True") in flags
+    for name, value in flags:
+        site("app", "set", "SAP", "--flag", f"{name}={'yes' if value == 'True' else 'no'}")
+
+
 def test_a_compromised_version_is_gone_as_soon_as_a_backup_holds_its_successor(site: Site, tmp_path: Path) -> None:
     site.init("--no-backup")
     site.serve()
     with_users(site, 2)
     done = site("secret", "rotate", "--compromised", 1, "--wait")
     assert "version 2 is active" in done.out
-    assert [line[:29] for line in done.err.splitlines()] == [
+    told = done.err.splitlines()
+    assert any(re.match("rotation 1 → 2, .* of 2 credentials", line) for line in told), "there is no terminal"
+    assert [line[:29] for line in told if line.startswith("warning")] == [
         "warning: whoever knows version 1"[:29],
         "warning: make a new backup: keysvc secret backup FILE"[:29],
     ]

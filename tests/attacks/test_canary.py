@@ -45,6 +45,7 @@ SECRETS = tuple(secret.encode() for secret in ALL)
 
 NOT_HERE = {
     "demo": "it makes a system of its own, without these secrets",
+    "dev": "it makes a system of its own, without these secrets",
     "init": "the test runs it, as a process",
     "serve": "the test runs it, as a process",
     "agent": "it is the same server as the one whose operations are called below",

@@ -94,7 +94,7 @@ def test_a_service_serves_from_the_registry_until_it_is_stopped(config: Path, na
     keysvc("service", "stop", "--name", name)
     service.stop(name)
     assert not answers(port)
-    assert json.loads(keysvc("status", "--config", str(config), "--json"))["master"] is None
+    assert json.loads(keysvc("status", "--config", str(config), "--json", status=1))["master"] is None
     keysvc("service", "remove", "--name", name)
     gone = keysvc("service", "start", "--name", name, status=1)
     assert gone.startswith(f"error: not-found: there is no service {name}; ")

@@ -36,20 +36,33 @@ def set_(
 
 
 @app.command("list")
-def list_(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the mappings of an application.
+def list_(
+    name: NameArgument,
+    user: Annotated[str, typer.Option("--user", metavar="PREFIX", help="Whose user begins so.")] = "",
+    external_user: Annotated[str, typer.Option("--external-user", metavar="NAME", help="Of this external user.")] = "",
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="In this state.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the mappings of an application, or those that fit all options.
 
     \b
     keysvc mapping list SAP
+    keysvc mapping list SAP --user 'NORDWIND\\' --disabled
     """
-    found = list(administration(config, changing=False).mappings(name))
+    asking = administration(config, changing=False)
+    found = list(asking.find_mappings(name, prefix=user, external_user=external_user, enabled=enabled))
     if as_json:
         print_json(found)
         return
     print_table(
         ("user", "external user", "enabled"),
         [(m.user, m.external_user, m.enabled) for m in found],
-        empty=f"no mappings: keysvc mapping set '{name}' USER EXTERNAL_USER",
+        empty="no mapping fits the options"
+        if user or external_user or enabled is not None
+        else f"no mappings: keysvc mapping set '{name}' USER EXTERNAL_USER",
     )
 
 

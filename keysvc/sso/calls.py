@@ -12,7 +12,7 @@ from keysvc.model import Application, ApplicationType, Field, Flags, Mapping, Se
 from keysvc.plugin import paging
 from keysvc.sso.credentials import Credential
 from keysvc.sso.permissions import CallerRights
-from keysvc.sso.requests import applications, config_store, credentials, mappings, system, tickets
+from keysvc.sso.requests import applications, config_store, credentials, mapping_search, mappings, system, tickets
 from keysvc.sso.requests.applications import NO_FLAGS
 from keysvc.sso.requests.request import MAXIMUM_PAGE, Answer, Request
 from keysvc.sso.status import ServerState
@@ -243,6 +243,18 @@ class AdministrationCalls:
             lambda mapping: mapping.user,
             "",
         )
+
+    def find_mappings(
+        self, application: str, *, prefix: str = "", external_user: str = "", enabled: bool | None = None
+    ) -> abc.Iterator[Mapping]:
+        """Yield the mappings whose user begins with `prefix`, whose external user is `external_user` and that are
+        `enabled` or not, by user. What is not given does not matter."""
+        after: str | None = ""
+        while after is not None:
+            request = mapping_search.SearchMappings(application, prefix, external_user, enabled, after, MAXIMUM_PAGE)
+            page = self._perform(request)
+            yield from page.items
+            after = page.next
 
     def enable_mapping(self, application: str, user: str, enabled: bool) -> None:
         """Raises NotFound, Conflict."""

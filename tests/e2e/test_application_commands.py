@@ -38,3 +38,19 @@ def test_a_ticket_and_a_property_bag(site: Site) -> None:
     assert "geheim" in site("config-store", "get", "Adapters", "ftp", "--show", "--json").out
     site("config-store", "delete", "Adapters", "ftp")
     assert site("config-store", "get", "Adapters", "ftp", ok=False).err.startswith("error: not-found")
+
+
+def test_mapping_list_is_narrowed_by_user_external_user_and_state(site: Site) -> None:
+    site("app", "create", "SAP", "--enable")
+    for user, external, *enable in (("anna", "A1", "--enable"), ("anton", "A2"), ("berta", "B1", "--enable")):
+        site("mapping", "set", "SAP", user, external, *enable)
+
+    def listed(*options: str) -> list[str]:
+        return [found["user"] for found in json.loads(site("mapping", "list", "SAP", *options, "--json").out)]
+
+    assert listed() == ["anna", "anton", "berta"]
+    assert listed("--user", "an") == ["anna", "anton"]
+    assert listed("--user", "an", "--disabled") == ["anton"]
+    assert listed("--enabled") == ["anna", "berta"]
+    assert listed("--external-user", "B1") == ["berta"]
+    assert "no mapping fits" in site("mapping", "list", "SAP", "--external-user", "B1", "--disabled").out

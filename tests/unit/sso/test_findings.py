@@ -66,6 +66,22 @@ def test_a_page_that_finds_little_is_cut_and_says_where_to_go_on(
     assert found.next == "u00299"
 
 
+def test_the_python_call_walks_every_page_of_a_search_even_an_empty_one(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping_search, "MAXIMUM_LOOKED_AT", 300)
+    with_rows(system, 1000)
+    find = system.administration().find_mappings
+    assert [found.user for found in find("SAP", prefix="u009", external_user="E5", enabled=True)] == [
+        f"u{n:05}" for n in range(900, 1000) if n % 7 == 5 and n % 3 == 0
+    ]
+    assert len(list(find("SAP"))) == 1000
+    system.store().commit(
+        [PutMapping(Mapping("SAP", f"u{n:05}", "E", enabled=False, revision=1)) for n in range(0, 999, 3)], UNGUARDED
+    )
+    assert [found.user for found in find("SAP", enabled=True)] == ["u00999"]
+
+
 def test_the_audit_is_read_backwards_and_onwards_and_narrowed(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "MAXIMUM_LOOKED_AT", 40)
     administration = system.administration()

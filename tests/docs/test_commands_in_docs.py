@@ -46,7 +46,8 @@ def problem(words: abc.Sequence[str]) -> str:
     for word in words:
         commands = getattr(command, "commands", {})
         if word.startswith("-"):
-            known = {name for parameter in (*command.params, *COMMAND.params) for name in parameter.opts}
+            parameters = (*command.params, *COMMAND.params)
+            known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
             if not word.strip("-") or word.partition("=")[0] in known | {"--help", "-h"}:
                 value_of = word
                 continue

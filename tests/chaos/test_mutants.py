@@ -88,6 +88,9 @@ def a_server_is_cut_off_for_long(site: Site) -> None:
         eventually(lambda: not any(server.can_encrypt for server in client.status().servers), PATIENCE)
 
 
+ATTEMPTS = 3
+"""On a machine that is slow for a moment, a permission to encrypt ends before the scenario comes to its point."""
+
 MUTANTS = {
     "without_compare_and_swap": (reencryption_meets_writers, "every_credential_is_a_register"),
     "without_the_epoch": (a_master_sleeps_through_its_lease, "epochs_and_versions_only_grow"),
@@ -116,8 +119,13 @@ def judged(folder: Path, scenario: abc.Callable[[Site], None], without: str) -> 
 @pytest.mark.parametrize("guard", MUTANTS)
 def test_a_guard_that_is_missing_is_noticed(tmp_path: Path, guard: str) -> None:
     scenario, rule = MUTANTS[guard]
-    judgement = judged(tmp_path, scenario, guard)
-    assert rule in {violation.partition(":")[0] for violation in judgement.violations}, str(judgement)
+    for attempt in range(ATTEMPTS):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        judgement = judged(folder, scenario, guard)
+        if rule in {violation.partition(":")[0] for violation in judgement.violations}:
+            return
+    pytest.fail(str(judgement))
 
 
 @pytest.mark.skipif(not CONTROLS, reason="the same with all guards takes as long again: KEYSVC_CHAOS_CONTROLS=1")

@@ -61,7 +61,9 @@ def test_an_interrupted_wait_says_that_the_rotation_continues(site: Site) -> Non
     site.serve()
     with_users(site, 30)
     site("secret", "throttle", "--max-rows-per-second", 1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored
     waiting = site.machine.start("secret", "rotate", "--wait")
+    signal.signal(signal.SIGINT, before)
     eventually(lambda: "rotation 1 → 2, re-encrypting" in waiting.log.read_text())
     waiting.popen.send_signal(signal.SIGINT)
     assert waiting.popen.wait(30) != 0

@@ -119,10 +119,16 @@ class Slapd:
         """It keeps its connections, and answers nothing until the context ends."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        eventually(self._is_stopped)  # one of its threads may be about to answer
         try:
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(thread.read_text("utf-8").rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def as_root(self) -> ldap.ldapobject.LDAPObject:
         connection = ldap.initialize(self.socket)

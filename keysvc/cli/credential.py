@@ -13,6 +13,7 @@ from keysvc.cli.prompts import passphrase
 from keysvc.cli.shared import ConfigOption, JsonOption, as_text, load, read_file
 from keysvc.errors import InvalidInput, MasterSecretServerUnavailable, NotFound
 from keysvc.plugin.logs import log_nothing
+from keysvc.text import repeats_a_name
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -194,10 +195,14 @@ def fields_from_file(path: Path) -> dict[str, str]:
     from keysvc.crypto.unreadable import UNREADABLE
 
     content, source = read_file(path)
+    text = as_text(content, source)
     try:
-        return msgspec.json.decode(as_text(content, source), type=dict[str, str])
+        found = msgspec.json.decode(text, type=dict[str, str])
     except UNREADABLE:
         raise InvalidInput(f"{source} is not a JSON object of texts", hint='write {"Password": "…"}') from None
+    if repeats_a_name(text):
+        raise InvalidInput(f"{source} has a label twice", hint="give each field once")
+    return found
 
 
 def _asked(config: Config, name: str) -> dict[str, str]:

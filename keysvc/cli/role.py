@@ -55,7 +55,8 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _named(store: MappingStore) -> abc.Iterator[tuple[str, str, str]]:
-    from keysvc.sso.permissions import SSORole, accounts_in
+    from keysvc.model import accounts_in
+    from keysvc.sso.permissions import SSORole
 
     system = store.system()
     if system is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keysvc.errors import ConfigurationError, InvalidInput
-from keysvc.text import NoText, decoded
+from keysvc.text import NoText, decoded, read_bytes
 
 if TYPE_CHECKING:
     from keysvc.installation.config import Config
@@ -107,12 +107,14 @@ def administrator(config: Config) -> abc.Iterator[MasterClient]:
 
 def read_file(path: Path) -> tuple[bytes, str]:
     """The content of an input file, or of standard input for `-`, and its name. Raises InvalidInput."""
-    if str(path) == "-":
-        return sys.stdin.buffer.read(), "standard input"
+    source = "standard input" if str(path) == "-" else str(path)
     try:
-        return path.read_bytes(), str(path)
+        if str(path) == "-":
+            return read_bytes(sys.stdin.buffer), source
+        with path.open("rb") as file:
+            return read_bytes(file), source
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", hint="give the path of a readable file, or -") from None
+        raise InvalidInput(f"{source}: {error.strerror}", hint="give the path of a readable file, or -") from None
 
 
 def as_text(content: bytes, source: str) -> str:

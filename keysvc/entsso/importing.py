@@ -20,6 +20,8 @@ from keysvc.model import (
     Mapping,
     NameRule,
     SystemRecord,
+    accounts_in,
+    check_new_mapping,
     names,
     utc_now,
 )
@@ -149,7 +151,7 @@ class _Plan:
     def add(self, file: SourceFile, held: Definitions) -> Imported:
         """What becomes of the entries of one file. Raises InvalidInput."""
         if held.settings is not None:  # also in a disabled system: its administrators are changed while it stands still
-            return self._add_settings(held.settings)
+            return self._add_settings(held.settings, file.name)
         if self._system_before is not None and not self._system_before.settings.enabled:
             raise SystemDisabled("the system is disabled: nothing but settings is imported")
         if held.applications:
@@ -176,10 +178,16 @@ class _Plan:
                 if mapping is None and (known := of.known.get(user)) is not None:
                     yield DeleteMapping(known.application, known.user)
 
-    def _add_settings(self, definition: SettingsDefinition) -> Imported:
+    def _add_settings(self, definition: SettingsDefinition, source: str) -> Imported:
         system = self._system or self._system_before
         if system is None:
             raise NotConfigured(f"the mapping store {self._store.info().url} holds no system")
+        there = {*accounts_in(system.settings.administrators), *accounts_in(system.settings.affiliate_administrators)}
+        with _at(source, definition.line):
+            for setting in ("administrators", "affiliate_administrators"):
+                for account in accounts_in(str(definition.given.get(setting, ""))):
+                    if account not in there:
+                        names.check_account("account", account)
         # replace() cannot know that every value is of its setting's type; the reader made sure of it
         changed = replace(system, settings=replace(system.settings, **definition.given))  # type: ignore[arg-type]
         if changed == system:
@@ -194,6 +202,13 @@ class _Plan:
         lines[key] = definition.line
         known = self._applications.get(key)
         application = _new(definition, source) if known is None else _changed(known, definition, source)
+        there = () if known is None else (*known.user_accounts, *known.administrator_accounts)
+        with _at(source, definition.line):
+            if known is None:
+                names.check("application", application.name)
+            for account in (*application.user_accounts, *application.administrator_accounts):
+                if account not in there:
+                    names.check_account("account", account)
         for account in (*application.user_accounts, *application.administrator_accounts):
             _refuse_local(application, account, source, definition.line)
         self._applications[key] = application
@@ -244,6 +259,8 @@ class _Plan:
         external_user = definition.external_user
         if spelled is not None and application.type is ApplicationType.HOST_GROUP:
             external_user = spelled.user
+        with _at(source, line):
+            check_new_mapping(application, user, external_user, known)
         if known is None:
             user = user if spelled is None else spelled.user
             mapping = Mapping(application.name, user, external_user, enabled=self._enable)
@@ -282,6 +299,15 @@ class _Plan:
                 source, line, f"{shown(application.name)} / {shown(user)} is there already, on line {seen[same]}"
             )
         seen[same] = line
+
+
+@contextlib.contextmanager
+def _at(source: str, line: int) -> abc.Iterator[None]:
+    """Say of an InvalidInput where it is."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(str(fault(source, line, str(error))), hint=error.hint) from None
 
 
 def _counter(before: object, after: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import abc
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from keysvc.model import BackupRecord, MasterSecret, SecretText, utc_now
 from keysvc.plugin.changes import Change, PutBackup
 from keysvc.plugin.interfaces import KeyStore, MappingStore
 from keysvc.plugin.safe_files import create_durably
+from keysvc.text import read_bytes
 
 REMINDER = "Keep it apart from the mapping store's backups. Rehearse it: keysvc secret rehearse FILE"
 OTHER_SYSTEM = "give a backup of this system, or the mapping store of that one"
@@ -78,10 +80,11 @@ def record(term: Term, backup: BackupRecord, actor: str) -> None:
 def read_file(path: Path) -> bytes:
     """The content of a backup file. Raises BackupError, which names it."""
     try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise BackupDamaged(f"{path} is too large to be a backup of keysvc")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return read_bytes(file, MAXIMUM_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise BackupDamaged(f"{path} is too large to be a backup of keysvc") from None
         raise BackupError(f"{path}: {os.strerror(error.errno or 0)}") from None
 
 

@@ -16,6 +16,7 @@ from keysvc.model.applications import (
     Flags as Flags,
     Mapping as Mapping,
     UsedTicket as UsedTicket,
+    check_new_mapping as check_new_mapping,
     is_local as is_local,
 )
 from keysvc.model.audit import (
@@ -51,6 +52,7 @@ from keysvc.model.system import (
     NameRule as NameRule,
     Settings as Settings,
     SystemRecord as SystemRecord,
+    accounts_in as accounts_in,
     utc_now as utc_now,
 )
 from keysvc.model.versions import (

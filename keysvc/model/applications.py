@@ -103,6 +103,17 @@ class Mapping:
     revision: int = 0
 
 
+def check_new_mapping(application: Application, user: str, external_user: str, known: Mapping | None) -> None:
+    """Raise InvalidInput when a mapping would bring in a name that no new name may be. `known` is the mapping that is
+    there: its own names stay good."""
+    if known is None and application.type in {ApplicationType.INDIVIDUAL, ApplicationType.GROUP}:
+        names.check_account("user", user)
+    elif known is None:
+        names.check("user", user)
+    if known is None or external_user != known.external_user:
+        names.check("external user", external_user)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class CredentialKey:
     """Where a credential is; ordered as the mapping store pages through them."""

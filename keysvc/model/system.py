@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -86,3 +87,9 @@ class BackupRecord:
 def utc_now() -> datetime:
     """This machine's clock. Leases use the mapping store's, permissions a monotonic one."""
     return datetime.now(UTC)
+
+
+@functools.lru_cache(maxsize=64)
+def accounts_in(text: str) -> tuple[str, ...]:
+    """The accounts of a setting: several are separated by semicolons."""
+    return tuple(account.strip() for account in text.split(";") if account.strip())

@@ -20,13 +20,22 @@ from keysvc.errors import (
     NotFound,
     StaleVersion,
 )
-from keysvc.model import Application, ApplicationType, CredentialKey, EncryptedCredential, Guard, Mapping, SecretText
+from keysvc.model import (
+    Application,
+    ApplicationType,
+    CredentialKey,
+    EncryptedCredential,
+    Guard,
+    Mapping,
+    SecretText,
+    check_new_mapping,
+)
 from keysvc.plugin import paging
 from keysvc.plugin.changes import Change, ClaimExternalUser, PutCredential, PutMapping
 from keysvc.plugin.interfaces import MappingStore
 from keysvc.sso import spelling
 from keysvc.sso.credential_cache import CredentialCache
-from keysvc.sso.credentials import check_new, credential_of, refuse_local
+from keysvc.sso.credentials import credential_of, refuse_local
 from keysvc.sso.found import Found
 from keysvc.sso.version_ciphers import Ciphers
 
@@ -332,7 +341,7 @@ def mapped(application: Application, new: NewCredential, mapping: Mapping | None
             hint=f"keysvc mapping set '{application.name}' '{new.user}' EXTERNAL_USER --enable",
         )
     if new.external_user is not None:
-        check_new(application, new.user, new.external_user, mapping)
+        check_new_mapping(application, new.user, new.external_user, mapping)
     if mapping is None:
         refuse_local(application, new.user)
         yield PutMapping(Mapping(application.name, new.user, new.external_user or "", enabled=True))

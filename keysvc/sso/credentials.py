@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from keysvc.errors import AccessDenied, InvalidInput, NotFound
-from keysvc.model import Application, ApplicationType, Mapping, SecretText, names
+from keysvc.model import Application, Mapping, SecretText, names
 
 
 def same_label(label: str) -> str:
@@ -69,17 +69,6 @@ def labelled(application: Application, values: abc.Mapping[str, str | SecretText
             )
         result[label] = value if isinstance(value, SecretText) else SecretText(value)
     return result
-
-
-def check_new(application: Application, user: str, external_user: str, known: Mapping | None) -> None:
-    """Raise InvalidInput when a mapping would bring in a name that no new name may be. `known` is the mapping that is
-    there: its own names stay good."""
-    if known is None and application.type in {ApplicationType.INDIVIDUAL, ApplicationType.GROUP}:
-        names.check_account("user", user)
-    elif known is None:
-        names.check("user", user)
-    if known is None or external_user != known.external_user:
-        names.check("external user", external_user)
 
 
 def refuse_local(application: Application, account: str) -> None:

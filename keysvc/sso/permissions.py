@@ -5,13 +5,12 @@ docs/reference/roles.md is made from it. `keysvc.sso.authorization` says who has
 
 from __future__ import annotations
 
-import functools
 from collections import abc
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from keysvc.model import Application, Role, Settings, names
+from keysvc.model import Application, Role, Settings, accounts_in, names
 
 
 class SSORole(StrEnum):
@@ -142,12 +141,6 @@ class CallerRights:
             if scopes - {Scope.NO}
         }
         return cls(principal.name, principal.role, held, rights)
-
-
-@functools.lru_cache(maxsize=64)
-def accounts_in(text: str) -> tuple[str, ...]:
-    """The accounts of a setting: several are separated by semicolons."""
-    return tuple(account.strip() for account in text.split(";") if account.strip())
 
 
 def certificate_roles(principal: Principal) -> abc.Iterator[SSORole]:

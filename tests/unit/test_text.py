@@ -12,7 +12,7 @@ from keysvc.errors import InvalidInput
 from keysvc.plugin.location import Location
 from keysvc.plugin.secret_sources import sourced
 from keysvc.sso.static_authorizer import read
-from keysvc.text import NoText, decoded
+from keysvc.text import NoText, decoded, read_bytes
 
 MARK = b"\xef\xbb\xbf"
 
@@ -48,3 +48,18 @@ def test_a_passphrase_a_pin_json_and_toml_are_the_same_with_a_mark(tmp_path: Pat
     path.write_bytes("correct horse".encode("utf-16"))
     with pytest.raises(InvalidInput, match="UTF-16"):
         passphrase("passphrase", path)
+
+
+def test_a_label_twice_in_a_file_of_fields_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fields.json"
+    path.write_text('{"Password": "a", "Password": "b"}')
+    with pytest.raises(InvalidInput, match=r"fields\.json has a label twice"):
+        fields_from_file(path)
+
+
+def test_a_file_without_an_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too large"), Path("/dev/zero").open("rb") as file:
+        read_bytes(file, 1000)
+    (tmp_path / "config").symlink_to("/dev/zero")
+    with pytest.raises(InvalidInput, match="too large"):
+        passphrase("passphrase", tmp_path / "config")

@@ -6,11 +6,11 @@ from collections import abc
 from dataclasses import replace
 
 from keysvc.errors import InvalidInput
-from keysvc.model import Application, ApplicationType, Mapping, names
+from keysvc.model import Application, ApplicationType, Mapping, check_new_mapping, names
 from keysvc.plugin import paging
 from keysvc.plugin.changes import DeleteMapping as DeleteRow, PutMapping
 from keysvc.sso.credential_writer import claimed
-from keysvc.sso.credentials import check_new, refuse_local
+from keysvc.sso.credentials import refuse_local
 from keysvc.sso.permissions import Right
 from keysvc.sso.requests.request import MAXIMUM_PAGE, After, ApplicationName, Limit, Name, Request, User
 from keysvc.sso.work import Work
@@ -61,7 +61,7 @@ class SetMapping(Request[Mapping], frozen=True):
         found = work.found if user == self.user else work.found.again(user)
         known, user = found.mapping, found.account
         external_user = user if definition.type is ApplicationType.HOST_GROUP else self.external_user
-        check_new(definition, user, external_user, known)
+        check_new_mapping(definition, user, external_user, known)
         mapping = Mapping(
             definition.name,
             user,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keysvc.errors import InvalidInput
-from keysvc.model import Settings, names
+from keysvc.model import Settings, accounts_in, names
 from keysvc.plugin.changes import PutSystem
-from keysvc.sso.permissions import CallerRights, Right, accounts_in
+from keysvc.sso.permissions import CallerRights, Right
 from keysvc.sso.requests.request import ApplicationName, Request
 from keysvc.sso.status import ServerState
 from keysvc.sso.work import Services, Work

@@ -40,6 +40,7 @@ from keysvc.model import (
     Role,
     SecretBytes,
     SecretText,
+    accounts_in,
     names,
     utc_now,
 )
@@ -49,7 +50,6 @@ from keysvc.plugin.sealed import SealedKeyStore, entry_name
 from keysvc.plugin.secret_sources import sourced
 from keysvc.sso import static_authorizer as static
 from keysvc.sso.credential_files import prepared, read_lines
-from keysvc.sso.permissions import accounts_in
 from keysvc.stores import file_sealers, shares_sealer, slip39, sqlite
 from keysvc.web.asgi import messages, problems
 from keysvc.web.asgi.connection import decode

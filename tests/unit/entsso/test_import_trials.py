@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.entsso.exporting import application_lines
+from keysvc.entsso.exporting import application_lines, mapping_lines
 from keysvc.entsso.importing import SourceFile, import_files
 from keysvc.errors import InvalidInput, SystemDisabled
-from keysvc.model import NameRule
-from keysvc.plugin.changes import UNGUARDED, PutSystem
+from keysvc.model import Mapping, NameRule
+from keysvc.plugin.changes import UNGUARDED, PutApplication, PutMapping, PutSystem
 from keysvc.plugin.interfaces import MappingStore
 
 SAMPLES = Path(__file__).parents[2] / "samples/trials"
@@ -110,3 +110,44 @@ def test_where_names_are_exact_a_leaver_in_another_spelling_is_refused_with_the_
     content = (SAMPLES / TWINS[2]).read_bytes().replace(b"anna", b"Anna")
     with pytest.raises(InvalidInput, match=r"line 1: .*Anna' is not there to delete: .*anna' exists"):
         import_files(store, [SourceFile("leaver.xml", content, deletes=True)], actor="anna")
+
+
+APPLICATION = (
+    "<application name='{name}'><appUserAccount>{account}</appUserAccount><field ordinal='0' label='U'/></application>"
+)
+MAPPING = (
+    "<mapping><windowsDomain>NORD</windowsDomain><windowsUserId>{user}</windowsUserId>"
+    "<externalApplication>TestApp</externalApplication><externalUserId>{external}</externalUserId></mapping>"
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        (APPLICATION.format(name="\u212aAI", account="a"), "the name of the application has U\\+212A"),
+        (APPLICATION.format(name="KAI", account="a/b"), "the name of the account is no account"),
+        (MAPPING.format(user="\u212aai", external="k"), "the name of the user has U\\+212A"),
+        (MAPPING.format(user="kai/admin", external="k"), "the name of the user is no account"),
+        (MAPPING.format(user="kai", external="\u2126"), "the name of the external user has U\\+2126"),
+        ("<globalInfo><ssoAdminAccount>NORD\\</ssoAdminAccount></globalInfo>", "the name of the account is no account"),
+    ],
+)
+def test_a_file_brings_in_no_name_that_nothing_else_lets_in(store: MappingStore, entry: str, what: str) -> None:
+    run(store, "02-old-flag-names.xml")
+    before = store.system(), store.applications(), store.mappings("TestApp")
+    file = SourceFile("new.xml", f"<sso>\n{entry}</sso>".encode())
+    with pytest.raises(InvalidInput, match=rf"^new\.xml line 2: {what}"):
+        import_files(store, [file], actor="anna")
+    assert (store.system(), store.applications(), store.mappings("TestApp")) == before
+
+
+def test_a_name_of_an_older_release_stays_good_in_a_file(store: MappingStore) -> None:
+    run(store, "02-old-flag-names.xml")
+    application = store.application("TestApp")
+    assert application is not None
+    old = replace(application, name="\u212aAI", application_id="c" * 32, revision=0, user_accounts=("a/b",))
+    store.commit([PutApplication(old), PutMapping(Mapping("\u212aAI", "a/b", "\u212a"))], UNGUARDED)
+    exported = "".join(application_lines(store)).encode()
+    mappings = "".join(mapping_lines(store)).encode()
+    done = import_files(store, [SourceFile("a.xml", exported), SourceFile("m.xml", mappings)], actor="anna")
+    assert [each.imported.unchanged for each in done] == [2, 1]

@@ -107,7 +107,7 @@ def test_a_cell_of_many_quotes_takes_no_more_memory_than_its_text_is_long() -> N
     content = b'application,user,Password\nSAP,anna, "' + b'""' * 2**19 + b'"\n'
     tracemalloc.start()
     try:
-        with pytest.raises(InvalidInput, match="line 2: not well-formed"):
+        with pytest.raises(InvalidInput, match="line 2: a cell is larger than 65536 bytes, or a quote is missing"):
             read_lines(content, "file")
         assert tracemalloc.get_traced_memory()[1] < 16 * len(content)
     finally:
@@ -129,6 +129,101 @@ def test_empty_columns_without_a_name_at_the_end_do_not_count() -> None:
 def test_the_formula_that_a_spreadsheet_writes_is_refused_with_its_column() -> None:
     with pytest.raises(InvalidInput, match="x line 2: column 5 is a formula of a spreadsheet"):
         lines(HEAD + 'SAP,anna,A,pw,="0012"\n')
+
+
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [
+        ("#NAME?", "an error"),
+        ("#BEZUG!", "an error"),
+        ("###", "an error"),
+        ("1.23457E+12", "a number that a spreadsheet has shortened"),
+        ('"1,23457E+12"', "a number that a spreadsheet has shortened"),
+    ],
+)
+def test_what_a_spreadsheet_made_of_a_value_is_refused_and_json_takes_it(cell: str, what: str) -> None:
+    with pytest.raises(InvalidInput, match=f"x line 2: column 4 is {what}"):
+        lines(HEAD + f"SAP,anna,A,{cell},1\n")
+    value = cell.strip('"')
+    (line,) = lines(f'{{"application": "SAP", "user": "anna", "fields": {{"Password": "{value}"}}}}')
+    assert line.fields == {"Password": value}
+
+
+def test_a_spreadsheet_itself_a_json_array_and_utf_32_are_refused_by_name() -> None:
+    for content, what in (
+        (b"PK\x03\x04\x14\x00\x06\x00\xff", "is a spreadsheet"),
+        (b'[{"application": "SAP"}]', "is a JSON array"),
+        (HEAD.encode("utf-32"), "it is UTF-32"),
+        (HEAD.encode() + b"SAP,anna,A,\xe4,1\n", "line 2 is not UTF-8"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^x:? {what}"):
+            read_lines(content, "x")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_lines_may_end_as_on_any_system(end: str) -> None:
+    table = "sep=;\napplication;user;external_user;Password\nSAP;anna;A;,,,,,,,,\n".replace("\n", end)
+    (line,) = lines(table)
+    assert (line.number, line.fields) == (3, {"Password": ",,,,,,,,"})
+    (line,) = lines(table.removeprefix(f"sep=;{end}"))
+    assert line.fields == {"Password": ",,,,,,,,"}
+    row = '{"application": "SAP", "user": "%s", "fields": {}}'
+    found = lines(end.join(row % user for user in ("anna", "bert")))
+    assert [(line.number, line.user) for line in found] == [(1, "anna"), (2, "bert")]
+
+
+def test_the_delimiter_is_the_one_that_parts_the_needed_columns() -> None:
+    (line,) = lines('application;user;"a,b,c,d,e";Password\nSAP;anna;x;y\n')
+    assert line.fields == {"a,b,c,d,e": "x", "Password": "y"}
+
+
+def test_empty_rows_before_the_header_do_not_count() -> None:
+    (line,) = lines(f"\n,,,,\n{HEAD}\nSAP,anna,A,pw,\n")
+    assert (line.number, line.user) == (5, "anna")
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u00a0", "\ufeff", "\u200f"])
+def test_a_character_that_nobody_sees_is_named_by_its_code_point(hidden: str) -> None:
+    code = f"U\\+{ord(hidden):04X}"
+    with pytest.raises(InvalidInput, match=f"x line 1: the name of column 4 has {code}"):
+        lines(HEAD.replace("Password", f"Pass{hidden}word"))
+    with pytest.raises(InvalidInput, match=f"x line 1: the name of column 1 has {code}"):
+        lines(f"a{hidden}{HEAD}")
+    with pytest.raises(InvalidInput, match=f"x line 2: the user has {code}"):
+        lines(HEAD + f"SAP,an{hidden}na,A,pw,\n")
+
+
+def test_a_quote_without_an_end_is_told_with_the_line_on_which_it_begins() -> None:
+    with pytest.raises(InvalidInput, match="x line 3: not well-formed CSV: a cell in quotes has no end"):
+        lines(HEAD + 'SAP,anna,A,pw,\nSAP,bert,B,"pw,\nSAP,cleo,C,pw,\n')
+    with pytest.raises(InvalidInput, match="x line 2: not well-formed CSV: text follows the closing quote"):
+        lines(HEAD + 'SAP,anna,A,"p"w,\n')
+
+
+def test_a_row_of_several_lines_is_told_with_its_first() -> None:
+    with pytest.raises(InvalidInput, match="x line 2: 6 cells, and the header has 5"):
+        lines(HEAD + 'SAP,anna,A,"p\nq",1,2\n')
+
+
+@pytest.mark.parametrize("column", [2, 4])
+def test_a_cell_that_the_csv_module_does_not_take_is_too_large(column: int) -> None:
+    cells = ["SAP", "anna", "A", "pw", "1"]
+    cells[column - 1] = "x" * 140_000
+    with pytest.raises(InvalidInput, match="x line 2: a cell is larger than 65536 bytes"):
+        lines(HEAD + ",".join(cells) + "\n")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"application": "SAP", "user": "anna", "user": "bert", "fields": {}}',
+        '{"application": "SAP", "user": "anna", "fields": {"PIN": "1", "PIN": "2"}}',
+        '{"application": "SAP", "user": "anna", "fields": {"PIN": "1", "P\\u0049N": "2"}}',
+    ],
+)
+def test_a_name_twice_in_a_json_object_is_refused(row: str) -> None:
+    with pytest.raises(InvalidInput, match="x line 1: the JSON object has a name twice"):
+        lines(row)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from keysvc.errors import InvalidInput
-from keysvc.sso.permissions import Right, accounts_in
+from keysvc.model import accounts_in
+from keysvc.sso.permissions import Right
 from keysvc.sso.requests.settings import ChangeSettings, GetSettings
 from keysvc.sso.requests.system import NameSystemAdministrators, SetAuditLevels
 from keysvc_console.calls import Call, Equivalent, Go, Page, Place, lines
